@@ -1,0 +1,51 @@
+# One command for everything, the same here and in CI. Needs python3, python3-venv and make; the rest is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+RUN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup demo test check format docs run bench build clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything that is pinned in uv.lock into .venv
+
+$(STAMP): uv.lock pyproject.toml
+	@test -x $(RUN)/pip || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(RUN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@$(UV) sync --frozen --quiet --no-progress
+	@touch $(STAMP)
+
+demo: $(STAMP) ## three alerts become remediations on an in-memory cluster, visibly
+	@$(RUN)/workflow-service demo
+
+run: $(STAMP) ## both services on embedded parts, kept up for curl
+	@$(RUN)/workflow-service embedded
+
+test: $(STAMP) ## every test that this machine can run, with real PostgreSQL and Redis from wheels
+	@$(RUN)/pytest -n 2 --dist worksteal -q
+
+check: $(STAMP) ## ruff, mypy strict, import contracts, generated documents
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports --no-cache
+	@$(RUN)/python docs/generate.py --check
+
+format: $(STAMP) ## let ruff format and fix
+	@$(RUN)/ruff check --fix .
+	@$(RUN)/ruff format .
+
+docs: $(STAMP) ## write the generated documents anew
+	@$(RUN)/python docs/generate.py
+
+bench: $(STAMP) ## ratios against plain DBOS steps, measured in one run
+	@$(RUN)/python bench/engine.py
+
+build: $(STAMP) ## a wheel whose two console scripts run anywhere
+	@$(UV) build --wheel --quiet --out-dir dist
+
+clean: ## forget everything that was installed or built
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
