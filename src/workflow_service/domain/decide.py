@@ -1,0 +1,365 @@
+"""The conductor: from a plan, what has happened and the time, what to do next. Pure; the engine only obeys.
+
+Three sentences hold and are tested as properties. It is total: every state has an answer. It is deterministic: the
+same arguments give the same answer, in the same order. It progresses: an execution that is not over gets an action,
+waits for a live attempt, or is given the time at which to ask again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from workflow_service.domain import rollback
+from workflow_service.domain.fold import RunState, StepState
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
+
+SETTLE_GRACE = 30.0  # seconds after the run's bound in which attempts in flight are still cancelled by key
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start the run clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartStep:
+    """Journal `started`, then call the executor with this key."""
+
+    step: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeStep:
+    """An attempt was started and nobody carries it: ask by its key what became of it."""
+
+    step: str
+    attempt: int
+    key: str
+    ledger_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SkipStep:
+    """The step is not needed."""
+
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStep:
+    """The step will not be started any more."""
+
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRollback:
+    """From now on only undo."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartUndo:
+    """Take back what this key changed. `settle`: its outcome is unknown, so cancel it by key first."""
+
+    step: str
+    key: str
+    tries: int
+    settle: bool
+    resumed: bool  # an earlier drive had sent it: the same undo key asks for its outcome
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpUndo:
+    """The rollback's bound has passed; this one stays undone and says so."""
+
+    step: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last word."""
+
+    status: ExecutionStatus
+    reason: str
+    cause: str
+    rollback: RollbackStatus
+
+
+Action = Begin | StartStep | ResumeStep | SkipStep | CancelStep | BeginRollback | StartUndo | GiveUpUndo | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, in order, and when to ask again if nothing happens before."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: datetime | None = None
+
+
+def decide(
+    graph: Graph,
+    state: RunState,
+    now: datetime,
+    *,
+    live: Set[str] = frozenset(),
+    hold_until: datetime | None = None,
+) -> Decision:
+    """What to do next.
+
+    `live` holds the steps whose attempt or undo this drive carries right now; none of them is given a second one.
+    Until `hold_until` (the executor is away) nothing new is sent.
+    """
+    if state.final:
+        return Decision()
+    if state.status is ExecutionStatus.QUEUED:
+        return Decision((Begin(),))
+    if state.status is ExecutionStatus.ROLLING_BACK:
+        return _roll_back(graph, state, now, live, hold_until)
+    return _run(graph, state, now, live, hold_until)
+
+
+def run_deadline(graph: Graph, state: RunState) -> datetime | None:
+    """When the run clock expires; None while it has not started."""
+    return state.started_at + timedelta(seconds=graph.plan.timeout) if state.started_at else None
+
+
+def step_deadline(graph: Graph, state: RunState, step: str) -> datetime | None:
+    """The latest end of all attempts of a started step: its own deadline or the run's, whichever is first."""
+    run, started = run_deadline(graph, state), state.steps[step].started_at
+    if run is None or started is None:
+        return run
+    return min(run, started + timedelta(seconds=graph.steps[step].deadline))
+
+
+def must_end_by(graph: Graph, state: RunState) -> datetime | None:
+    """The bound of the execution as it stands, rollback included once it has begun."""
+    run = run_deadline(graph, state)
+    if state.rollback_started_at is not None:
+        return state.rollback_started_at + timedelta(seconds=graph.plan.undo_timeout + SETTLE_GRACE)
+    return run + timedelta(seconds=SETTLE_GRACE) if run else None
+
+
+class _Settled(Enum):
+    WELL = auto()
+    BADLY = auto()
+    NOT_YET = auto()
+
+
+_DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
+_BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
+
+
+def _settled(graph: Graph, state: RunState, name: str) -> _Settled:
+    """What a step means to those who wait for it, alternatives included."""
+    step, status = graph.steps[name], state.steps[name].status
+    if status in _DONE:
+        return _Settled.WELL
+    if status is StepStatus.CANCELLED:
+        return _Settled.BADLY
+    if status not in _BROKEN:
+        return _Settled.NOT_YET
+    if step.on_failure is OnFailure.SKIP:
+        return _Settled.WELL
+    if step.on_failure is OnFailure.ALTERNATIVE and step.alternative is not None and status is not StepStatus.UNKNOWN:
+        return _settled(graph, state, step.alternative)
+    return _Settled.BADLY
+
+
+def _run(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_until: datetime | None) -> Decision:
+    resumes = tuple(_resumes(graph, state, live))
+    if skips := tuple(_skips(graph, state)):  # first, so that what nobody needs is never called late or cancelled
+        return Decision((*resumes, *skips))
+    broken = [name for name in graph.order if _broken(graph, state, name)]
+    expired = _expired(graph, state, now) and (bool(broken) or _unfinished(state))
+    if expired or broken:
+        why = "the execution's time is over" if expired else f"step {broken[0]} failed"
+        open_ = (name for name in graph.order if _not_started(state.steps[name]) and name not in live)
+        actions = (*resumes, *(CancelStep(name, why) for name in open_))
+        if actions or live:
+            return Decision(actions)
+        return Decision((_conclude(graph, state, broken, expired=expired),))
+    if not resumes and all(step.final for step in state.steps.values()):
+        return Decision((_conclude(graph, state, broken, expired=False),))
+    return _start(graph, state, now, live, hold_until, resumes=resumes)
+
+
+def _expired(graph: Graph, state: RunState, now: datetime) -> bool:
+    deadline = run_deadline(graph, state)
+    return deadline is not None and now >= deadline
+
+
+def _unfinished(state: RunState) -> bool:
+    """Whether something is or was left to do: who has done everything is not late, however late one asks."""
+    return any(step.status not in _DONE | _BROKEN for step in state.steps.values())
+
+
+def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
+    for name in graph.order:
+        step = state.steps[name]
+        if step.status is StepStatus.RUNNING and name not in live:
+            last = step.attempts[-1]
+            yield ResumeStep(name, last.number, last.key, last.ledger_id)
+
+
+def _start(
+    graph: Graph,
+    state: RunState,
+    now: datetime,
+    live: Set[str],
+    hold_until: datetime | None,
+    *,
+    resumes: tuple[Action, ...],
+) -> Decision:
+    steps = state.steps
+    ready = [n for n in graph.order if _not_started(steps[n]) and n not in live and _may_start(graph, state, n)]
+    wakes = [at for name in ready if (at := steps[name].not_before) is not None and at > now]
+    due = [name for name in ready if (at := steps[name].not_before) is None or at <= now]
+    starts: tuple[Action, ...] = ()
+    if due and hold_until is not None and now < hold_until:
+        wakes.append(hold_until)
+    else:
+        free = max(0, graph.plan.max_parallel - len(live) - len(resumes))
+        due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
+        starts = tuple(StartStep(name, steps[name].next_attempt) for name in due[:free])
+    deadline = run_deadline(graph, state)
+    if deadline is not None:
+        wakes.append(deadline)
+    return Decision((*resumes, *starts), wake_at=min(wakes, default=None))
+
+
+def _not_started(step: StepState) -> bool:
+    return step.status in {StepStatus.PENDING, StepStatus.WAITING}
+
+
+def _may_start(graph: Graph, state: RunState, name: str) -> bool:
+    primary = graph.primary.get(name)
+    if primary is not None and state.steps[primary].status not in _BROKEN:
+        return False
+    return all(parent == primary or _settled(graph, state, parent) is _Settled.WELL for parent in graph.waits_for[name])
+
+
+def _skips(graph: Graph, state: RunState) -> Iterator[Action]:
+    """Alternatives that are not needed, because what they stand in for went well or was never to run."""
+    for name, primary in graph.primary.items():
+        if state.steps[name].status is StepStatus.PENDING and state.steps[primary].status in _DONE:
+            yield SkipStep(name, f"{primary} did not fail")
+
+
+def _broken(graph: Graph, state: RunState, name: str) -> bool:
+    """A failure that nothing heals and that does not let the run go on."""
+    return state.steps[name].status in _BROKEN and _settled(graph, state, name) is _Settled.BADLY
+
+
+def _conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Action:
+    wants_rollback = any(graph.steps[name].on_failure is OnFailure.ROLLBACK for name in broken)
+    if wants_rollback and rollback.needed(state):
+        return BeginRollback("timed_out" if expired else "critical_step_failed")
+    return _verdict(graph, state, broken, expired=expired, undone=RollbackStatus.NONE)
+
+
+def _verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, undone: RollbackStatus) -> Finish:
+    cause = _cause(graph, state, broken)
+    if expired:
+        left = sorted(name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
+        why = cause or f"not finished in time: {', '.join(left)}"
+        return Finish(ExecutionStatus.TIMED_OUT, "execution_timeout", why, undone)
+    if broken:
+        if undone is RollbackStatus.DONE:
+            return Finish(ExecutionStatus.ROLLED_BACK, "critical_step_failed", cause, undone)
+        reason = "rollback_incomplete" if undone is RollbackStatus.INCOMPLETE else "critical_step_failed"
+        return Finish(ExecutionStatus.FAILED, reason, cause, undone)
+    return _verdict_on_finished(graph, state, undone)
+
+
+def _verdict_on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finish:
+    """Everything that could run has run, and every failure was answered."""
+    failed = [name for name in graph.order if _failed_for_good(graph, state, name)]
+    if not failed:
+        return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
+    cause = _cause(graph, state, failed)
+    if any(graph.steps[name].critical for name in failed):
+        return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
+    if any(step.status is StepStatus.SUCCEEDED for step in state.steps.values()):
+        return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
+    return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
+
+
+def _failed_for_good(graph: Graph, state: RunState, name: str) -> bool:
+    """Failed, and no alternative took its place, nor the alternative's own, and so on."""
+    if state.steps[name].status not in _BROKEN:
+        return False
+    heir = graph.steps[name].alternative
+    if heir is None or state.steps[heir].status in _BROKEN:
+        return heir is None or _failed_for_good(graph, state, heir)
+    return state.steps[heir].status is not StepStatus.SUCCEEDED
+
+
+def _cause(graph: Graph, state: RunState, broken: list[str]) -> str:
+    """The first failure in the specification's words (CoordinationResult.abort_reason).
+
+    A step whose alternative failed too is not to blame: it had handed its task on.
+    """
+    blamed = [name for name in broken if graph.steps[name].alternative not in broken]
+    if not blamed:
+        return ""
+    name = min(blamed, key=lambda name: at.timestamp() if (at := state.steps[name].ended_at) else math.inf)
+    kind = "Critical action" if graph.steps[name].critical else "Action"
+    return f"{kind} {name} failed: {state.steps[name].message}"
+
+
+def _roll_back(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_until: datetime | None) -> Decision:
+    begun = state.rollback_started_at or now
+    deadline = begun + timedelta(seconds=graph.plan.undo_timeout)
+    if now >= deadline:
+        return _stop_undoing(graph, state, live)
+    ready = [item for item in rollback.ready(graph, state) if item.step not in live]
+    if not ready and not live:
+        return Decision((_after_rollback(graph, state),))
+    held = hold_until is not None and now < hold_until
+    free = 0 if held else max(0, graph.plan.max_parallel - len(live))
+    due = [item for item in ready if item.attempt.undo_at is None or item.attempt.undo_at <= now]
+    due.sort(key=lambda item: item.attempt.undo is not UndoStatus.UNDOING)  # what is already sent holds its place
+    wakes = [item.attempt.undo_at for item in ready if item.attempt.undo_at is not None and item.attempt.undo_at > now]
+    if due and held and hold_until is not None:
+        wakes.append(hold_until)
+    actions = tuple(
+        StartUndo(
+            step=item.step,
+            key=item.attempt.key,
+            tries=item.attempt.undo_tries,
+            settle=state.steps[item.step].status is StepStatus.UNKNOWN,
+            resumed=item.attempt.undo is UndoStatus.UNDOING,
+        )
+        for item in due[:free]
+    )
+    return Decision(actions, wake_at=min([*wakes, deadline]))
+
+
+def _stop_undoing(graph: Graph, state: RunState, live: Set[str]) -> Decision:
+    left = tuple(
+        GiveUpUndo(name, attempt.key)
+        for name in graph.order
+        if name not in live
+        for attempt in state.steps[name].attempts
+        if attempt.undo in {UndoStatus.AVAILABLE, UndoStatus.UNDOING}
+    )
+    if left or live:
+        return Decision(left)
+    return Decision((_after_rollback(graph, state),))
+
+
+def _after_rollback(graph: Graph, state: RunState) -> Finish:
+    broken = [name for name in graph.order if _broken(graph, state, name)]
+    return _verdict(graph, state, broken, expired=state.reason == "timed_out", undone=rollback.outcome(state))

@@ -1,0 +1,108 @@
+"""Every error this service raises on purpose, as one tree.
+
+WorkflowServiceError
+├── Rejected                 the caller's input breaks a rule (HTTP 400/422; names field, value, rule)
+│   ├── InvalidAlert         the alert cannot be understood
+│   ├── InvalidPlan          a plan breaks a rule of the plan format
+│   └── InvalidRules         the operator's rule file breaks its format
+├── NotFound                 no such workflow, execution or alert (HTTP 404)
+├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
+├── Fenced                   another drive owns this execution now; the loser stops without a trace
+├── StoreUnavailable         our own database did not take it; the caller may try again (HTTP 503)
+└── ExecutorError            a call to the executor brought no result
+    ├── Unreachable          the request certainly did not arrive: nothing can have happened
+    ├── Unanswered           the request may have arrived: the outcome is unknown until asked for by key
+    └── Misunderstood        the executor refused the request as malformed (4xx): sending it again cannot help
+
+What a *finished* action answers is never an exception: it is a value with an `ErrorClass`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorClass(StrEnum):
+    """Why an action did not succeed, in the executor's words (the wire values of its contract)."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    CONFLICT = "conflict"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    TIMEOUT = "timeout"
+    WRONG_CLUSTER = "wrong_cluster"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule: where, what was given, what would be right."""
+
+    field: str
+    value: object
+    rule: str
+
+    def __str__(self) -> str:
+        shown = repr(self.value)
+        return f"{self.field}: {shown if len(shown) <= 80 else shown[:77] + '...'} {self.rule}"
+
+
+class WorkflowServiceError(Exception):
+    """Root of the tree."""
+
+
+class Rejected(WorkflowServiceError):
+    """Input that breaks rules; carries every violation found, not only the first."""
+
+    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        detail = "; ".join(str(violation) for violation in violations)
+        super().__init__(f"{message}: {detail}" if detail else message)
+        self.violations = tuple(violations)
+
+
+class InvalidAlert(Rejected):
+    """The alert cannot be understood."""
+
+
+class InvalidPlan(Rejected):
+    """A plan breaks a rule of the plan format."""
+
+
+class InvalidRules(Rejected):
+    """The rule file breaks its format."""
+
+
+class NotFound(WorkflowServiceError):
+    """No such object."""
+
+
+class IllegalTransition(WorkflowServiceError):
+    """A state machine was asked for a move that its table does not have."""
+
+
+class Fenced(WorkflowServiceError):
+    """Another drive has raised the execution's generation; this one must stop."""
+
+
+class StoreUnavailable(WorkflowServiceError):
+    """Our own database did not take the write or answer the read."""
+
+
+class ExecutorError(WorkflowServiceError):
+    """A call to the executor brought no result."""
+
+
+class Unreachable(ExecutorError):
+    """The request certainly did not arrive (refused, no route, name unknown, connect timeout)."""
+
+
+class Unanswered(ExecutorError):
+    """The request may have arrived; only a question by key tells."""
+
+
+class Misunderstood(ExecutorError):
+    """The executor calls the request itself wrong (4xx)."""

@@ -1,0 +1,45 @@
+"""What is to be undone, and in which order: dependants first, parallel where the graph allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from workflow_service.domain.fold import Attempt, RunState
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.states import RollbackStatus, UndoStatus
+
+_OPEN = frozenset({UndoStatus.AVAILABLE, UndoStatus.UNDOING})
+
+
+@dataclass(frozen=True, slots=True)
+class Undoable:
+    """One attempt whose changes can be taken back."""
+
+    step: str
+    attempt: Attempt
+
+
+def needed(state: RunState) -> bool:
+    """Whether anything in the cluster may differ from before and can be taken back."""
+    return any(attempt.undo in _OPEN for step in state.steps.values() for attempt in step.attempts)
+
+
+def ready(graph: Graph, state: RunState) -> Iterator[Undoable]:
+    """The undos that may go on now: every dependant's is over, and within a step the newest attempt comes first."""
+    for name in reversed(graph.order):
+        newest = next((attempt for attempt in reversed(state.steps[name].attempts) if attempt.undo in _OPEN), None)
+        if newest is not None and not any(_open(state, below) for below in graph.descendants[name]):
+            yield Undoable(step=name, attempt=newest)
+
+
+def outcome(state: RunState) -> RollbackStatus:
+    """How the rollback went, once nothing is left to try."""
+    left = {attempt.undo for step in state.steps.values() for attempt in step.attempts}
+    if UndoStatus.UNDO_FAILED in left or left & _OPEN:
+        return RollbackStatus.INCOMPLETE
+    return RollbackStatus.DONE if UndoStatus.UNDONE in left else RollbackStatus.NONE
+
+
+def _open(state: RunState, step: str) -> bool:
+    return any(attempt.undo in _OPEN for attempt in state.steps[step].attempts)

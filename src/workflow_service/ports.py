@@ -1,0 +1,165 @@
+"""Every boundary on one screen: what leaves the process and comes back, as Protocols.
+
+A Protocol is here when two real implementations exist, or when a test cannot run the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain.catalogue import Catalogue
+from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequest:
+    """One attempt at one action, as the executor gets it. `key` makes it happen at most once."""
+
+    key: str
+    step_id: str
+    type: str
+    parameters: Mapping[str, Any]
+    alert: Mapping[str, Any]
+    workflow_id: str
+    execution_id: str
+    attempt: int
+    remaining_seconds: float
+    cluster: str
+    critical: bool = True
+    priority: int = 5
+    estimated_duration: float | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutcome:
+    """The executor's word on one key: still running, or final for ever."""
+
+    status: str  # running | completed | failed | refused | cancelled
+    message: str = ""
+    action_id: str | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    changes: tuple[Mapping[str, Any], ...] = ()
+    undo_available: bool = False
+    undo_reason: str | None = None
+    error_class: ErrorClass | None = None
+    ledger_id: str | None = None
+    progress: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """No later answer for this key will differ."""
+        return self.status != "running"
+
+    @property
+    def success(self) -> bool:
+        """The action did what it was asked to do."""
+        return self.status == "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class NeverSeen:
+    """The executor's ledger has no such key. `ledger_id` says which ledger spoke."""
+
+    ledger_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the executor sees of an object right now."""
+
+    found: bool
+    facts: Mapping[str, Any]
+    owners: tuple[Target, ...]  # nearest first, top last
+    observed_at: datetime
+
+
+class Executor(Protocol):
+    """The hand that touches the cluster (port 8084).
+
+    Every method raises `Unreachable` when nothing can have arrived, `Unanswered` when it may have, `Misunderstood`
+    when the executor calls the request itself wrong. None retries an effect.
+    """
+
+    async def ledger_id(self) -> str | None:
+        """The executor's present ledger; None when a foreign executor keeps none. May be cached for a few seconds."""
+        ...
+
+    async def execute(self, request: ActionRequest) -> ActionOutcome:
+        """Ask for the action; the answer may still be `running`."""
+        ...
+
+    async def by_key(self, key: str) -> ActionOutcome | NeverSeen:
+        """What became of that key."""
+        ...
+
+    async def cancel(self, key: str) -> ActionOutcome:
+        """Forbid the key for ever, or stop it, or learn that it is done; may still answer `running`."""
+        ...
+
+    async def catalogue(self) -> tuple[Catalogue, Mapping[str, Any]]:
+        """What it offers, and the raw document to keep."""
+        ...
+
+    async def observe(self, target: Target) -> Observation:
+        """Look at an object now, never from a cache."""
+        ...
+
+    async def healthy(self) -> bool:
+        """Whether it answers; never raises."""
+        ...
+
+
+class EventBus(Protocol):
+    """Tells who waits that something changed. Lossy by contract: whoever waits also looks by itself now and then."""
+
+    async def publish(self, topic: str) -> None:
+        """Wake everybody who waits for `topic`, here and on other replicas."""
+        ...
+
+    async def wait(self, topic: str, *, timeout: float) -> bool:
+        """True as soon as `topic` was published, False after `timeout` seconds."""
+        ...
+
+    async def healthy(self) -> bool:
+        """Whether wake-ups pass between replicas; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """One uninterrupted ride of an execution on one replica."""
+
+    execution_id: str
+    generation: int
+
+    @property
+    def id(self) -> str:
+        """`<execution_id>.<generation>`, the durable name of this ride."""
+        return f"{self.execution_id}.{self.generation}"
+
+
+class Engine(Protocol):
+    """The durable queue that brings drives to replicas."""
+
+    async def enqueue(self, connection: AsyncConnection, drive: Drive, *, queue: str, priority: int) -> None:
+        """Make the ride happen once `connection`'s transaction commits; a known drive id is left as it is."""
+        ...
+
+    async def fate(self, drive: Drive) -> str:
+        """How far the durable queue says this ride got: waiting | claimed | ended | unknown."""
+        ...
+
+    async def start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
+        """Begin to take drives from the queues and run `body` for each, on the running event loop."""
+        ...
+
+    async def stop(self) -> None:
+        """Take no more drives; those that run have been told to stop by the caller."""
+        ...

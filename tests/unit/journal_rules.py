@@ -1,0 +1,139 @@
+"""The rules of an execution, told from its journal and its plan alone, never with the code under test."""
+
+from datetime import timedelta
+
+import orjson
+
+from tests.unit.factories import key_of
+from workflow_service.domain import events as ev
+from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.plan import OnFailure, Plan
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
+
+FINAL = {"completed", "partially_completed", "failed", "cancelled", "timed_out", "rejected", "resolved", "rolled_back"}
+FAILED = {StepStatus.FAILED, StepStatus.UNKNOWN}
+
+
+def settled_well(plan: Plan, state: RunState, name: str) -> bool:
+    """Whether those who need the step may go on, by the words of the plan format."""
+    step, status = plan.step(name), state.steps[name].status
+    if status in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}:
+        return True
+    if status is StepStatus.FAILED and step.alternative:
+        return settled_well(plan, state, step.alternative)
+    return status in {StepStatus.FAILED, StepStatus.UNKNOWN} and step.on_failure is OnFailure.SKIP
+
+
+def stops(plan: Plan, state: RunState, name: str) -> bool:
+    """Whether the step failed in a way after which nothing new may start."""
+    step, status = plan.step(name), state.steps[name].status
+    if status is StepStatus.FAILED and step.alternative:
+        return stops(plan, state, step.alternative)
+    return status in FAILED and step.on_failure is not OnFailure.SKIP
+
+
+def may_start(plan: Plan, state: RunState, name: str) -> bool:
+    """Every need settled well; an alternative only after a known failure of its primary."""
+    primaries = [step.id for step in plan.steps if step.alternative == name]
+    needs = all(settled_well(plan, state, need) for need in plan.step(name).needs)
+    return needs and all(state.steps[primary].status is StepStatus.FAILED for primary in primaries)
+
+
+def dependants(plan: Plan, name: str) -> set[str]:
+    """Every step that builds on this one: by need, or by taking the place of one that does."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        above = waiting.pop()
+        stood_for = primaries(plan, above)
+        below = {step.id for step in plan.steps if stood_for & set(step.needs)}
+        below |= {step.id for step in plan.steps if plan.step(above).alternative == step.id}
+        waiting.extend(below - found)
+        found |= below
+    return found
+
+
+def primaries(plan: Plan, name: str) -> set[str]:
+    """The step and every step whose place it may take."""
+    above = [step.id for step in plan.steps if step.alternative == name]
+    return {name}.union(*(primaries(plan, step) for step in above))
+
+
+def open_undo(undo: UndoStatus) -> bool:
+    """Whether something is still to be taken back."""
+    return undo in {UndoStatus.AVAILABLE, UndoStatus.UNDOING}
+
+
+def stored_and_read(journal: list[ev.Event]) -> list[ev.Event]:
+    """The journal after a visit to the database."""
+    rows = [(type(event).__name__, event.at, orjson.dumps(ev.event_to_json(event))) for event in journal]
+    return [ev.event_from_json(kind, at, orjson.loads(data)) for kind, at, data in rows]
+
+
+def check_journal(graph: Graph, journal: list[ev.Event], state: RunState) -> None:
+    """What must hold of a journal and its state at any time."""
+    assert fold_all(journal) == state
+    undone: set[str] = set()
+    for event in journal:
+        if isinstance(event, ev.UndoStarted | ev.UndoSucceeded):
+            assert event.key not in undone, "undone twice"
+        if isinstance(event, ev.UndoSucceeded):
+            undone.add(event.key)
+    ends = [event for event in journal if isinstance(event, ev.Ended)]
+    assert ends in ([], journal[-1:]), "something happened after the end"
+    assert state.final == (state.status.value in FINAL) == bool(ends)
+    for name, step in state.steps.items():
+        keys = [attempt.key for attempt in step.attempts]
+        assert keys == [key_of(name, number) for number in range(len(keys))], "a key is missing or used twice"
+        if step.status is StepStatus.SKIPPED:
+            stood_for = state.steps[graph.primary[name]].status
+            assert stood_for in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}, "skipped though needed"
+        assert len(keys) <= graph.steps[name].retry.max_retries + 1
+    if ends:
+        check_verdict(graph.plan, state)
+
+
+def check_verdict(plan: Plan, state: RunState) -> None:
+    """Whether the last word says what happened (design: `completed` means every critical step held)."""
+    steps = state.steps
+    unhealed = [step for step in plan.steps if steps[step.id].status in FAILED and not healed(plan, state, step.id)]
+    left_out = [name for name, step in steps.items() if step.status is StepStatus.CANCELLED]
+    assert all(step.final for step in steps.values())
+    assert bool(state.cause) == bool(unhealed or left_out)
+    if not unhealed and not left_out:
+        assert state.status is ExecutionStatus.COMPLETED
+        return
+    assert state.status is not ExecutionStatus.COMPLETED
+    some = any(step.status is StepStatus.SUCCEEDED for step in steps.values())
+    partial = some and not left_out and all(not step.critical for step in unhealed)
+    if state.status is ExecutionStatus.PARTIALLY_COMPLETED:
+        assert partial
+    if state.status is ExecutionStatus.TIMED_OUT:
+        assert state.started_at is not None
+        assert state.ended_at is not None
+        assert state.ended_at >= state.started_at + timedelta(seconds=plan.timeout)
+    check_rollback(plan, state)
+
+
+def check_rollback(plan: Plan, state: RunState) -> None:
+    """Whether what the execution says of its rollback is what became of every change."""
+    undos = [attempt.undo for step in state.steps.values() for attempt in step.attempts]
+    if state.rollback_started_at is None:
+        assert state.rollback is RollbackStatus.NONE
+        assert state.status is not ExecutionStatus.ROLLED_BACK
+        return
+    asked = [step.id for step in plan.steps if step.on_failure is OnFailure.ROLLBACK]
+    assert any(state.steps[name].status in FAILED for name in asked), "nobody asked for a rollback"
+    assert not any(open_undo(undo) for undo in undos), "something was left undone without a word"
+    whole = UndoStatus.UNDO_FAILED not in undos
+    assert state.rollback is (RollbackStatus.DONE if whole else RollbackStatus.INCOMPLETE)
+    assert whole or state.status is not ExecutionStatus.ROLLED_BACK
+
+
+def healed(plan: Plan, state: RunState, name: str) -> bool:
+    """Whether the step, its alternative, or that one's alternative and so on, did succeed."""
+    alternative = plan.step(name).alternative
+    if state.steps[name].status is StepStatus.SUCCEEDED:
+        return True
+    return alternative is not None and healed(plan, state, alternative)
