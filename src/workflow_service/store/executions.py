@@ -1,0 +1,91 @@
+"""What a drive needs to know before it starts: the execution, its alert, its plan and its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain.errors import NotFound
+from workflow_service.domain.events import Event, event_from_json
+from workflow_service.domain.plan import Plan, plan_from_json, plan_to_json
+from workflow_service.store.database import Database
+from workflow_service.store.tables import active_identities, alerts, executions, journal, plans, workflows
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One execution as it stands in the database."""
+
+    execution_id: str
+    workflow_id: str
+    alert: Mapping[str, Any]
+    severity: str
+    priority: int
+    created_at: datetime
+    seq: int
+    plan: Plan | None
+    events: Sequence[Event]
+
+
+async def load(database: Database, execution_id: str) -> Record:
+    """Everything about one execution, as of one moment.
+
+    Raises:
+        NotFound: there is no such execution.
+        StoreUnavailable: the database is away.
+    """
+    query = (
+        sa.select(executions, alerts.c.document.label("alert"), workflows.c.severity, plans.c.document.label("plan"))
+        .join(workflows, workflows.c.id == executions.c.workflow_id)
+        .join(alerts, alerts.c.id == workflows.c.alert_id)
+        .outerjoin(
+            plans, sa.and_(plans.c.workflow_id == executions.c.workflow_id, plans.c.hash == executions.c.plan_hash)
+        )
+        .where(executions.c.id == execution_id)
+    )
+    events = (
+        sa.select(journal.c.seq, journal.c.kind, journal.c.at, journal.c.data)
+        .where(journal.c.execution_id == execution_id)
+        .order_by(journal.c.seq)
+    )
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+        entries = (await connection.execute(events)).all()
+    if row is None:
+        raise NotFound(f"no execution {execution_id}")
+    return Record(
+        execution_id=row.id,
+        workflow_id=row.workflow_id,
+        alert=row.alert,
+        severity=row.severity,
+        priority=row.priority,
+        created_at=row.created_at,
+        seq=entries[-1].seq if entries else 0,
+        plan=plan_from_json(row.plan) if row.plan is not None else None,
+        events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
+    )
+
+
+async def keep_plan(connection: AsyncConnection, *, workflow_id: str, plan: Plan, now: datetime) -> None:
+    """Keep a plan; one that is known already is left as it is."""
+    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    row = {
+        "workflow_id": workflow_id,
+        "hash": plan.hash,
+        "revision": plan.revision,
+        "created_at": now,
+        "document": plan_to_json(plan),
+    }
+    await connection.execute(insert(plans).values(row).on_conflict_do_nothing())
+
+
+async def release_identities(connection: AsyncConnection, *, workflow_id: str) -> None:
+    """From now on alerts about the same thing start a workflow of their own."""
+    await connection.execute(sa.delete(active_identities).where(active_identities.c.workflow_id == workflow_id))

@@ -1,0 +1,172 @@
+"""What the API reads: lists by keyset, one workflow whole, counts for gauges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from workflow_service.domain.errors import NotFound
+from workflow_service.domain.states import ExecutionStatus
+from workflow_service.store.database import Database
+from workflow_service.store.executions import Record, load
+from workflow_service.store.tables import catalogues, executions, workflows
+
+SAMPLES, LEAST_SAMPLES = 50, 3  # of earlier runs, for an estimate
+
+_SUMMARY = (
+    workflows.c.id.label("workflow_id"),
+    workflows.c.execution_id,
+    workflows.c.alert_id,
+    workflows.c.alert_name,
+    workflows.c.severity,
+    workflows.c.namespace,
+    workflows.c.target,
+    workflows.c.created_at,
+    executions.c.status,
+    executions.c.reason,
+    executions.c.cause,
+    executions.c.rollback,
+    executions.c.actions_total,
+    executions.c.actions_ended,
+    executions.c.current_action,
+    executions.c.updated_at,
+    executions.c.started_at,
+    executions.c.must_end_by,
+    executions.c.ended_at,
+)
+_JOINED = workflows.join(executions, executions.c.id == workflows.c.execution_id)
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which workflows a list shows; None: all."""
+
+    status: str | None = None
+    severity: str | None = None
+    namespace: str | None = None
+    alert_name: str | None = None
+
+
+async def summaries(
+    database: Database, *, chosen: Filter, before: tuple[datetime, str] | None, limit: int
+) -> Sequence[Summary]:
+    """Newest first, those older than `before` (created_at, id).
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(*_SUMMARY).select_from(_JOINED)
+    if before is not None:
+        query = query.where(sa.tuple_(workflows.c.created_at, workflows.c.id) < sa.tuple_(*_bound(before)))
+    if chosen.status is not None:
+        query = query.where(executions.c.status == chosen.status)
+    for column in ("severity", "namespace", "alert_name"):
+        if (value := getattr(chosen, column)) is not None:
+            query = query.where(workflows.c[column] == value)
+    query = query.order_by(workflows.c.created_at.desc(), workflows.c.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [_plain(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def summary(database: Database, workflow_id: str) -> Summary:
+    """One workflow with where its newest execution stands.
+
+    Raises:
+        NotFound: there is none.
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(*_SUMMARY).select_from(_JOINED).where(workflows.c.id == workflow_id)
+    async with database.read() as connection:
+        row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"no workflow {workflow_id}")
+    return _plain(row)
+
+
+async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
+    """One workflow with its plan and journal.
+
+    Raises:
+        NotFound: there is none.
+        StoreUnavailable: the database is away.
+    """
+    found = await summary(database, workflow_id)
+    return found, await load(database, found["execution_id"])
+
+
+async def active_by_status(database: Database) -> Mapping[str, int]:
+    """How many executions are not over, by status.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = (
+        sa.select(executions.c.status, sa.func.count().label("number"))
+        .where(executions.c.ended_at.is_(None))
+        .group_by(executions.c.status)
+    )
+    async with database.read() as connection:
+        return {row.status: row.number for row in await connection.execute(query)}
+
+
+async def kept_catalogue(database: Database, cluster: str) -> Mapping[str, Any] | None:
+    """The last catalogue that the executor of that cluster gave, or None.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        query = sa.select(catalogues.c.document).where(catalogues.c.cluster == cluster)
+        found: Mapping[str, Any] | None = await connection.scalar(query)
+    return found
+
+
+async def keep_catalogue(
+    database: Database, *, cluster: str, digest: str, document: Mapping[str, Any], now: datetime
+) -> None:
+    """Keep the catalogue for the time when the executor is away.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.write() as connection:
+        await connection.execute(sa.delete(catalogues).where(catalogues.c.cluster == cluster))
+        row = {"cluster": cluster, "digest": digest, "stored_at": now, "document": document}
+        await connection.execute(sa.insert(catalogues).values(row))
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}  # SQLAlchemy's names are not plain strings for JSON
+
+
+def _bound(before: tuple[datetime, str]) -> tuple[Any, Any]:
+    return sa.literal(before[0], workflows.c.created_at.type), sa.literal(before[1])
+
+
+async def estimated_end(database: Database, found: Summary) -> datetime | None:
+    """When a running workflow will be over, by the median of its kind's last successes; None under three samples.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    if found["ended_at"] is not None or found["started_at"] is None:
+        return None
+    query = (
+        sa.select(executions.c.started_at, executions.c.ended_at)
+        .join(workflows, workflows.c.execution_id == executions.c.id)
+        .where(workflows.c.alert_name == found["alert_name"], executions.c.status == ExecutionStatus.COMPLETED)
+        .order_by(executions.c.ended_at.desc())
+        .limit(SAMPLES)
+    )
+    async with database.read() as connection:
+        lengths = sorted(row.ended_at - row.started_at for row in await connection.execute(query))
+    if len(lengths) < LEAST_SAMPLES:
+        return None
+    end: datetime = found["started_at"] + lengths[len(lengths) // 2]
+    return end
