@@ -1,0 +1,140 @@
+"""Errands: what a drive asks of the executor for a step or its undo, and what the answers mean as events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from workflow_service.domain import decide as do
+from workflow_service.domain import events as ev
+from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.fold import Attempt, RunState
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.retry import retry_at
+from workflow_service.engine.attempt import Call, Lost, Unsent
+from workflow_service.ports import ActionOutcome, ActionRequest
+from workflow_service.store.executions import Record
+
+Answer = ActionOutcome | Unsent | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A key that a drive carries: a step's attempt, or the undo of one."""
+
+    step: str
+    key: str  # the attempt's key, also for its undo
+    call: Call
+    undo_tries: int | None = None  # None: not an undo
+    settle: Call | None = None  # a key of unknown outcome that must be cancelled before it is undone
+
+
+class Errands:
+    """Makes the errands of one execution."""
+
+    def __init__(self, record: Record, graph: Graph, *, cluster: str, jitter: Callable[[], float]) -> None:
+        self._record, self._graph, self._cluster, self._jitter = record, graph, cluster, jitter
+
+    def key(self, step: str, attempt: int) -> str:
+        """The idempotency key of an attempt: the same for every resend, another one after every known failure."""
+        return f"{self._record.execution_id}:{step}" + (f":r{attempt}" if attempt else "")
+
+    def for_attempt(self, step: str, attempt: Attempt, state: RunState, *, fresh: bool) -> Errand:
+        """Carry an attempt that is journalled in `state` (or just about to be)."""
+        run_end = do.run_deadline(self._graph, state) or attempt.started_at
+        step_end = do.step_deadline(self._graph, state, step) or run_end
+        deadline = min(attempt.started_at + timedelta(seconds=self._graph.steps[step].timeout), step_end)
+        action = self._graph.steps[step].action
+        request = self._request(step, attempt.key, attempt.number, {action.type: action.parameters})
+        abandon = run_end + timedelta(seconds=do.SETTLE_GRACE)
+        return Errand(step, attempt.key, Call(request, attempt.ledger_id, deadline, abandon, fresh=fresh))
+
+    def for_undo(self, action: do.StartUndo, state: RunState, ledger: str | None, now: datetime) -> Errand:
+        """Carry the undo of an attempt."""
+        key = f"{action.key}:undo" + (f":r{action.tries}" if action.tries else "")
+        end = (state.rollback_started_at or now) + timedelta(seconds=self._graph.plan.undo_timeout)
+        request = self._request(action.step, key, action.tries, {"undo": {"key": action.key, "force": False}})
+        abandon = end + timedelta(seconds=do.SETTLE_GRACE)
+        call = Call(request, ledger, end, abandon, fresh=not action.resumed)
+        settle = replace(call, request=replace(request, key=action.key)) if action.settle else None
+        return Errand(action.step, action.key, call, undo_tries=action.tries, settle=settle)
+
+    def outcome(self, errand: Errand, answer: Answer, state: RunState, now: datetime) -> ev.Event:
+        """What the answer means for the journal."""
+        if errand.undo_tries is not None:
+            return self._undone(errand, answer, errand.undo_tries, now)
+        match answer:
+            case Unsent():
+                return ev.AttemptUnsent(now, errand.step, errand.key)
+            case Lost():
+                return ev.StepUnknown(now, errand.step, errand.key, answer.message)
+            case ActionOutcome(success=True):
+                return ev.StepSucceeded(
+                    at=now,
+                    step=errand.step,
+                    key=errand.key,
+                    action_id=answer.action_id,
+                    message=answer.message,
+                    result=answer.result,
+                    changes=answer.changes,
+                    undo_available=answer.undo_available,
+                    undo_reason=answer.undo_reason,
+                )
+            case _:
+                return self._failed(errand, answer, state, now)
+
+    def _failed(self, errand: Errand, answer: ActionOutcome, state: RunState, now: datetime) -> ev.AttemptFailed:
+        before = do.step_deadline(self._graph, state, errand.step) or now
+        error = answer.error_class or ErrorClass.UNKNOWN
+        return ev.AttemptFailed(
+            at=now,
+            step=errand.step,
+            key=errand.key,
+            error_class=error,
+            message=answer.message or f"the executor answered {answer.status}",
+            action_id=answer.action_id,
+            retry_at=self._again(errand, error, errand.call.request.attempt, now, before),
+            changes=answer.changes,
+            undo_available=answer.undo_available,
+            undo_reason=answer.undo_reason,
+        )
+
+    def _undone(self, errand: Errand, answer: Answer, tries: int, now: datetime) -> ev.Event:
+        match answer:
+            case Unsent():
+                return ev.UndoUnsent(now, errand.step, errand.key)
+            case Lost():
+                return ev.UndoFailed(now, errand.step, errand.key, ErrorClass.UNKNOWN, answer.message)
+            case ActionOutcome(success=True):
+                return ev.UndoSucceeded(now, errand.step, errand.key, answer.message)
+            case _:
+                error = answer.error_class or ErrorClass.UNKNOWN
+                again = self._again(errand, error, tries, now, errand.call.deadline)
+                return ev.UndoFailed(now, errand.step, errand.key, error, answer.message, again)
+
+    def _again(
+        self, errand: Errand, error: ErrorClass, attempt: int, now: datetime, before: datetime
+    ) -> datetime | None:
+        policy = self._graph.steps[errand.step].retry
+        return retry_at(policy, error=error, attempt=attempt, now=now, jitter=self._jitter(), before=before)
+
+    def _request(self, step: str, key: str, attempt: int, action: Mapping[str, Mapping[str, Any]]) -> ActionRequest:
+        ((kind, parameters),) = action.items()
+        planned = self._graph.steps[step]
+        return ActionRequest(
+            key=key,
+            step_id=step,
+            type=kind,
+            parameters=parameters,
+            alert=self._record.alert,
+            workflow_id=self._record.workflow_id,
+            execution_id=self._record.execution_id,
+            attempt=attempt,
+            remaining_seconds=planned.timeout,
+            cluster=planned.action.target.cluster if planned.action.target else self._cluster,
+            critical=planned.critical,
+            priority=planned.priority,
+            estimated_duration=planned.estimated_duration,
+        )

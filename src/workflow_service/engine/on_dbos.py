@@ -1,0 +1,159 @@
+"""The durable queue: drives on DBOS Transact. The only module that knows DBOS, through its public API.
+
+What DBOS is trusted with: that a drive which was enqueued in a committed transaction is given to some replica that has
+a free slot, by priority. What it is not: steps, retries, timeouts and recovery, which are the journal's and the
+reconciler's. Facts of DBOS 3.4 that this binding rests on: the body of an async workflow runs on the event loop that
+called `DBOS.launch`; a unique executor id makes DBOS itself recover nothing; an unset priority would beat all others;
+the default serializer is pickle, so JSON is set; `enqueue_in_transaction` with a known id leaves the known row alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from dbos import DBOS, DBOSClient, DBOSConfig, Serializer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.ports import Drive
+
+APPLICATION = "workflow-service"
+VERSION = "1"  # constant: bodies are not replayed, so no code version ever has to match
+WORKFLOW = "drive"
+SQLITE_BUSY = 30_000  # ms
+BATCH = 500  # finished drives deleted at once
+
+log = structlog.get_logger(__name__)
+
+
+class _Json(Serializer):
+    def serialize(self, data: Any) -> str:
+        return json.dumps(data, default=str)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        return json.loads(serialized_data)
+
+    def name(self) -> str:
+        return "json"
+
+
+class DbosEngine:
+    """Implements `ports.Engine`. One per process: DBOS is a process-wide object."""
+
+    def __init__(self, url: sa.URL, *, replica: str, queues: Mapping[str, int], polling: float) -> None:
+        """`queues` maps each queue to how many of its drives may run here at once; `polling` is in seconds."""
+        self._replica, self._queues, self._polling = replica, queues, polling
+        self._engine = _engine(url)
+        self._client: DBOSClient | None = None
+
+    async def migrate(self) -> None:
+        """Bring DBOS's own tables up to date; replicas that start together take turns (DBOS locks)."""
+        url = self._engine.url.render_as_string(hide_password=False)
+        await asyncio.to_thread(DBOS.migrate, url)
+
+    async def start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
+        """Begin to take drives and run `body` for each on this event loop."""
+        DBOS(config=_config(self._engine, self._replica))
+
+        @DBOS.workflow(name=WORKFLOW)
+        async def drive(execution_id: str, generation: int) -> None:
+            await body(Drive(execution_id, generation))
+
+        del drive  # the registry keeps it
+        DBOS.launch()
+        for queue, slots in self._queues.items():
+            await DBOS.register_queue_async(
+                queue, worker_concurrency=slots, polling_interval_sec=self._polling, on_conflict="always_update"
+            )
+        self._client = await asyncio.to_thread(
+            lambda: DBOSClient(
+                system_database_engine=self._engine, serializer=_Json(), application_name=APPLICATION, lazy=True
+            )
+        )
+
+    async def stop(self) -> None:
+        """Take no more drives and let go of every thread and connection."""
+        await asyncio.to_thread(lambda: DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=0))
+        if self._client is not None:
+            await asyncio.to_thread(self._client.destroy)
+        await asyncio.to_thread(self._engine.dispose)
+
+    async def enqueue(self, connection: AsyncConnection, drive: Drive, *, queue: str, priority: int) -> None:
+        """Put the drive into `queue` within `connection`'s transaction; lower `priority` (1..9) goes first."""
+        client = self._client
+        if client is None:
+            raise RuntimeError("the engine is not started")
+        await connection.run_sync(
+            lambda sync: client.enqueue_in_transaction(
+                sync,
+                {
+                    "workflow_name": WORKFLOW,
+                    "queue_name": queue,
+                    "workflow_id": drive.id,
+                    "priority": priority,
+                    "app_version": VERSION,
+                },
+                drive.execution_id,
+                drive.generation,
+            )
+        )
+
+    async def fate(self, drive: Drive) -> str:
+        """How far the queue says this ride got: waiting | claimed | ended | unknown."""
+        found = await DBOS.list_workflows_async(workflow_ids=[drive.id], load_input=False, load_output=False)
+        if not found:
+            return "unknown"
+        return {"ENQUEUED": "waiting", "DELAYED": "waiting", "PENDING": "claimed"}.get(found[0].status, "ended")
+
+    async def forget(self, *, older_than: timedelta) -> int:
+        """Delete rides that ended before; returns how many. DBOS itself keeps them for ever."""
+        before = (datetime.now(UTC) - older_than).isoformat()
+        ended = await DBOS.list_workflows_async(
+            name=WORKFLOW, completed_before=before, limit=BATCH, load_input=False, load_output=False
+        )
+        if ended:
+            await DBOS.delete_workflows_async([workflow.workflow_id for workflow in ended])
+        return len(ended)
+
+
+def _config(engine: sa.Engine, replica: str) -> DBOSConfig:
+    logging.getLogger("dbos").propagate = True
+    return {
+        "name": APPLICATION,
+        "system_database_engine": engine,
+        "application_version": VERSION,
+        "executor_id": replica,
+        "serializer": _Json(),
+        "log_level": "WARNING",
+        "max_executor_threads": 24,  # at least the pool's size: fewer starve it
+        "use_listen_notify": False,
+        "run_migrations": True,
+        "scheduler_polling_interval_sec": 3600.0,  # no schedules here
+    }
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    """DBOS's own pool. SQLite needs WAL and writers that wait; PostgreSQL, sessions that never hang."""
+    if url.get_backend_name() != "sqlite":
+        options = "-c idle_in_transaction_session_timeout=5000"
+        return sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=8,
+            max_overflow=4,
+            connect_args={"options": options, "connect_timeout": 5},
+        )
+    engine = sa.create_engine(url.set(drivername="sqlite"), pool_size=4, max_overflow=4)
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={SQLITE_BUSY}", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine

@@ -1,0 +1,123 @@
+"""Writing a drive's events: the journal entry, the row that follows from it, and who is told afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain import events as ev
+from workflow_service.domain.decide import must_end_by
+from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.states import StepStatus
+from workflow_service.engine.means import Means
+from workflow_service.store.executions import Record, release_identities
+from workflow_service.store.journal import Also, Entry, Row
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """The state of one execution in this drive; it moves only by what was committed."""
+
+    def __init__(self, means: Means, record: Record, generation: int, state: RunState) -> None:
+        self._means, self._record = means, record
+        self.generation = generation
+        self._seq = record.seq
+        self.state = state
+
+    async def write(self, events: Sequence[ev.Event], *, graph: Graph | None = None, also: Also | None = None) -> None:
+        """Commit `events`, then let the state, the metrics, the log and the waiting know.
+
+        Raises:
+            Fenced: another drive owns the execution.
+            StoreUnavailable: the journal was closed.
+        """
+        state = fold_all(events, self.state)
+        if state.final:
+            also = self._release
+        entry = Entry(
+            execution_id=self._record.execution_id,
+            generation=self.generation,
+            seq=self._seq,
+            events=events,
+            row=self._row(state, graph),
+            also=also,
+        )
+        await self._means.journal.append(entry)
+        self._seq += len(events)
+        self.state = state
+        for event in events:
+            self._tell(event, graph)
+        if state.final:
+            await self._means.bus.publish(f"execution:{self._record.execution_id}")
+
+    async def _release(self, connection: AsyncConnection) -> None:
+        await release_identities(connection, workflow_id=self._record.workflow_id)
+
+    def _row(self, state: RunState, graph: Graph | None) -> Row:
+        needed = [step for step in state.steps.values() if step.status is not StepStatus.SKIPPED]
+        running = (name for name, step in state.steps.items() if step.status is StepStatus.RUNNING)
+        return Row(
+            status=state.status,
+            actions_total=len(needed),
+            actions_ended=sum(step.final for step in needed),
+            current_action=next(running, None),
+            reason=state.reason,
+            cause=state.cause,
+            rollback=state.rollback,
+            plan_hash=graph.plan.hash if graph else state.plan_hash,
+            updated_at=self._means.clock(),
+            started_at=state.started_at,
+            must_end_by=must_end_by(graph, state) if graph else None,
+            ended_at=state.ended_at,
+        )
+
+    def _tell(self, event: ev.Event, graph: Graph | None) -> None:
+        metrics, state = self._means.metrics, self.state
+        match event:
+            case ev.StepStarted():
+                log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph))
+            case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepUnknown():
+                self._tell_step(event, graph)
+            case ev.Ended():
+                seconds = (event.at - self._record.created_at).total_seconds()
+                metrics.execution_ended(status=event.status, seconds=seconds)
+                log.info(
+                    "workflow execution ended",
+                    status=event.status,
+                    reason=event.reason,
+                    cause=event.cause,
+                    rollback=state.rollback,
+                    seconds=round(seconds, 3),
+                )
+            case ev.Held() | ev.RollbackStarted() | ev.UndoSucceeded() | ev.UndoFailed():
+                log.warning(
+                    "workflow execution changed course", event_kind=type(event).__name__, event=str(event)[:300]
+                )
+            case _:
+                pass
+
+    def _tell_step(self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None) -> None:
+        step = self.state.steps[event.step]
+        action = graph.steps[event.step].action.type if graph else "unknown"
+        started = next((attempt.started_at for attempt in step.attempts if attempt.key == event.key), event.at)
+        seconds = (event.at - started).total_seconds()
+        self._means.metrics.step_ended(action=action, status=step.status, seconds=seconds)
+        log.info(
+            "workflow action ended" if step.final else "workflow action will be tried again",
+            action_id=event.step,
+            action_type=action,
+            action_result=step.status,
+            message=event.message[:300],
+            seconds=round(seconds, 3),
+            **self._place(event.step, graph),
+        )
+
+    def _place(self, step: str, graph: Graph | None) -> dict[str, object]:
+        total = len(self.state.steps)
+        ended = sum(one.final for one in self.state.steps.values())
+        number = graph.order.index(step) + 1 if graph else 0
+        return {"step": number, "total_steps": total, "progress": f"{ended}/{total}"}
