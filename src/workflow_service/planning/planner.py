@@ -1,0 +1,80 @@
+"""Planning as the service does it: look at the target, take the catalogue, and let the pure part decide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from workflow_service.domain.alert import Alert
+from workflow_service.domain.catalogue import Catalogue
+from workflow_service.domain.errors import ExecutorError
+from workflow_service.domain.plan import Plan
+from workflow_service.domain.target import Target, resolve, top_owner
+from workflow_service.planning.filling import PlanLimits
+from workflow_service.planning.make_plan import make_plan
+from workflow_service.planning.rules import Rules
+from workflow_service.ports import Executor, Observation
+
+OBSERVE_BUDGET = 2.0  # seconds; a plan without a look is better than one that comes late
+
+
+class Planned(NamedTuple):
+    """A plan, and what it was made from. `observation.facts["owner"]`, when there, are those of the top owner."""
+
+    plan: Plan
+    target: Target | None
+    observation: Observation | None
+
+
+class Planner:
+    """Makes plans by rule. Never fails: without an executor the plan is made from the alert alone."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        rules: Rules,
+        *,
+        limits: PlanLimits,
+        load_catalogue: Callable[[], Awaitable[Catalogue | None]],
+        cluster: str,
+    ) -> None:
+        self._executor = executor
+        self._rules = rules
+        self._limits = limits
+        self._load_catalogue = load_catalogue
+        self._cluster = cluster
+
+    async def plan(self, alert: Alert) -> Planned:
+        """The plan for one alert; `metadata["observation"]` says what was seen, or why nothing was."""
+        target = resolve(alert, self._cluster)
+        observation, note = (
+            await self._look(target) if isinstance(target, Target) else (None, {"why_not": target.reason})
+        )
+        plan = make_plan(
+            alert,
+            target,
+            observation=observation,
+            catalogue=await self._load_catalogue(),
+            rules=self._rules,
+            limits=self._limits,
+        )
+        plan = replace(plan, metadata={**plan.metadata, "observation": note})
+        return Planned(plan, target if isinstance(target, Target) else None, observation)
+
+    async def _look(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
+        seen: Observation | None = None
+        note: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(OBSERVE_BUDGET):
+                seen = await self._executor.observe(target)
+                owner = top_owner(target, seen.owners)
+                if seen.found and owner != target:
+                    of_owner = await self._executor.observe(owner)
+                    seen = replace(seen, facts={**seen.facts, "owner": dict(of_owner.facts)})
+        except (ExecutorError, TimeoutError) as error:
+            note = {"why_not": f"{type(error).__name__}: {error}".rstrip(": ")}
+        if seen is not None:  # what was seen of the target counts even when its owner could not be looked at any more
+            note |= {"found": seen.found, "facts": dict(seen.facts), "observed_at": seen.observed_at.isoformat()}
+        return seen, note

@@ -1,0 +1,107 @@
+"""What a rule is: plain values, as an operator wrote them into the rule file, and whether one speaks of an alert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import lru_cache
+from typing import Any
+
+from workflow_service.domain.alert import Alert
+from workflow_service.domain.plan import OnFailure
+
+_CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*|[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """All that must hold; what is empty does not matter."""
+
+    keywords: tuple[str, ...] = ()  # in the alert's name, or else in its summary or description
+    name_keywords: tuple[str, ...] = ()  # in the alert's name only
+    kinds: tuple[str, ...] = ()  # of the target; `none`: the alert has no target
+    owners: tuple[
+        str, ...
+    ] = ()  # kind of who decides about the target; `unknown`: nobody could look; `none`: nobody does
+    severities: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()  # facts that must be known and not be zero
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAction:
+    """One step, with parameters that are filled in when the plan is made."""
+
+    id: str
+    type: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    on: str | None = None  # target | owner; None: it touches no object
+    description: str = ""
+    critical: bool = True
+    on_failure: OnFailure | None = None
+    alternative: str | None = None
+    needs: tuple[str, ...] = ()
+    timeout: float | None = None  # seconds, one attempt
+    retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which alerts, what to do, and why."""
+
+    name: str
+    reason: str
+    actions: tuple[RuleAction, ...]
+    when: When = When()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rule file in its order; `version` tells which file made a plan."""
+
+    rules: tuple[Rule, ...]
+    version: str
+
+
+class Hearing(Enum):
+    """How strongly a rule's keywords speak of an alert, strongest first."""
+
+    BY_NAME = auto()
+    BY_TEXT = auto()
+    BY_DEFAULT = auto()  # the rule has no keywords
+
+
+def heard(rules: Rules, alert: Alert) -> list[Rule]:
+    """The rules that speak of the alert, in the order in which they are to be tried."""
+    name, text = words(alert.name), words(f"{alert.summary} {alert.description}")
+    found = [(_hearing(rule.when, name, text), rule) for rule in rules.rules]
+    return [rule for hearing in Hearing for how, rule in found if how is hearing]
+
+
+def _hearing(when: When, name: str, text: str) -> Hearing | None:
+    if not when.keywords and not when.name_keywords:
+        return Hearing.BY_DEFAULT
+    if contains(name, (*when.keywords, *when.name_keywords)):
+        return Hearing.BY_NAME
+    return Hearing.BY_TEXT if contains(text, when.keywords) else None
+
+
+def words(text: str) -> str:
+    """The words of a name or a sentence, lower case, one space between them: `HighCPUUsage` is `high cpu usage`."""
+    return " ".join(_CAMEL.findall(text)).lower()
+
+
+def contains(text: str, keywords: tuple[str, ...]) -> bool:
+    """Whether one of the keywords occurs in `words`: whole words in a row; a last `*` stands for any ending."""
+    return bool(keywords) and _pattern(keywords).search(f" {text} ") is not None
+
+
+@lru_cache(maxsize=1024)  # two entries per rule of the file
+def _pattern(keywords: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(" (?:" + "|".join(map(_spelling, keywords)) + ") ")
+
+
+def _spelling(keyword: str) -> str:
+    parts = ((words(part.rstrip("*")), part.endswith("*")) for part in keyword.split())
+    return " ".join(re.escape(part) + (r"\S*" if open_end else "") for part, open_end in parts)
