@@ -1,0 +1,114 @@
+"""Every metric of the service: names, labels, buckets, and one small method per thing that happens.
+
+The names without `wfs_` are the specification's and upstream's (the metrics of its BR-WF requirements). No label holds
+an id. Series whose labels are known beforehand exist from the start, so that rates do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
+
+_EXECUTION_BUCKETS = tuple(5.0 * 2**power for power in range(10))  # upstream: 5 s x 2^n
+_STEP_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+_HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+_START_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0)
+
+
+class Metrics:
+    """One process's metrics in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._up = Gauge("workflow_service_up", "1 while the service takes work", registry=registry)
+        self._executions = Counter("workflow_service_executions_total", "Executions that ended", registry=registry)
+        self._ended = Counter(
+            "workflowexecution_total", "Executions that ended, by final status", ["status"], registry=registry
+        )
+        for status in sorted(FINAL_EXECUTION):
+            self._ended.labels(status)
+        self._duration = Histogram(
+            "workflowexecution_duration_seconds",
+            "From an execution's start to its end",
+            buckets=_EXECUTION_BUCKETS,
+            registry=registry,
+        )
+        self._active = Gauge("workflowexecution_active_total", "Executions that have not ended", registry=registry)
+        self._active_by_status = Gauge(
+            "wfs_executions_active", "Executions that have not ended, by status", ["status"], registry=registry
+        )
+        self.active({})
+        self._steps = Counter(
+            "workflowexecution_step_execution_total",
+            "Steps that ended, by final status",
+            ["status", "action"],
+            registry=registry,
+        )
+        self._step_duration = Histogram(
+            "workflowexecution_step_execution_duration_seconds",
+            "From a step's start to its end, all attempts included",
+            ["action"],
+            buckets=_STEP_BUCKETS,
+            registry=registry,
+        )
+        self._http = Counter("http_requests_total", "Requests answered", ["method", "route", "code"], registry=registry)
+        self._http_duration = Histogram(
+            "http_request_duration_seconds",
+            "From a request's head to its answer's end",
+            ["method", "route"],
+            buckets=_HTTP_BUCKETS,
+            registry=registry,
+        )
+        self._queue = Gauge("wfs_queue_depth", "Drives that wait for a slot", ["queue"], registry=registry)
+        self._start_latency = Histogram(
+            "wfs_start_latency_seconds",
+            "From an alert's arrival to the first call to the executor",
+            buckets=_START_BUCKETS,
+            registry=registry,
+        )
+
+    def up(self, taking_work: bool) -> None:
+        """Whether the service takes work."""
+        self._up.set(1 if taking_work else 0)
+
+    def execution_ended(self, *, status: str, seconds: float) -> None:
+        """One execution reached a final state."""
+        self._executions.inc()
+        self._ended.labels(status).inc()
+        self._duration.observe(seconds)
+
+    def active(self, counts: Mapping[str, int]) -> None:
+        """How many executions there are per status that is not final; statuses not named have none."""
+        self._active.set(sum(counts.values()))
+        for status in ACTIVE_EXECUTION:
+            self._active_by_status.labels(status).set(counts.get(status, 0))
+
+    def step_ended(self, *, action: str, status: str, seconds: float) -> None:
+        """One step reached a final state. `action` is a catalogue type, never free text."""
+        self._steps.labels(status, action).inc()
+        self._step_duration.labels(action).observe(seconds)
+
+    def http_request(self, *, method: str, route: str, code: int, seconds: float) -> None:
+        """One request was answered. `route` is the route's template, never the path."""
+        known = method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"
+        self._http.labels(known, route, str(code)).inc()
+        self._http_duration.labels(known, route).observe(seconds)
+
+    def queued(self, counts: Mapping[str, int]) -> None:
+        """How many drives wait, per queue."""
+        for queue, count in counts.items():
+            self._queue.labels(queue).set(count)
+
+    def first_call(self, *, seconds: float) -> None:
+        """The first call to the executor went out this long after the alert came in."""
+        self._start_latency.observe(seconds)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type, as the scraper's `Accept` header wants it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
