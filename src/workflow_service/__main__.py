@@ -1,0 +1,113 @@
+"""The command line. Everything heavy is imported inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from workflow_service.settings import Settings
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-health-check", "--health-check", "health_check", is_flag=True, help="Ask the running service: exit 0 or 1."
+)
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file with settings.")
+@click.version_option(package_name="workflow-service")
+@click.pass_context
+def main(context: click.Context, *, health_check: bool, config: Path | None) -> None:
+    """Serve the workflow orchestrator on WORKFLOW_SERVICE_PORT (8083). Settings: environment, then YAML."""
+    context.obj = config
+    if health_check:
+        sys.exit(_health_check(config))
+    if context.invoked_subcommand is None:
+        sys.exit(_serve(config))
+
+
+@main.group("config")
+def config_group() -> None:
+    """Look at the settings."""
+
+
+@config_group.command("print")
+@click.pass_obj
+def config_print(config: Path | None) -> None:
+    """Show every effective setting and where it comes from; secrets are masked."""
+    from workflow_service.settings import describe
+
+    rows = describe(_settings(config))
+    width, shown = max(len(name) for name, _, _ in rows), max(len(value) for _, value, _ in rows)
+    for name, value, source in rows:
+        print(f"{name:<{width}}  {value:<{shown}}  {source}")
+
+
+@main.command()
+def demo() -> None:
+    """Three alerts become remediations on an in-memory cluster, before your eyes."""
+    from workflow_service.demo.story import tell
+
+    sys.exit(tell())
+
+
+@main.command()
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep state there; default: a temporary one."
+)
+def embedded(data_dir: Path | None) -> None:
+    """Serve on 8083 with an executor on 8084 and an in-memory cluster beside it, until Ctrl-C."""
+    from workflow_service.demo.embedded import serve
+
+    sys.exit(serve(data_dir))
+
+
+def _settings(config: Path | None) -> Settings:
+    from workflow_service.settings import SettingsError, from_process
+
+    try:
+        return from_process(config)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        sys.exit(2)
+
+
+def _serve(config: Path | None) -> int:
+    settings = _settings(config)
+    from workflow_service import app
+    from workflow_service.domain.errors import WorkflowServiceError
+
+    try:
+        return app.serve(settings)
+    except WorkflowServiceError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
+
+
+def _health_check(config: Path | None) -> int:
+    """The specification's container health check, its lines and exit codes."""
+    import http.client
+
+    settings = _settings(config)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    connection = http.client.HTTPConnection(host, settings.service_port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        status = connection.getresponse().status
+    except OSError as error:
+        print(f"Health check failed: {error}")
+        return 1
+    finally:
+        connection.close()
+    if status != 200:
+        print(f"Health check failed: /health answered {status}")
+        return 1
+    print("Health check passed")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

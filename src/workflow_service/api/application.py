@@ -1,0 +1,63 @@
+"""The FastAPI application: routes, problems, the OpenAPI document and the middleware around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+
+from workflow_service import __version__
+from workflow_service.api import health as health_routes
+from workflow_service.api import problems, schemas
+from workflow_service.api import workflows as workflow_routes
+from workflow_service.api.body_limit import BodyLimit
+from workflow_service.api.health import Health
+from workflow_service.api.observing import Observing
+from workflow_service.api.workflows import Workflows
+from workflow_service.telemetry.metrics import Metrics
+
+COMPONENTS = (problems.Problem, schemas.AlertIn)  # referred to by name, not by a route's model
+
+
+def application(
+    *,
+    workflows: Workflows,
+    health: Health,
+    metrics: Metrics,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """The app, ready to be served."""
+    app = FastAPI(
+        title="workflow-service",
+        version=__version__,
+        description="Kubernaut's Workflow Orchestrator Service: alerts become durable, guarded, undoable remediations.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.include_router(workflow_routes.routes(workflows))
+    app.include_router(health_routes.routes(health))
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Observing, metrics=metrics)
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        known = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in COMPONENTS:
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            known.update(schema.pop("$defs", {}))
+            known[model.__name__] = schema
+        for unused in ("HTTPValidationError", "ValidationError"):
+            known.pop(unused, None)
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,159 @@
+"""One HTTP connection with deadlines and a cap on its head, which uvicorn has not (Kludex/uvicorn#157).
+
+It overrides callbacks of uvicorn's httptools protocol that are not public: uvicorn is pinned, and
+tests/integration/test_http_server.py must pass before the pin moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from workflow_service.api.early_answers import raw_problem
+
+_LINGER_SECONDS = 2.0  # for the client to read a refusal before the connection goes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may cost. Seconds and bytes."""
+
+    head_seconds: float = 10.0  # from the first byte, or from connecting, to the end of the headers
+    body_seconds: float = 30.0
+    head_bytes: int = 32 * 1024
+    keep_alive_seconds: int = 15
+    concurrency: int = 2000  # connections or running requests; more get 503
+    grace_seconds: int = 20  # for requests in flight when the server stops
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """Answers 408 and 431 as problem documents and then closes; never within a response that has begun."""
+
+    limits = Limits()
+    _deadline: asyncio.TimerHandle | None = None
+    _in_head = True
+    _head_bytes = 0
+    _partial_bytes = 0  # of a head whose parts httptools still holds back
+    _events = 0  # beginnings and ends of heads and requests; a chunk without one lies within a head or a body
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock for the first request."""
+        super().connection_made(transport)
+        self._arm(self.limits.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless the request was refused already; then read on only to throw away."""
+        if self._refused:
+            return
+        events = self._events
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._await_head(len(data) if self._events == events else 0)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._events += 1
+        self._in_head, self._head_bytes, self._partial_bytes = True, 0, 0
+        self._arm(self.limits.head_seconds)
+
+    def on_url(self, url: bytes) -> None:
+        """Count the target."""
+        if not self._refused:
+            super().on_url(url)
+            self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count one header."""
+        if not self._refused:
+            super().on_header(name, value)
+            self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: from here on the body's clock runs."""
+        if not self._refused:
+            super().on_headers_complete()
+            self._events += 1
+            self._in_head = False
+            self._arm(self.limits.body_seconds)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole; the application may take its time."""
+        if not self._refused:
+            self._disarm()
+            super().on_message_complete()
+            self._events += 1
+            self._in_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as a problem document."""
+        self._refuse(400, msg)
+
+    def _await_head(self, more: int) -> None:
+        self._partial_bytes += more
+        self._check_head(self._partial_bytes)
+        # Bytes that begin no request, such as empty lines, have just stopped uvicorn's keep-alive clock.
+        if self._deadline is None and self._idle() and not self._refused:
+            self._arm(self.limits.head_seconds)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        self._check_head(self._head_bytes)
+
+    def _check_head(self, size: int) -> None:
+        if size > self.limits.head_bytes and not self._refused:
+            self._refuse(431, f"request line and headers: must be at most {self.limits.head_bytes} bytes")
+
+    def _idle(self) -> bool:
+        cycle = self._latest()
+        return cycle is None or cycle.response_complete
+
+    def _latest(self) -> RequestResponseCycle | None:
+        return self.cycle  # None before the first request, whatever uvicorn's annotation says
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._expire, seconds)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expire(self, seconds: float) -> None:
+        if self.pipeline or (self._in_head and not self._idle()):
+            self._arm(seconds)  # an earlier request of this connection is still being answered: that comes first
+            return
+        part = "headers" if self._in_head else "body"
+        self._refuse(408, f"{part}: must arrive within {seconds:g} seconds")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        self._refused = True
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        idle = self._idle()
+        # Within a head the latest cycle is an earlier request's, afterwards it is this one's.
+        answered = self.pipeline or (not idle if self._in_head else self.cycle.response_started)
+        if not idle:
+            self.cycle.disconnected = True  # the application reads and writes no more on this connection
+            self.cycle.message_event.set()
+        if answered:
+            self.transport.close()
+            return
+        self.transport.write(raw_problem(status, detail))
+        self.transport.write_eof()  # closing at once, with bytes unread, would reset the connection and lose the answer
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -1,0 +1,26 @@
+"""Problem documents (RFC 9457) for requests that are turned away before the application sees them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+
+
+def problem(status: int, detail: str, *, instance: str | None = None) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a problem document; the connection closes after it."""
+    members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    body = orjson.dumps(members if instance is None else members | {"instance": instance})
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    return headers, body
+
+
+def raw_problem(status: int, detail: str) -> bytes:
+    """The same as a whole HTTP/1.1 response, for a connection whose request never became one."""
+    headers, body = problem(status, detail)
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(header) for header in headers)]
+    return b"\r\n".join([*lines, b"", body])

@@ -1,0 +1,64 @@
+"""Around every request: its id in and out, one access log line, one measurement. Pure ASGI, for it runs always."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workflow_service.telemetry.metrics import Metrics
+
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
+_QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # asked every few seconds; not worth a line
+
+log = structlog.get_logger(__name__)
+
+
+class Observing:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and watch the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, code = time.monotonic(), 500
+        request_id = _request_id(scope)
+
+        async def watched(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, watched)
+            finally:
+                self._note(scope, code, time.monotonic() - began)
+
+    def _note(self, scope: Scope, code: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.http_request(method=scope["method"], route=route, code=code, seconds=seconds)
+        level = "debug" if scope["path"] in _QUIET else "info"
+        getattr(log, level)(
+            "request", method=scope["method"], path=scope["path"], status=code, seconds=round(seconds, 6)
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id when it is a sane one, else a new one; the rest of the request sees the same."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    if _REQUEST_ID.match(given):
+        return str(given.decode())
+    made = str(uuid.uuid4())
+    headers = [(name, value) for name, value in scope["headers"] if name != b"x-request-id"]
+    scope["headers"] = [*headers, (b"x-request-id", made.encode())]
+    return made

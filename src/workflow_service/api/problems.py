@@ -1,0 +1,103 @@
+"""RFC 9457: every error as problem+json, from one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from workflow_service.domain.errors import NotFound, Rejected, StoreUnavailable, Violation
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "5"  # seconds, told to callers while the database is away
+
+
+class BrokenRule(BaseModel):
+    """One broken rule of the request."""
+
+    field: str
+    value: Any = None
+    rule: str
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[BrokenRule] | None = None
+
+
+def problem(
+    request: Request,
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    violations: Sequence[Violation] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem+json answer; `title` stays the same for every case of its kind."""
+    body: dict[str, Any] = {
+        "type": f"urn:kubernaut:problem:{title.lower().replace(' ', '-')}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+    }
+    if violations:
+        body["errors"] = [{"field": item.field, "value": item.value, "rule": item.rule} for item in violations]
+    return Response(
+        orjson.dumps(body, default=str), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {})
+    )
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of the problems that a route answers with."""
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {status: {"description": "problem", "content": {MEDIA_TYPE: schema}} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` in this form."""
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        titles = {404: "Not found", 405: "Method not allowed"}
+        title = titles.get(error.status_code, "Request refused")
+        if error.status_code == 405 and request.url.path == "/api/v1/execute":
+            title = "Only POST method allowed"  # the specification's words
+        return problem(request, error.status_code, title, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        violations = [
+            Violation(".".join(map(str, item["loc"])), item.get("input"), item["msg"]) for item in error.errors()
+        ]
+        detail = "; ".join(map(str, violations))
+        return problem(request, 400, "Invalid request", detail, violations=violations)
+
+    @app.exception_handler(Rejected)
+    async def rejected(request: Request, error: Rejected) -> Response:
+        return problem(request, 400, "Invalid request", str(error), violations=error.violations)
+
+    @app.exception_handler(NotFound)
+    async def missing(request: Request, error: NotFound) -> Response:
+        return problem(request, 404, "Not found", str(error))
+
+    @app.exception_handler(StoreUnavailable)
+    async def away(request: Request, error: StoreUnavailable) -> Response:
+        return problem(request, 503, "Store unavailable", str(error), headers={"Retry-After": RETRY_AFTER})
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, _error: Exception) -> Response:  # the server logs it
+        return problem(request, 500, "Internal error", "the request failed for a reason of ours; it has been logged")

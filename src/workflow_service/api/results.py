@@ -1,0 +1,209 @@
+"""What the API says about a workflow: the specification's result, the detail, the status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from workflow_service.domain.events import describe
+from workflow_service.domain.fold import RunState, StepState, fold_all
+from workflow_service.domain.graph import validate
+from workflow_service.domain.plan import OnFailure, Plan
+from workflow_service.domain.states import (
+    FINAL_EXECUTION,
+    ExecutionStatus,
+    RollbackStatus,
+    StepStatus,
+    UndoStatus,
+)
+from workflow_service.store.executions import Record
+from workflow_service.store.queries import Summary
+
+_CHANGED = frozenset(UndoStatus) - {UndoStatus.NONE}
+
+
+def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The specification's CoordinationResult and ExecutionResult in one object. Durations are integer nanoseconds."""
+    state, plan = fold_all(record.events), record.plan
+    steps = [_step(name, step, plan) for name, step in state.steps.items()]
+    done = [step for step in steps if step["status"] == StepStatus.SUCCEEDED]
+    failed = [step["id"] for step in steps if step["status"] in {StepStatus.FAILED, StepStatus.UNKNOWN}]
+    start = found["started_at"] or found["created_at"]
+    spent = _nanoseconds(start, found["ended_at"]) if found["ended_at"] else 0
+    status = str(found["status"])
+    answer = {
+        "success": status == ExecutionStatus.COMPLETED,
+        "workflow_id": found["workflow_id"],
+        "execution_id": found["execution_id"],
+        "status": status,
+        "actions_total": found["actions_total"],
+        "actions_executed": len(done),
+        "completed_actions": done,
+        "failed_actions": failed,
+        "execution_time": spent,
+        "execution_duration": spent,
+        "start_time": start,
+        "end_time": found["ended_at"],
+        "ai_analysis_applied": False,
+        "rollback_required": _rollback_required(state, plan),
+        "rollback_initiated": state.rollback_started_at is not None,
+        "workflow_result": {
+            "status": status,
+            "reason": found["reason"],
+            "cause": found["cause"],
+            "rollback": found["rollback"],
+            "changes": [change for step in steps for change in step["changes"]],
+        },
+        "execution_details": {
+            "intake": intake,
+            "plan": plan_view(plan) if plan else None,
+            "steps": steps,
+        },
+    }
+    if found["cause"] and status != ExecutionStatus.COMPLETED:
+        answer["abort_reason"] = found["cause"]
+    return answer
+
+
+def detail(found: Summary, record: Record) -> dict[str, Any]:
+    """One workflow whole: where it stands, its plan, its steps and everything that happened."""
+    return {
+        **workflow(found),
+        "alert": record.alert,
+        "result": result(found, record),
+        "events": [{"seq": seq, **describe(event)} for seq, event in enumerate(record.events, start=1)],
+    }
+
+
+def workflow(found: Summary) -> dict[str, Any]:
+    """One line of a list."""
+    return {**found, "progress": progress(found)}
+
+
+def status(found: Summary, *, estimate: datetime | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification's WorkflowStatus."""
+    return {
+        "workflow_id": found["workflow_id"],
+        "execution_id": found["execution_id"],
+        "status": found["status"],
+        "progress": progress(found),
+        "current_action": found["current_action"],
+        "estimated_completion": estimate,
+        "must_end_by": found["must_end_by"],
+        "metrics": metrics,
+    }
+
+
+def progress(found: Summary) -> float:
+    """Ended steps of all steps that are needed, 0..1."""
+    if found["status"] in FINAL_EXECUTION:
+        return 1.0
+    return round(found["actions_ended"] / found["actions_total"], 4) if found["actions_total"] else 0.0
+
+
+def plan_view(plan: Plan) -> dict[str, Any]:
+    """A plan as people read it: what, in which order, why, and what cannot be undone."""
+    graph = validate(plan)
+    path, seconds = graph.critical_path()
+    return {
+        "hash": plan.hash,
+        "revision": plan.revision,
+        "reason": plan.reason,
+        "rule": plan.rule,
+        "catalogue_digest": plan.catalogue_digest,
+        "metadata": plan.metadata,
+        "timeout_seconds": plan.timeout,
+        "max_parallel": plan.max_parallel,
+        "waves": graph.waves(),
+        "critical_path": {"steps": path, "seconds": seconds},
+        "actions": [
+            {
+                "id": step.id,
+                "type": step.action.type,
+                "description": step.description,
+                "parameters": step.action.parameters,
+                "priority": step.priority,
+                "critical": step.critical,
+                "estimated_duration": step.estimated_duration,
+                "needs": step.needs,
+                "on_failure": step.on_failure,
+                "alternative": step.alternative,
+                "reversible": step.reversible,
+                "irreversible_reason": step.irreversible_reason,
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def _step(name: str, step: StepState, plan: Plan | None) -> dict[str, Any]:
+    last = step.attempts[-1] if step.attempts else None
+    planned = plan.step(name) if plan and plan.has(name) else None
+    return {
+        "id": name,
+        "action_id": last.action_id if last else None,
+        "type": planned.action.type if planned else None,
+        "action": planned.action.type if planned else None,
+        "parameters": planned.action.parameters if planned else None,
+        "status": step.status,
+        "success": step.status is StepStatus.SUCCEEDED,
+        "message": step.message,
+        "error_class": step.error_class,
+        "attempts": len(step.attempts),
+        "keys": [attempt.key for attempt in step.attempts],
+        "result": step.result,
+        "changes": [change for attempt in step.attempts for change in attempt.changes],
+        "undo": step.undo,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+        "duration": _nanoseconds(step.started_at, step.ended_at) if step.started_at and step.ended_at else 0,
+    }
+
+
+def _rollback_required(state: RunState, plan: Plan | None) -> bool:
+    """Whether the plan answers what failed with a rollback, and something had changed by then."""
+    if plan is None or state.rollback is not RollbackStatus.NONE:
+        return state.rollback is not RollbackStatus.NONE
+    asked = any(
+        state.steps[step.id].status is StepStatus.FAILED and step.on_failure is OnFailure.ROLLBACK
+        for step in plan.steps
+        if step.id in state.steps
+    )
+    return state.rollback_started_at is not None or (
+        asked and any(step.undo in _CHANGED for step in state.steps.values())
+    )
+
+
+def _nanoseconds(start: datetime, end: datetime) -> int:
+    delta = end - start
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000_000 + delta.microseconds * 1_000
+
+
+def nothing_to_do(intake: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The result of an alert for which no workflow was needed."""
+    return {
+        "success": True,
+        "workflow_id": "",
+        "execution_id": "",
+        "status": intake["outcome"],
+        "actions_total": 0,
+        "actions_executed": 0,
+        "completed_actions": [],
+        "failed_actions": [],
+        "execution_time": 0,
+        "execution_duration": 0,
+        "start_time": now,
+        "end_time": now,
+        "ai_analysis_applied": False,
+        "rollback_required": False,
+        "rollback_initiated": False,
+        "workflow_result": {
+            "status": intake["outcome"],
+            "reason": intake["reason"],
+            "cause": "",
+            "rollback": RollbackStatus.NONE,
+            "changes": [],
+        },
+        "execution_details": {"intake": intake, "plan": None, "steps": []},
+    }

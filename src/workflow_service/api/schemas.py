@@ -1,0 +1,162 @@
+"""The shapes of requests and answers for OpenAPI; `results` builds them as plain values, tests hold the two equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class AlertIn(BaseModel):
+    """A processed alert. Empty strings, nulls and Go's zero time count as absent; unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1, max_length=256)
+    severity: str | None = Field(None, max_length=64)
+    status: str | None = None
+    namespace: str | None = Field(None, max_length=253)
+    resource: str | None = Field(None, max_length=512, description="kind/name")
+    summary: str | None = None
+    description: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    id: str | None = None
+
+
+class ActionOut(BaseModel):
+    """One action as it went."""
+
+    id: str
+    action_id: str | None
+    type: str | None
+    action: str | None
+    parameters: dict[str, Any] | None
+    status: str
+    success: bool
+    message: str
+    error_class: str | None
+    attempts: int
+    keys: list[str]
+    result: dict[str, Any]
+    changes: list[dict[str, Any]]
+    undo: str
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    duration: int = Field(description="nanoseconds")
+
+
+class WorkflowResult(BaseModel):
+    """How it ended, and what changed in the cluster."""
+
+    status: str
+    reason: str
+    cause: str
+    rollback: str
+    changes: list[dict[str, Any]]
+
+
+class ExecutionDetails(BaseModel):
+    """What intake said, the plan, every step."""
+
+    intake: dict[str, Any] | None
+    plan: dict[str, Any] | None
+    steps: list[ActionOut]
+
+
+class ResultOut(BaseModel):
+    """The result of processing one alert."""
+
+    success: bool
+    workflow_id: str
+    execution_id: str
+    status: str
+    actions_total: int
+    actions_executed: int
+    completed_actions: list[ActionOut]
+    failed_actions: list[str]
+    execution_time: int = Field(description="nanoseconds")
+    execution_duration: int = Field(description="nanoseconds")
+    start_time: AwareDatetime
+    end_time: AwareDatetime | None
+    ai_analysis_applied: bool
+    rollback_required: bool
+    rollback_initiated: bool
+    abort_reason: str | None = None
+    workflow_result: WorkflowResult
+    execution_details: ExecutionDetails
+
+
+class ExecuteOut(BaseModel):
+    """`success` says that the alert was processed; `result.success` says whether the remediation worked."""
+
+    status: str
+    result: ResultOut
+    service: str
+
+
+class WorkflowOut(BaseModel):
+    """One workflow in a list."""
+
+    workflow_id: str
+    execution_id: str
+    alert_id: str
+    alert_name: str
+    severity: str
+    namespace: str | None
+    target: str | None
+    status: str
+    reason: str
+    cause: str
+    rollback: str
+    actions_total: int
+    actions_ended: int
+    current_action: str | None
+    progress: float = Field(ge=0, le=1)
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    started_at: AwareDatetime | None
+    must_end_by: AwareDatetime | None
+    ended_at: AwareDatetime | None
+
+
+class WorkflowPage(BaseModel):
+    """A page of workflows, newest first."""
+
+    workflows: list[WorkflowOut]
+    next_cursor: str | None
+
+
+class WorkflowDetail(WorkflowOut):
+    """One workflow whole."""
+
+    alert: dict[str, Any]
+    result: ResultOut
+    events: list[dict[str, Any]]
+
+
+class StatusOut(BaseModel):
+    """Where a workflow stands."""
+
+    workflow_id: str
+    execution_id: str
+    status: str
+    progress: float = Field(ge=0, le=1)
+    current_action: str | None
+    estimated_completion: AwareDatetime | None
+    must_end_by: AwareDatetime | None
+    metrics: dict[str, Any]
+
+
+class HealthOut(BaseModel):
+    """The service's own state: healthy, or degraded when a part is away."""
+
+    status: str
+    service: str
+    ai_integration: bool
+    components: dict[str, bool]
+    version: str
+    uptime: float = Field(description="seconds")

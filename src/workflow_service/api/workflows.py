@@ -1,0 +1,218 @@
+"""Executing an alert, and reading what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from workflow_service.api import results, schemas
+from workflow_service.api.problems import RETRY_AFTER, documented, problem
+from workflow_service.domain.alert import alert_from_json
+from workflow_service.domain.errors import InvalidAlert, Rejected, StoreUnavailable, Violation
+from workflow_service.domain.states import FINAL_EXECUTION, ExecutionStatus
+from workflow_service.intake.intake import Delivery, Intake, Outcome
+from workflow_service.ports import EventBus
+from workflow_service.store import queries
+from workflow_service.store.database import Database
+
+LOOK = 1.0  # seconds: who waits for a result looks by itself now and then, wake-ups may be lost
+LONGEST_WAIT = 600.0  # seconds that `Prefer: wait=` may ask for
+
+_WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?")
+
+
+@dataclass(frozen=True, slots=True)
+class Workflows:
+    """What the routes of this module work with."""
+
+    intake: Intake
+    database: Database
+    bus: EventBus
+    execute_wait: float  # seconds
+
+
+def routes(parts: Workflows) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1")
+
+    @router.post(
+        "/execute",
+        summary="Execute the remediation workflow for one alert",
+        responses={
+            200: {"model": schemas.ExecuteOut, "description": "processed; result.success tells the outcome"},
+            202: {"model": schemas.ExecuteOut, "description": "still running; see Location"},
+            **documented(400, 413, 500),
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlertIn"}}},
+            }
+        },
+    )
+    async def execute(request: Request) -> Response:
+        return await _execute(parts, request)
+
+    @router.get(
+        "/workflows",
+        summary="List workflows, newest first",
+        responses={200: {"model": schemas.WorkflowPage}, **documented(400, 503)},
+    )
+    async def workflows(
+        status: ExecutionStatus | None = None,
+        severity: Annotated[str | None, Query(max_length=64)] = None,
+        namespace: Annotated[str | None, Query(max_length=253)] = None,
+        alert_name: Annotated[str | None, Query(max_length=256)] = None,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        chosen = queries.Filter(status, severity, namespace, alert_name)
+        found = await queries.summaries(parts.database, chosen=chosen, before=_read_cursor(cursor), limit=limit + 1)
+        page = [results.workflow(one) for one in found[:limit]]
+        onward = _cursor(found[limit - 1]) if len(found) > limit else None
+        return _json({"workflows": page, "next_cursor": onward})
+
+    @router.get(
+        "/workflows/{workflow_id}",
+        summary="One workflow whole",
+        responses={200: {"model": schemas.WorkflowDetail}, **documented(404, 503)},
+    )
+    async def workflow(workflow_id: str) -> Response:
+        return _json(results.detail(*await queries.whole(parts.database, workflow_id)))
+
+    @router.get(
+        "/status",
+        summary="Where a workflow stands",
+        responses={200: {"model": schemas.StatusOut}, **documented(400, 404, 503)},
+    )
+    async def status(workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
+        found = await queries.summary(parts.database, workflow_id)
+        estimate = await queries.estimated_end(parts.database, found)
+        numbers = {"actions_total": found["actions_total"], "actions_ended": found["actions_ended"]}
+        return _json(results.status(found, estimate=estimate, metrics=numbers))
+
+    return router
+
+
+async def _execute(parts: Workflows, request: Request) -> Response:
+    body = await request.body()
+    try:
+        alert = alert_from_json(_document(body))
+    except InvalidAlert as error:
+        return problem(request, 400, "Invalid alert payload", str(error), violations=error.violations)
+    delivery = Delivery(
+        body=body,
+        route=request.url.path,
+        source=request.headers.get("x-service-name"),
+        request_id=request.headers.get("x-request-id"),
+    )
+    # The work goes on when the caller hangs up: only the waiting is the caller's.
+    try:
+        outcome = await asyncio.shield(_take_in(parts.intake, delivery, alert))
+        ended = await _wait(parts, outcome, _patience(request, parts.execute_wait))
+        return await _answer(parts, outcome, ended=ended)
+    except StoreUnavailable as error:
+        return problem(request, 500, "Workflow execution failed", str(error), headers={"Retry-After": RETRY_AFTER})
+
+
+async def _take_in(intake: Intake, delivery: Delivery, alert: Any) -> Outcome:
+    (alert_id,) = await intake.store(delivery, [alert])
+    return await intake.decide(alert_id)
+
+
+async def _wait(parts: Workflows, outcome: Outcome, seconds: float) -> bool:
+    """Whether the outcome's workflow is over, after at most `seconds`."""
+    if outcome.workflow_id is None:
+        return True
+    found = await queries.summary(parts.database, outcome.workflow_id)
+    topic = f"execution:{found['execution_id']}"
+    until = time.monotonic() + seconds
+    while found["status"] not in FINAL_EXECUTION:
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        # Listen before looking, or an end between the two would be noticed one look late.
+        listening = asyncio.create_task(_listen(parts.bus.wait, topic, min(left, LOOK)))
+        await asyncio.sleep(0)
+        found = await queries.summary(parts.database, outcome.workflow_id)
+        if found["status"] in FINAL_EXECUTION:
+            listening.cancel()
+            break
+        await listening
+        found = await queries.summary(parts.database, outcome.workflow_id)
+    return True
+
+
+async def _listen(wait: Callable[..., Awaitable[bool]], topic: str, seconds: float) -> None:
+    with suppress(asyncio.CancelledError):
+        await wait(topic, timeout=seconds)
+
+
+async def _answer(parts: Workflows, outcome: Outcome, *, ended: bool) -> Response:
+    intake = {"alert_id": outcome.alert_id, "outcome": outcome.outcome, "reason": outcome.reason}
+    if outcome.workflow_id is None:
+        return _json(
+            {
+                "status": "success",
+                "result": results.nothing_to_do(intake, datetime.now(UTC)),
+                "service": "workflow-service",
+            }
+        )
+    result = results.result(*await queries.whole(parts.database, outcome.workflow_id), intake=intake)
+    if ended:
+        return _json({"status": "success", "result": result, "service": "workflow-service"})
+    body = {"status": "accepted", "result": result, "service": "workflow-service"}
+    return _json(body, status=202, headers={"Location": f"/api/v1/workflows/{outcome.workflow_id}"})
+
+
+def _document(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        shown = body[:40].decode("utf-8", "replace")
+        raise InvalidAlert("the body is not JSON", [Violation("body", shown, str(error))]) from error
+
+
+def _patience(request: Request, default: float) -> float:
+    """How long to wait for the end, by RFC 7240 `Prefer: wait=N, respond-async`."""
+    prefer = ",".join(request.headers.getlist("prefer")).lower()
+    asked = _WAIT.search(prefer)
+    if asked:
+        return min(float(asked.group(1)), LONGEST_WAIT)
+    return 0.0 if "respond-async" in prefer else default
+
+
+def _cursor(found: queries.Summary) -> str:
+    raw = f"{found['created_at'].isoformat()}|{found['workflow_id']}"
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        moment, _, workflow_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
+        at = datetime.fromisoformat(moment)
+    except (ValueError, binascii.Error):
+        at, workflow_id = None, ""
+    if at is None or at.tzinfo is None:
+        raise Rejected(
+            "the list cannot go on", [Violation("cursor", cursor, "must be a next_cursor of an earlier page")]
+        )
+    return at, workflow_id
+
+
+def _json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status_code=status, media_type="application/json", headers=headers)

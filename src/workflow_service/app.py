@@ -1,0 +1,250 @@
+"""The composition root: settings -> objects -> FastAPI app. Starts in order, closes in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from fastapi import FastAPI
+
+from workflow_service import __version__
+from workflow_service.api import server as http
+from workflow_service.api.application import application
+from workflow_service.api.health import Health
+from workflow_service.api.workflows import Workflows
+from workflow_service.clients.executor import HttpExecutor
+from workflow_service.clients.session import SharedSession
+from workflow_service.domain.errors import WorkflowServiceError
+from workflow_service.engine.attempt import Courier
+from workflow_service.engine.drive import Driver
+from workflow_service.engine.handover import PLANNING, RUNNING
+from workflow_service.engine.housekeeping import Chore, Housekeeping
+from workflow_service.engine.lease import Lease
+from workflow_service.engine.means import Means
+from workflow_service.engine.on_dbos import DbosEngine
+from workflow_service.engine.reconcile import Reconciler
+from workflow_service.intake.intake import Intake
+from workflow_service.live.in_process import InProcessBus
+from workflow_service.live.on_redis import RedisBus
+from workflow_service.planning.filling import PlanLimits
+from workflow_service.planning.known_catalogue import KnownCatalogue
+from workflow_service.planning.planner import Planner
+from workflow_service.planning.rule_file import read_rules
+from workflow_service.settings import Settings
+from workflow_service.store import migrations, queries, retention
+from workflow_service.store.data_lock import DataLock
+from workflow_service.store.database import Database
+from workflow_service.store.journal import Journal
+from workflow_service.telemetry.log import configure
+from workflow_service.telemetry.metrics import Metrics
+
+POLLING = 0.05  # seconds between looks into the durable queues
+PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
+SWEEP = 2.0  # seconds between looks for undecided alerts
+RECORDS_KEPT = timedelta(days=30)  # deliveries, outcomes and workflow rows, after the end
+
+
+log = structlog.get_logger(__name__)
+
+
+def now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the process's exit code.
+
+    Raises:
+        WorkflowServiceError: the service cannot start; the message says why.
+    """
+    configure(settings.log_level)
+    replica = Replica(settings)
+    try:
+        http.serve(replica.app, host=settings.host, port=settings.service_port, on_drain=replica.drain)
+    except http.CannotServe as error:
+        raise replica.failure or error from None
+    return 0
+
+
+class Replica:
+    """All parts of one replica. `app` is its HTTP side; the app's lifespan starts and stops the rest."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build everything, touch nothing outside.
+
+        Raises:
+            InvalidRules: the rule file breaks its format.
+        """
+        self._settings = settings
+        self._started = time.monotonic()
+        self.failure: WorkflowServiceError | None = None  # why the start failed
+        self.draining = asyncio.Event()
+        self.metrics = Metrics()
+        redis = settings.storage.redis_url
+        self.bus = RedisBus(redis) if redis else InProcessBus()
+        self.database = Database(settings.storage.url)
+        self.journal = Journal(self.database)
+        replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
+        self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
+        self.session = SharedSession(ca_bundle=settings.ca_bundle)
+        coordination = settings.service_coordination
+        self.executor = HttpExecutor(
+            coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
+        )
+        slots = {PLANNING: PLANNING_SLOTS, RUNNING: settings.orchestration.max_concurrent_workflows}
+        self.engine = DbosEngine(self.database.url, replica=replica, queues=slots, polling=POLLING)
+        self.driver = Driver(self._means(replica))
+        self.reconciler = Reconciler(
+            self.database,
+            self.engine,
+            self.lease,
+            driving=self.driver.driving,
+            interval=settings.orchestration.monitoring_interval,
+        )
+        self.intake = Intake(
+            self.database,
+            self.engine,
+            cluster=settings.cluster_name,
+            cooldown=timedelta(seconds=settings.intake.cooldown),
+            clock=now,
+        )
+        self.housekeeping = Housekeeping(self._chores())
+        self.app = application(
+            workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
+            health=self._health(),
+            metrics=self.metrics,
+            lifespan=self.lifespan,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Start in order; on the way out stop in reverse, so that nothing is used after it was closed.
+
+        Raises:
+            DataDirectoryTaken: another process has the embedded database.
+            StoreUnavailable: the database is away.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                await self._start(stack)
+            except WorkflowServiceError as error:
+                self.failure = error
+                raise
+            log.info("workflow-service is up", version=__version__, replica=self.lease.replica)
+            yield
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        if self.database.sqlite:
+            lock = DataLock(self._settings.storage.data_dir)
+            lock.acquire()
+            stack.callback(lock.release)
+        stack.push_async_callback(self.database.close)
+        stack.push_async_callback(self.session.close)
+        await migrations.upgrade(self.database)
+        if isinstance(self.bus, RedisBus):
+            await self.bus.start()
+            stack.push_async_callback(self.bus.close)
+        for part in (self.lease, self.journal):
+            await part.start()
+            stack.push_async_callback(part.stop)
+        await self.engine.start(self.driver.body)
+        stack.push_async_callback(self.engine.stop)
+        stack.push_async_callback(self.driver.drain)
+        for chores in (self.reconciler, self.housekeeping):
+            await chores.start()
+            stack.push_async_callback(chores.stop)
+        self.metrics.up(True)
+        stack.callback(self.drain)
+
+    def drain(self) -> None:
+        """Be ready for nothing new; what runs goes on until the lifespan ends."""
+        self.draining.set()
+        self.metrics.up(False)
+
+    def _means(self, replica: str) -> Means:
+        settings = self._settings
+        catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
+        planner = Planner(
+            self.executor,
+            read_rules(settings.intake.rules_file),
+            limits=_limits(settings),
+            load_catalogue=catalogue.load,
+            cluster=settings.cluster_name,
+        )
+        return Means(
+            database=self.database,
+            journal=self.journal,
+            engine=self.engine,
+            executor=self.executor,
+            courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
+            bus=self.bus,
+            metrics=self.metrics,
+            plan_for=planner.plan,
+            replica=replica,
+            cluster=settings.cluster_name,
+            clock=now,
+            jitter=random.random,
+        )
+
+    def _chores(self) -> list[Chore]:
+        period = self._settings.orchestration.monitoring_interval
+        detail = timedelta(seconds=self._settings.orchestration.state_retention_period)
+
+        async def measure() -> None:
+            self.metrics.active(await queries.active_by_status(self.database))
+
+        async def forget() -> None:
+            await retention.forget_detail(self.database, ended_before=now() - detail)
+            await retention.forget_workflows(self.database, ended_before=now() - RECORDS_KEPT)
+            await self.engine.forget(older_than=detail)
+
+        return [
+            Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("measure", period, measure),
+            Chore("forget", period, forget),
+        ]
+
+    def _health(self) -> Health:
+        async def ready() -> bool:
+            return not self.draining.is_set() and await self.database.ping()
+
+        async def living() -> bool:
+            return self.lease.is_held
+
+        async def can_roll_back() -> bool:
+            return self._settings.execution.rollback_enabled and await self.executor.healthy()
+
+        return Health(
+            components={
+                "orchestrator": living,
+                "executor": self.executor.healthy,
+                "state_manager": self.database.ping,
+                "monitor": living,
+                "rollback": can_roll_back,
+            },
+            others={"redis": self.bus.healthy},
+            ready=ready,
+            metrics=self.metrics,
+            ai_integration=False,
+            version=__version__,
+            started=self._started,
+        )
+
+
+def _limits(settings: Settings) -> PlanLimits:
+    return PlanLimits(
+        max_parallel=settings.execution.max_parallel_actions,
+        parallel_enabled=settings.execution.parallel_execution_enabled,
+        action_timeout=settings.execution.action_timeout,
+        coordination_timeout=settings.service_coordination.coordination_timeout,
+        retry_attempts=settings.service_coordination.retry_attempts,
+        rollback_enabled=settings.execution.rollback_enabled,
+        workflow_timeout=settings.orchestration.workflow_execution_timeout,
+    )

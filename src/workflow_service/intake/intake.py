@@ -1,0 +1,228 @@
+"""Store first, then decide once: attached, cooled down, resolved or admitted.
+
+The decision and all that follows from it (workflow, identities, execution, durable start) is one transaction, so an
+alert is either undecided, and the sweeper decides it, or decided whole. Two replicas that decide about the same thing
+at the same instant meet on the primary key of `active_identities`: one admits, the other looks again and attaches.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, fingerprint, severity_rank
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus
+from workflow_service.domain.target import NoTarget, resolve
+from workflow_service.ports import Drive, Engine
+from workflow_service.store.database import Database
+from workflow_service.store.tables import active_identities, alerts, deliveries, executions, identities, workflows
+
+UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
+RACES = 5  # lost races in a row, each of which means that somebody else made progress
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One HTTP request that brought alerts, as it came."""
+
+    body: bytes
+    route: str
+    source: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one alert: admitted | attached | cooled_down | resolved."""
+
+    alert_id: str
+    outcome: str
+    reason: str
+    workflow_id: str | None
+
+
+class Intake:
+    """Takes alerts in for one replica. `cooldown` follows a success during which the same thing is not done again."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        *,
+        cluster: str,
+        cooldown: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._engine = database, engine
+        self._cluster, self._cooldown, self._clock = cluster, cooldown, clock
+
+    async def store(self, delivery: Delivery, found: Sequence[Alert]) -> list[str]:
+        """Keep the delivery and its alerts, undecided; once this returns, nothing of it can be lost. The alerts' ids.
+
+        Raises:
+            StoreUnavailable: the database did not take it; nothing was kept.
+        """
+        now, delivery_id = self._clock(), str(uuid.uuid4())
+        rows = [
+            {
+                "id": str(uuid.uuid4()),
+                "delivery_id": delivery_id,
+                "received_at": now,
+                "fingerprint": fingerprint(alert),
+                "document": alert_to_json(alert),
+            }
+            for alert in found
+        ]
+        async with self._database.write() as connection:
+            await connection.execute(
+                sa.insert(deliveries).values(
+                    id=delivery_id,
+                    received_at=now,
+                    route=delivery.route,
+                    source=delivery.source,
+                    request_id=delivery.request_id,
+                    body=delivery.body,
+                )
+            )
+            if rows:
+                await connection.execute(sa.insert(alerts), rows)
+        return [str(row["id"]) for row in rows]
+
+    async def decide(self, alert_id: str) -> Outcome:
+        """What becomes of a stored alert; the same answer however often it is asked.
+
+        Raises:
+            StoreUnavailable: the database is away; the sweeper will decide.
+        """
+        for _ in range(RACES):
+            try:
+                async with self._database.write() as connection:
+                    return await self._decide(connection, alert_id)
+            except IntegrityError:
+                log.info("another replica decided about the same thing first", alert_id=alert_id)
+        raise RuntimeError(f"alert {alert_id} lost {RACES} races in a row")
+
+    async def sweep(self) -> int:
+        """Decide what a crash left undecided; returns how many.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        before = self._clock() - UNDECIDED
+        async with self._database.read() as connection:
+            query = sa.select(alerts.c.id).where(alerts.c.outcome.is_(None), alerts.c.received_at < before).limit(500)
+            left = (await connection.execute(query)).scalars().all()
+        for alert_id in left:
+            outcome = await self.decide(alert_id)
+            log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
+        return len(left)
+
+    async def _decide(self, connection: AsyncConnection, alert_id: str) -> Outcome:
+        row = (await connection.execute(sa.select(alerts).where(alerts.c.id == alert_id).with_for_update())).one()
+        if row.outcome is not None:
+            return Outcome(alert_id, row.outcome, row.outcome_reason or "", row.workflow_id)
+        alert = alert_from_json(row.document)
+        target = resolve(alert, self._cluster)
+        names = (
+            {f"alert:{row.fingerprint}"}
+            if isinstance(target, NoTarget)
+            else {
+                f"alert:{row.fingerprint}",
+                target.identity,
+            }
+        )
+        outcome = await self._choose(connection, alert, alert_id, sorted(names))
+        await connection.execute(
+            sa.update(alerts)
+            .where(alerts.c.id == alert_id)
+            .values(
+                outcome=outcome.outcome,
+                outcome_reason=outcome.reason,
+                workflow_id=outcome.workflow_id,
+                decided_at=self._clock(),
+            )
+        )
+        return outcome
+
+    async def _choose(self, connection: AsyncConnection, alert: Alert, alert_id: str, names: list[str]) -> Outcome:
+        active = await connection.scalar(
+            sa.select(active_identities.c.workflow_id).where(active_identities.c.identity.in_(names)).limit(1)
+        )
+        if active is not None:
+            return Outcome(alert_id, "attached", "a workflow about the same thing is running", active)
+        if alert.status == "resolved":
+            return Outcome(alert_id, "resolved", "the alert has resolved and no workflow is running for it", None)
+        recent = await self._recent_success(connection, names)
+        if recent is not None:
+            why = f"the same thing was remediated less than {self._cooldown.total_seconds():g} s ago"
+            return Outcome(alert_id, "cooled_down", why, recent)
+        return Outcome(alert_id, "admitted", "", await self._admit(connection, alert, alert_id, names))
+
+    async def _recent_success(self, connection: AsyncConnection, names: list[str]) -> str | None:
+        query = (
+            sa.select(identities.c.workflow_id)
+            .join(workflows, workflows.c.id == identities.c.workflow_id)
+            .join(executions, executions.c.id == workflows.c.execution_id)
+            .where(
+                identities.c.identity.in_(names),
+                executions.c.status == ExecutionStatus.COMPLETED,
+                executions.c.ended_at > self._clock() - self._cooldown,
+            )
+            .order_by(executions.c.ended_at.desc())
+            .limit(1)
+        )
+        found: str | None = await connection.scalar(query)
+        return found
+
+    async def _admit(self, connection: AsyncConnection, alert: Alert, alert_id: str, names: list[str]) -> str:
+        """The workflow, its identities, its execution and the durable start of its planning."""
+        now, workflow_id, execution_id = self._clock(), str(uuid.uuid4()), str(uuid.uuid4())
+        priority = severity_rank(alert.severity)
+        target = next((name for name in names if name.startswith("target:")), None)
+        await connection.execute(
+            sa.insert(workflows).values(
+                id=workflow_id,
+                alert_id=alert_id,
+                execution_id=execution_id,
+                alert_name=alert.name,
+                severity=alert.severity,
+                namespace=alert.namespace,
+                target=target,
+                created_at=now,
+            )
+        )
+        rows = [{"identity": name, "workflow_id": workflow_id} for name in names]
+        await connection.execute(sa.insert(active_identities), rows)
+        await connection.execute(sa.insert(identities), rows)
+        await connection.execute(
+            sa.insert(executions).values(
+                id=execution_id,
+                workflow_id=workflow_id,
+                kind="run",
+                status=ExecutionStatus.CREATED,
+                queue="planning",
+                priority=priority,
+                generation=0,
+                enqueued=1,
+                enqueued_at=now,
+                seq=0,
+                actions_total=0,
+                actions_ended=0,
+                reason="",
+                cause="",
+                rollback=RollbackStatus.NONE,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        await self._engine.enqueue(connection, Drive(execution_id, 1), queue="planning", priority=priority)
+        return workflow_id
