@@ -199,6 +199,7 @@ class Replica:
 
         async def measure() -> None:
             self.metrics.active(await queries.active_by_status(self.database))
+            self.metrics.queued(await queries.waiting_by_queue(self.database))
 
         async def forget() -> None:
             await retention.forget_detail(self.database, ended_before=now() - detail)

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from workflow_service.domain.errors import ErrorClass, Misunderstood, Unanswered, Unreachable
+from workflow_service.domain.errors import ErrorClass, ExecutorError, Misunderstood, Unanswered, Unreachable
 from workflow_service.ports import ActionOutcome, ActionRequest, Executor, NeverSeen
 
 FIRST_POLL, POLL_FACTOR, LAST_POLL = 0.1, 1.6, 2.0  # seconds between questions
@@ -74,10 +74,8 @@ class Courier:
             await self._lease_held()
             try:
                 outcome = await self._executor.cancel(call.request.key)
-            except (Unreachable, Unanswered) as error:
+            except ExecutorError as error:
                 outcome, trouble = None, str(error)
-            except Misunderstood as error:
-                return Lost(f"the executor does not take cancel-by-key: {error}")
             else:
                 trouble = "still running"
             if outcome is not None and outcome.final:
@@ -103,10 +101,8 @@ class Courier:
     async def _ask(self, call: Call) -> ActionOutcome | Unsent | Lost | None:
         try:
             answer = await self._executor.by_key(call.request.key)
-        except (Unreachable, Unanswered):
-            return None
-        except Misunderstood as error:
-            return Lost(f"the executor does not answer by key: {error}")
+        except ExecutorError:
+            return None  # a refusal (a token that is being rotated, say) tells nothing about the effect either
         if not isinstance(answer, NeverSeen):
             return answer
         if call.ledger_id is None or answer.ledger_id != call.ledger_id:

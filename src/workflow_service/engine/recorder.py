@@ -79,6 +79,8 @@ class Recorder:
         metrics, state = self._means.metrics, self.state
         match event:
             case ev.StepStarted():
+                if sum(len(step.attempts) for step in state.steps.values()) == 1:
+                    metrics.first_call(seconds=(event.at - self._record.created_at).total_seconds())
                 log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph))
             case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepUnknown():
                 self._tell_step(event, graph)

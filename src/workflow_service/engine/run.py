@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from workflow_service.domain import decide as do
 from workflow_service.domain import events as ev
-from workflow_service.domain.errors import ErrorClass, Unanswered, Unreachable
+from workflow_service.domain.errors import ErrorClass, ExecutorError
 from workflow_service.domain.fold import RunState, fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.engine.attempt import Lost, Unsent
@@ -82,7 +82,7 @@ class Run:
             case do.StartStep() | do.StartUndo():
                 try:
                     ledger = await self._means.executor.ledger_id()
-                except (Unreachable, Unanswered) as error:
+                except ExecutorError as error:
                     return self._hold_on(str(error), state, now)
                 return self._start(action, state, ledger, errands)
             case _:

@@ -115,6 +115,23 @@ async def active_by_status(database: Database) -> Mapping[str, int]:
         return {row.status: row.number for row in await connection.execute(query)}
 
 
+async def waiting_by_queue(database: Database) -> Mapping[str, int]:
+    """How many executions wait for a drive, by queue; a queue that is empty says 0.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = (
+        sa.select(executions.c.queue, sa.func.count().label("number"))
+        .where(executions.c.ended_at.is_(None), executions.c.owner.is_(None))
+        .group_by(executions.c.queue)
+    )
+    async with database.read() as connection:
+        return dict.fromkeys(("planning", "executions"), 0) | {
+            row.queue: row.number for row in await connection.execute(query)
+        }
+
+
 async def kept_catalogue(database: Database, cluster: str) -> Mapping[str, Any] | None:
     """The last catalogue that the executor of that cluster gave, or None.
 
