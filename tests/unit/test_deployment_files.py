@@ -12,6 +12,7 @@ from executor_service import settings as executor_settings
 from executor_service.actions.catalogue import Catalogue
 from executor_service.kubernetes.kinds import KINDS
 from workflow_service import __version__
+from workflow_service import settings as workflow_settings
 from workflow_service.settings import Settings, describe
 
 ROOT = Path(__file__).parents[2]
@@ -167,6 +168,23 @@ def test_every_variable_is_a_setting() -> None:
 
     executor_settings.load(Recording())
     assert environment("executor-service").keys() <= asked
+
+
+def given(service: str, token: Path) -> dict[str, str]:
+    """The environment as the pod gets it, with the mounted token at another place and a database from the secret."""
+    secrets = {"DATABASE_URL": "postgresql://user:word@database/kubernaut", "EXECUTOR_TOKEN_FILE": str(token)}
+    return {name: secrets.get(name) or str(entry["value"]) for name, entry in environment(service).items()}
+
+
+def test_both_services_start_with_what_the_pods_get(tmp_path: Path) -> None:
+    """The settings accept the environment of the manifests as it stands."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef\n", encoding="utf-8")
+    ours = workflow_settings.load(given("workflow-service", token))
+    theirs = executor_settings.load(given("executor-service", token))
+    assert ours.service_coordination.executor_token == theirs.token == "0123456789abcdef"
+    assert ours.cluster_name == theirs.cluster_name
+    assert (ours.service_port, theirs.port) == (PORTS["workflow-service"], PORTS["executor-service"])
 
 
 @pytest.mark.parametrize("service", PORTS)
