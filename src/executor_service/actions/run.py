@@ -1,0 +1,256 @@
+"""What an action function may use: reads, conditional changes, deliveries, waiting, progress.
+
+A function may be run again from its start after a crash. Therefore every effect has a slot name that is the same in
+every run; what a slot has done already is not done again, and checks that look at old values belong into the plan.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from executor_service.actions.locks import ObjectLocks
+from executor_service.actions.settling import Settler, StalePlanError, settle_fresh
+from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
+from executor_service.kubernetes import writing
+from executor_service.kubernetes.client import KubeClient
+from executor_service.kubernetes.errors import ApiError, failure
+from executor_service.ledger.ledger import Ledger
+from executor_service.ledger.rows import Intent, IntentState
+from executor_service.notify.channels import Channels
+
+PROTECTED = "kubernaut.io/protected"
+"""Annotation: with the value "true" the object is never changed by us."""
+
+_POLL_FIRST_SECONDS, _POLL_LONGEST_SECONDS = 0.05, 1.0
+_SETTLE_PATIENCE_SECONDS = 3600.0
+_HIDDEN_BELOW = ("managedFields",)
+
+T = TypeVar("T")
+Planned = tuple[Write, dict[str, Json]] | None
+"""A write and the object it was planned from; None when there is nothing to do."""
+
+
+class CancelledByCallerError(Exception):
+    """The caller asked to stop, and the action is at a point where it can."""
+
+
+class StoppingError(Exception):
+    """The service stops; the action goes on after the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all runs share."""
+
+    kube: KubeClient
+    ledger: Ledger
+    locks: ObjectLocks
+    settler: Settler
+    channels: Channels
+    protected_namespaces: frozenset[str]
+    irreversible: Mapping[str, str]
+    """Why an action type cannot be undone, for those that cannot."""
+    undo_seconds: float
+
+
+@dataclass(slots=True)
+class Run:
+    """One action under way. `deadline_at` is in seconds since the epoch, because it must survive a restart."""
+
+    world: World
+    key: str
+    type: str
+    dry_run: bool
+    deadline_at: float
+    request: dict[str, Json]
+    intents: dict[str, Intent]
+    cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    dry_writes: list[Write] = field(default_factory=list)
+    progress_text: str = ""
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline; negative when it is over."""
+        return self.deadline_at - time.time()
+
+    @property
+    def kube(self) -> KubeClient:
+        """For reads only."""
+        return self.world.kube
+
+    @property
+    def writes(self) -> list[Write]:
+        """What this action has changed, in order (in a dry run: what it would change)."""
+        if self.dry_run:
+            return self.dry_writes
+        done = [item for item in self.intents.values() if item.state is IntentState.APPLIED]
+        return [item.write for item in sorted(done, key=lambda item: item.seq) if item.write.verb is not Verb.DELIVER]
+
+    @property
+    def in_doubt(self) -> list[Intent]:
+        """Effects on the cluster of which nobody knows yet whether they are there."""
+        pending = [item for item in self.intents.values() if item.state is IntentState.PENDING]
+        return [item for item in pending if item.write.verb is not Verb.DELIVER]
+
+    async def read(self, ref: ObjectRef) -> dict[str, Json]:
+        """The object. Raises ActionFailedError."""
+        return await self.ask(self.kube.get(ref), f"reading {ref}")
+
+    async def find(self, ref: ObjectRef) -> dict[str, Json] | None:
+        """The object, or None. Raises ActionFailedError for anything but its absence."""
+        return await self.ask(self.kube.find(ref), f"reading {ref}")
+
+    async def list(
+        self, kind: str, namespace: str | None, *, labels: str = "", fields: str = ""
+    ) -> list[dict[str, Json]]:
+        """All matching objects. Raises ActionFailedError."""
+        where = f"listing {kind} in {namespace}" if namespace else f"listing {kind}"
+        return await self.ask(self.kube.list(kind, namespace, labels=labels, fields=fields), where)
+
+    async def ask(self, answer: Awaitable[T], what: str) -> T:
+        """Any read, with its API error translated."""
+        try:
+            return await answer
+        except ApiError as error:
+            raise failure(error, what) from error
+
+    async def settle_pending(self) -> None:
+        """After a restart, before anything else: bring every effect in doubt to certainty, whatever the deadline.
+
+        Raises ActionFailedError when an effect turns out to be absent for good or overtaken by somebody else.
+        """
+        for intent in self.in_doubt:
+            async with self.world.locks.hold(intent.write.ref, self.key, patience=_SETTLE_PATIENCE_SECONDS):
+                try:
+                    self._remember(await self.world.settler.resolve(intent))
+                except StalePlanError:
+                    self.intents.pop(intent.slot)
+
+    async def change(self, slot: str, ref: ObjectRef, plan: Callable[[], Awaitable[Planned]]) -> Write | None:
+        """Have one effect on one object, once. `plan` reads the object and says which; None when nothing is to do.
+
+        Raises ActionFailedError; its class tells whether the effect is absent for good, or somebody else was faster.
+        """
+        known = self.intents.get(slot)
+        if known is not None:
+            return known.write
+        self.check()
+        async with self.world.locks.hold(ref, self.key, patience=self.seconds_left):
+            if self.dry_run:
+                return await self._rehearse(plan)
+            settled = await settle_fresh(self.world.settler, lambda: self._prepare(slot, plan))
+        return self._remember(settled).write if settled is not None else None
+
+    async def _prepare(
+        self, slot: str, plan: Callable[[], Awaitable[Planned]]
+    ) -> tuple[Intent, dict[str, Json]] | None:
+        self.check()
+        planned = await plan()
+        if planned is None:
+            return None
+        write, current = planned
+        self._refuse_protected(write, current)
+        snapshot = _snapshot(current) if write.verb is Verb.PATCH else None
+        seq = 1 + max((item.seq for item in self.intents.values()), default=0)
+        return await self.world.ledger.plan(self.key, slot, write, seq=seq, snapshot=snapshot), current
+
+    async def _rehearse(self, plan: Callable[[], Awaitable[Planned]]) -> Write | None:
+        planned = await plan()
+        if planned is None:
+            return None
+        write, current = planned
+        self._refuse_protected(write, current)
+        await self.ask(writing.send(self.kube, write, current, dry_run=True), f"dry run of {write.verb} {write.ref}")
+        self.dry_writes.append(write)
+        return write
+
+    async def deliver(self, slot: str, send: Callable[[], Awaitable[None]]) -> None:
+        """Tell somebody, recorded: repeated after a crash only while nobody knows whether it arrived."""
+        known = self.intents.get(slot)
+        if self.dry_run or (known is not None and known.state is IntentState.APPLIED):
+            return
+        self.check()
+        intent = known
+        if intent is None:
+            write = Write(Verb.DELIVER, ObjectRef("Channel", None, slot))
+            intent = await self.world.ledger.plan(self.key, slot, write, seq=1 + len(self.intents))
+            self._remember(intent)
+        await send()
+        self._remember(await self.world.ledger.applied(intent, intent.write))
+
+    async def until(self, reached: Callable[[], Awaitable[str | None]]) -> None:
+        """Poll until `reached` answers None; its texts are the progress. Raises ActionFailedError (timeout)."""
+        if self.dry_run:
+            return
+        pause = _POLL_FIRST_SECONDS
+        while (missing := await _looked(reached)) is not None:
+            await self.progress(missing)
+            if self.seconds_left <= 0:
+                raise ActionFailedError(ErrorClass.TIMEOUT, f"not reached in time: {missing}")
+            await self.pause(pause)
+            pause = min(pause * 1.5, _POLL_LONGEST_SECONDS)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not past the deadline, a cancel or a stop of the service (which raise)."""
+        self._obey()
+        waits = [asyncio.ensure_future(self.cancel.wait()), asyncio.ensure_future(self.stopping.wait())]
+        try:
+            timeout = max(min(seconds, self.seconds_left), 0.0)
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._obey()
+
+    async def progress(self, text: str) -> None:
+        """Say what is being waited for or done; stored only when it changed."""
+        if text != self.progress_text:
+            self.progress_text = text
+            await self.world.ledger.progress(self.key, text)
+
+    def shorten(self, seconds: float) -> None:
+        """Wait no longer than that from now on."""
+        self.deadline_at = min(self.deadline_at, time.time() + seconds)
+
+    def check(self) -> None:
+        """Before every effect: neither cancelled nor out of time. Raises."""
+        self._obey()
+        if self.seconds_left <= 0:
+            raise ActionFailedError(ErrorClass.TIMEOUT, "the time for this action is over")
+
+    def _obey(self) -> None:
+        if self.cancel.is_set():
+            raise CancelledByCallerError
+        if self.stopping.is_set():
+            raise StoppingError
+
+    def _refuse_protected(self, write: Write, current: dict[str, Json]) -> None:
+        if write.ref.namespace in self.world.protected_namespaces:
+            raise ActionFailedError(ErrorClass.FORBIDDEN, f"namespace {write.ref.namespace} is protected", refused=True)
+        if (current["metadata"].get("annotations") or {}).get(PROTECTED) == "true":
+            raise ActionFailedError(
+                ErrorClass.FORBIDDEN, f"{write.ref} is protected by its annotation {PROTECTED}", refused=True
+            )
+
+    def _remember(self, intent: Intent) -> Intent:
+        self.intents[intent.slot] = intent
+        return intent
+
+
+async def _looked(reached: Callable[[], Awaitable[str | None]]) -> str | None:
+    """What is missing; an API server that is away for a moment does not fail what has been done already."""
+    try:
+        return await reached()
+    except ActionFailedError as error:
+        if error.error_class not in {ErrorClass.TRANSIENT, ErrorClass.THROTTLED}:
+            raise
+        return f"cannot look: {error.message}"
+
+
+def _snapshot(current: dict[str, Json]) -> dict[str, Json]:
+    """The raw object without what only the server writes."""
+    metadata = {name: value for name, value in current["metadata"].items() if name not in _HIDDEN_BELOW}
+    return {name: value for name, value in current.items() if name != "status"} | {"metadata": metadata}

@@ -1,0 +1,130 @@
+"""The routes below /api/v1."""
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Path, Request, Response
+
+from executor_service.actions.catalogue import Catalogue
+from executor_service.api import models
+from executor_service.api.problems import problem
+from executor_service.contract import Json, ObjectRef, Order
+from executor_service.execution.executor import Executor
+from executor_service.execution.results import Results, rfc3339
+from executor_service.kubernetes.client import KubeClient
+from executor_service.kubernetes.errors import ApiError
+from executor_service.kubernetes.observing import OBSERVABLE, canonical_kind, observe
+from executor_service.ledger.ledger import Ledger
+from executor_service.ledger.rows import ActionRow
+
+KeyPath = Annotated[models.Key, Path(description="Idempotency key")]
+_PROBLEM: dict[str, Any] = {"model": models.Problem, "content": {"application/problem+json": {}}}
+_ERRORS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 413, 422, 503), _PROBLEM)
+_RUNNING: dict[int | str, dict[str, Any]] = {202: {"model": models.Result, "description": "still running; poll by key"}}
+_ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 404, 503), _PROBLEM)
+
+
+class Routes:
+    """Handlers with what they need at hand."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        ledger: Ledger,
+        results: Results,
+        *,
+        kube: KubeClient,
+        catalogue: Catalogue,
+        cluster: str,
+    ) -> None:
+        self._executor = executor
+        self._ledger = ledger
+        self._results = results
+        self._kube = kube
+        self._catalogue = catalogue
+        self._cluster = cluster
+
+    def router(self) -> APIRouter:
+        """All routes of this class."""
+        router = APIRouter(prefix="/api/v1")
+        add = router.add_api_route
+        result = {"response_model": models.Result}
+        add("/execute", self.execute, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
+        add("/actions", self.actions, methods=["GET"], response_model=models.CatalogueAnswer, responses={401: _PROBLEM})
+        by_key = "/actions/by-key/{key:path}"
+        add(f"{by_key}/cancel", self.cancel, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
+        add(by_key, self.by_key, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
+        add("/status/{action_id}", self.status, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
+        observed = models.ObservationAnswer
+        add("/observe", self.observe, methods=["POST"], response_model=observed, responses=_ERRORS | {502: _PROBLEM})
+        return router
+
+    async def execute(
+        self, body: models.ExecuteRequest, idempotency_key: Annotated[models.Key, Header(alias="Idempotency-Key")]
+    ) -> Response:
+        """Perform an action exactly once per key."""
+        context = body.context
+        order = Order(
+            key=idempotency_key,
+            type=body.action.type,
+            parameters=body.action.parameters,
+            dry_run=context.dry_run,
+            remaining_seconds=context.remaining_seconds,
+            cluster=context.cluster or None,
+            request=body.model_dump(mode="json", exclude={"action": {"parameters"}}),
+        )
+        return await self._answer(await self._executor.submit(order))
+
+    async def cancel(self, key: KeyPath) -> Response:
+        """Make sure that the action of a key does not begin, or stop it, or tell how it ended."""
+        return await self._answer(await self._executor.cancel(key))
+
+    async def by_key(self, key: KeyPath) -> Response:
+        """What is known about a key."""
+        row = await self._ledger.get(key)
+        if row is None:
+            return problem(404, f"key {key!r} is not in this ledger", ledger_id=self._ledger.ledger_id)
+        return await self._answer(row, running_code=200)
+
+    async def status(self, action_id: str) -> Response:
+        """What is known about an action id."""
+        row = await self._ledger.get_by_action_id(action_id)
+        if row is None:
+            return problem(404, f"action {action_id!r} is not in this ledger", ledger_id=self._ledger.ledger_id)
+        return await self._answer(row, running_code=200)
+
+    async def actions(self) -> Response:
+        """The catalogue of actions with a digest over it."""
+        about = {"digest": self._catalogue.digest, "cluster": self._cluster, "ledger_id": self._ledger.ledger_id}
+        return _json(about | {"actions": self._catalogue.entries})
+
+    async def observe(self, body: models.ObserveRequest, request: Request) -> Response:
+        """Facts about an object now; a vanished pod is observed through its owner."""
+        error: dict[str, Json]
+        kind = canonical_kind(body.kind)
+        if kind is None:
+            error = {"field": "kind", "value": body.kind, "rule": f"must be one of {', '.join(OBSERVABLE)}"}
+            return problem(422, f"kind {body.kind!r} cannot be observed", errors=[error])
+        namespace = body.namespace or None
+        if kind != "Node" and namespace is None:
+            error = {"field": "namespace", "value": body.namespace, "rule": f"is required for kind {kind}"}
+            return problem(422, f"namespace is required for kind {kind}", errors=[error])
+        ref = ObjectRef(kind, None if kind == "Node" else namespace, body.name)
+        try:
+            seen = await observe(self._kube, ref)
+        except ApiError as away:
+            return problem(502, f"the cluster could not be asked: {away}", instance=request.url.path)
+        return _json(
+            asdict(ref)
+            | {"found": seen.found, "facts": seen.facts, "owners": [asdict(owner) for owner in seen.owners]}
+            | {"resolved_through_owner": seen.resolved_through_owner, "observed_at": rfc3339(time.time())}
+        )
+
+    async def _answer(self, row: ActionRow, *, running_code: int = 202) -> Response:
+        return _json(await self._results.render(row), 200 if row.final else running_code)
+
+
+def _json(body: Json, code: int = 200) -> Response:
+    return Response(orjson.dumps(body), status_code=code, media_type="application/json")

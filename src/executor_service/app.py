@@ -1,0 +1,149 @@
+"""The only composition root: settings -> objects -> a serving application; closes in reverse order."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from executor_service import __version__
+from executor_service.actions.catalogue import Catalogue
+from executor_service.actions.locks import ObjectLocks
+from executor_service.actions.run import World
+from executor_service.actions.settling import Settler
+from executor_service.api.application import application
+from executor_service.api.health import HealthRoutes, Probe
+from executor_service.api.routes import Routes
+from executor_service.execution.acceptance import Acceptance
+from executor_service.execution.drive import Driver
+from executor_service.execution.executor import Executor, Times
+from executor_service.execution.results import Results
+from executor_service.kubernetes.client import KubeClient
+from executor_service.kubernetes.errors import ApiError
+from executor_service.ledger.database import Lock, open_database
+from executor_service.ledger.ledger import Ledger
+from executor_service.notify.channels import Channels
+from executor_service.settings import Settings
+from executor_service.telemetry.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
+_GRACE_SECONDS = 15
+_KEEP_ALIVE_SECONDS = 75
+_LOCK_CHECK_SECONDS = 5.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: they would end the process by the signal instead of with exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`."""
+        yield
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, Lock]]:
+    """Everything open, in-doubt effects reserved, running actions resumed. Raises LedgerBusyError."""
+    async with AsyncExitStack() as stack:
+        engine, lock = await open_database(settings.database_url)
+        stack.push_async_callback(lock.release)
+        stack.push_async_callback(engine.dispose)
+        ledger = await Ledger.open(engine)
+        kube = KubeClient(settings.kubeconfig, timeout_seconds=settings.kubernetes_timeout)
+        stack.push_async_callback(kube.close)
+        channels = Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url)
+        stack.push_async_callback(channels.close)
+        metrics = Metrics()
+        stack.callback(metrics.up.set, 0)
+        catalogue = Catalogue()
+        world = _world(settings, kube, ledger, channels=channels, catalogue=catalogue, metrics=metrics)
+        executor = _executor(settings, world, catalogue, metrics)
+        await executor.start()
+        stack.push_async_callback(executor.close)
+        cluster, undo = settings.cluster_name, settings.snapshot_retention
+        results = Results(ledger, catalogue, cluster=cluster, undo_seconds=undo)
+        routes = Routes(executor, ledger, results, kube=kube, catalogue=catalogue, cluster=cluster)
+        probes: dict[str, Probe] = {"kubernetes": lambda: _reachable(kube), "ledger": ledger.alive}
+        health = HealthRoutes(probes, metrics, version=__version__)
+        yield application(routes, health, token=settings.token, version=__version__), executor, lock
+
+
+def _world(
+    settings: Settings, kube: KubeClient, ledger: Ledger, *, channels: Channels, catalogue: Catalogue, metrics: Metrics
+) -> World:
+    return World(
+        kube=kube,
+        ledger=ledger,
+        locks=ObjectLocks(),
+        settler=Settler(kube, ledger, metrics, settings.cluster_name),
+        channels=channels,
+        protected_namespaces=settings.protected_namespaces,
+        irreversible=catalogue.irreversible,
+        undo_seconds=settings.snapshot_retention,
+    )
+
+
+def _executor(settings: Settings, world: World, catalogue: Catalogue, metrics: Metrics) -> Executor:
+    cluster, protected = settings.cluster_name, settings.protected_namespaces
+    acceptance = Acceptance(catalogue, cluster=cluster, protected_namespaces=protected)
+    driver = Driver(world, catalogue, metrics, cluster=cluster)
+    times = Times(settings.sync_wait, settings.ledger_retention, settings.snapshot_retention)
+    return Executor(world.ledger, acceptance, driver, locks=world.locks, metrics=metrics, times=times)
+
+
+async def _reachable(kube: KubeClient) -> bool:
+    try:
+        await kube.version()
+    except ApiError:
+        return False
+    return True
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket. Raises OSError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family)
+
+
+async def serve(settings: Settings, listening: socket.socket) -> bool:
+    """Serve until SIGTERM or SIGINT (True) or until the ledger's lock is lost (False)."""
+    async with running(settings) as (app, executor, lock):
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+        server = _Server(config)
+
+        def stop() -> None:
+            executor.begin_stop()
+            server.should_exit = True
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        guard = asyncio.create_task(_guard(lock, stop))
+        host, port = listening.getsockname()[:2]
+        _log.info("listening", host=host, port=port, version=__version__, cluster=settings.cluster_name)
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            guard.cancel()
+        lost = guard.done() and not guard.cancelled()
+        _log.info("stopped")
+    return not lost
+
+
+async def _guard(lock: Lock, stop: Callable[[], None]) -> None:
+    """End the service when the right to be the active instance is lost: somebody else may have it now."""
+    while await lock.held():  # noqa: ASYNC110 - the lock lives in a database, there is no event to wait for
+        await asyncio.sleep(_LOCK_CHECK_SECONDS)
+    _log.error("the lock of the ledger was lost; stopping, so that no two instances act")
+    stop()

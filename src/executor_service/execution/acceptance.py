@@ -1,0 +1,112 @@
+"""From an order to the row that remembers it: fingerprint, deadline, and what is refused before anything is tried."""
+
+import hashlib
+import time
+import uuid
+from collections.abc import Mapping
+
+import orjson
+
+from executor_service.actions.catalogue import Catalogue, ParametersError, parse_parameters
+from executor_service.actions.spec import ActionSpec
+from executor_service.contract import ErrorClass, Json, Order, Status
+from executor_service.ledger.rows import TOMBSTONE, ActionRow
+
+
+class RejectedOrderError(ValueError):
+    """The order itself is wrong and nothing was stored; `errors` has {field, value, rule} per problem."""
+
+    def __init__(self, detail: str, errors: list[dict[str, Json]]) -> None:
+        super().__init__(detail)
+        self.errors = errors
+
+
+class Acceptance:
+    """Checks orders against the catalogue and this executor's own limits."""
+
+    def __init__(self, catalogue: Catalogue, *, cluster: str, protected_namespaces: frozenset[str]) -> None:
+        self._catalogue = catalogue
+        self._cluster = cluster
+        self._protected = protected_namespaces
+
+    def check(self, order: Order) -> ActionSpec:
+        """The action ordered. Raises RejectedOrderError for an unknown type or parameters that break the schema."""
+        spec = self._catalogue.find(order.type)
+        if spec is None:
+            rule = "must be one of the catalogue (GET /api/v1/actions)"
+            error = {"field": "action.type", "value": order.type, "rule": rule}
+            raise RejectedOrderError(f"unknown action type {order.type!r}", [error])
+        try:
+            parse_parameters(spec, order.parameters)
+        except ParametersError as error:
+            errors = [item | {"field": f"action.parameters.{item['field']}"} for item in error.errors]
+            raise RejectedOrderError(f"parameters of {spec.name} break its schema: {error}", errors) from None
+        return spec
+
+    def row(self, order: Order, spec: ActionSpec) -> ActionRow:
+        """The first row of the order: running, or refused at once with the reason."""
+        now = time.time()
+        allowed = spec.timeout_seconds
+        seconds = allowed if order.remaining_seconds is None else min(order.remaining_seconds, allowed)
+        refusal = self._refusal(order, spec)
+        return ActionRow(
+            key=order.key,
+            action_id=str(uuid.uuid4()),
+            fingerprint=fingerprint(spec.name, order.parameters, dry_run=order.dry_run),
+            type=spec.name,
+            parameters=order.parameters,
+            dry_run=order.dry_run,
+            request=order.request,
+            status=Status.REFUSED if refusal else Status.RUNNING,
+            cancel_requested=False,
+            message=str(refusal["message"]) if refusal else "accepted",
+            progress=None,
+            result={},
+            changes=[],
+            error=refusal,
+            created_at=now,
+            deadline_at=now + max(seconds, 0.0),
+            finished_at=now if refusal else None,
+        )
+
+    def _refusal(self, order: Order, spec: ActionSpec) -> dict[str, Json] | None:
+        namespace = order.parameters.get("namespace")
+        if order.cluster and order.cluster != self._cluster:
+            text = f"this executor serves cluster {self._cluster!r}, not {order.cluster!r}"
+            return {"class": ErrorClass.WRONG_CLUSTER.value, "message": text}
+        if order.remaining_seconds is not None and order.remaining_seconds <= 0:
+            text = "no time was left for this action (remaining_seconds <= 0)"
+            return {"class": ErrorClass.TIMEOUT.value, "message": text}
+        if spec.changes and namespace in self._protected:
+            return {"class": ErrorClass.FORBIDDEN.value, "message": f"namespace {namespace} is protected"}
+        return None
+
+
+def fingerprint(action_type: str, parameters: Mapping[str, Json], *, dry_run: bool) -> str:
+    """What makes two orders under one key the same order."""
+    identity = {"type": action_type, "parameters": parameters, "dry_run": dry_run}
+    return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def tombstone(key: str) -> ActionRow:
+    """The row that refuses a key for ever, because it was cancelled before it was seen."""
+    now = time.time()
+    return ActionRow(
+        key=key,
+        action_id=str(uuid.uuid4()),
+        fingerprint="",
+        type=TOMBSTONE,
+        parameters={},
+        dry_run=False,
+        request={},
+        status=Status.CANCELLED,
+        cancel_requested=True,
+        message="cancelled before it was seen; the key is refused for ever",
+        progress=None,
+        result={},
+        changes=[],
+        error=None,
+        created_at=now,
+        deadline_at=now,
+        finished_at=now,
+    )
