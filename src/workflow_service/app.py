@@ -36,6 +36,7 @@ from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.known_catalogue import KnownCatalogue
 from workflow_service.planning.planner import Planner
 from workflow_service.planning.rule_file import read_rules
+from workflow_service.ports import Executor
 from workflow_service.settings import Settings
 from workflow_service.store import migrations, queries, retention
 from workflow_service.store.data_lock import DataLock
@@ -76,8 +77,8 @@ def serve(settings: Settings) -> int:
 class Replica:
     """All parts of one replica. `app` is its HTTP side; the app's lifespan starts and stops the rest."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Build everything, touch nothing outside.
+    def __init__(self, settings: Settings, *, executor: Executor | None = None) -> None:
+        """Build everything, touch nothing outside. `executor` None: the one at EXECUTOR_SERVICE_URL, over HTTP.
 
         Raises:
             InvalidRules: the rule file breaks its format.
@@ -95,7 +96,7 @@ class Replica:
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         coordination = settings.service_coordination
-        self.executor = HttpExecutor(
+        self.executor: Executor = executor or HttpExecutor(
             coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
         )
         slots = {PLANNING: PLANNING_SLOTS, RUNNING: settings.orchestration.max_concurrent_workflows}

@@ -69,12 +69,12 @@ def _facts(found: Any) -> dict[str, str]:
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     status = deployment.get("status", {})
     restarted = deployment["spec"]["template"]["metadata"].get("annotations", {})
-    restart = next((value for key, value in restarted.items() if key.endswith("restartedAt")), "-")
+    restart = next((value for key, value in restarted.items() if key.endswith("/restarted-by")), "-")
     return {
         "replicas": str(deployment["spec"]["replicas"]),
         "ready": f"{status.get('readyReplicas', 0)} of {status.get('replicas', 0)}",
-        "image": container["image"],
-        "rolling restart": restart,
+        "image": container["image"].rpartition("/")[2],
+        "restart mark": restart,
     }
 
 

@@ -59,7 +59,7 @@ WORKLOADS = ("production/web-server", "staging/api-server", "production/checkout
 
 def tell() -> int:
     """Run the story; 0 when all three remediations completed."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=max(100, Console().width))
     console.print(
         "[bold]workflow-service demo[/]: an in-memory cluster, executor-service and workflow-service, embedded"
     )

@@ -158,7 +158,7 @@ async def keep_catalogue(
         await connection.execute(sa.insert(catalogues).values(row))
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(row: sa.RowMapping) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}  # SQLAlchemy's names are not plain strings for JSON
 
 

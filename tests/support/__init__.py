@@ -1,0 +1,1 @@
+"""What tests of several kinds share: real servers, real processes, a cluster seen from outside."""
