@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 
 _BUSY_MACHINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
-settings.register_profile("dev", max_examples=150, stateful_step_count=40, derandomize=True)
-settings.register_profile("ci", max_examples=1500, stateful_step_count=60, print_blob=True)
+settings.register_profile("dev", max_examples=80, stateful_step_count=40, derandomize=True)
+settings.register_profile("ci", max_examples=800, stateful_step_count=60, print_blob=True)
 for profile in ("dev", "ci"):
     settings.register_profile(
         profile, settings.get_profile(profile), deadline=None, suppress_health_check=_BUSY_MACHINE

@@ -74,12 +74,7 @@ def stored_and_read(journal: list[ev.Event]) -> list[ev.Event]:
 def check_journal(graph: Graph, journal: list[ev.Event], state: RunState) -> None:
     """What must hold of a journal and its state at any time."""
     assert fold_all(journal) == state
-    undone: set[str] = set()
-    for event in journal:
-        if isinstance(event, ev.UndoStarted | ev.UndoSucceeded):
-            assert event.key not in undone, "undone twice"
-        if isinstance(event, ev.UndoSucceeded):
-            undone.add(event.key)
+    check_keys(journal)
     ends = [event for event in journal if isinstance(event, ev.Ended)]
     assert ends in ([], journal[-1:]), "something happened after the end"
     assert state.final == (state.status.value in FINAL) == bool(ends)
@@ -92,6 +87,21 @@ def check_journal(graph: Graph, journal: list[ev.Event], state: RunState) -> Non
         assert len(keys) <= graph.steps[name].retry.max_retries + 1
     if ends:
         check_verdict(graph.plan, state)
+
+
+def check_keys(journal: list[ev.Event]) -> None:
+    """Nothing is done twice: a key whose outcome is known is not sent again, nor undone twice."""
+    undone: set[str] = set()
+    settled: set[str] = set()
+    for event in journal:
+        if isinstance(event, ev.StepStarted):
+            assert event.key not in settled, "a key was sent again after its outcome was known"
+        if isinstance(event, ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown):
+            settled.add(event.key)
+        if isinstance(event, ev.UndoStarted | ev.UndoSucceeded):
+            assert event.key not in undone, "undone twice"
+        if isinstance(event, ev.UndoSucceeded):
+            undone.add(event.key)
 
 
 def check_verdict(plan: Plan, state: RunState) -> None:
@@ -119,12 +129,14 @@ def check_verdict(plan: Plan, state: RunState) -> None:
 def check_rollback(plan: Plan, state: RunState) -> None:
     """Whether what the execution says of its rollback is what became of every change."""
     undos = [attempt.undo for step in state.steps.values() for attempt in step.attempts]
+    asked = [step.id for step in plan.steps if step.on_failure is OnFailure.ROLLBACK]
+    broke = any(state.steps[name].status in FAILED for name in asked)
     if state.rollback_started_at is None:
+        assert not (broke and any(open_undo(undo) for undo in undos)), "a rollback was asked for and did not begin"
         assert state.rollback is RollbackStatus.NONE
         assert state.status is not ExecutionStatus.ROLLED_BACK
         return
-    asked = [step.id for step in plan.steps if step.on_failure is OnFailure.ROLLBACK]
-    assert any(state.steps[name].status in FAILED for name in asked), "nobody asked for a rollback"
+    assert broke, "nobody asked for a rollback"
     assert not any(open_undo(undo) for undo in undos), "something was left undone without a word"
     whole = UndoStatus.UNDO_FAILED not in undos
     assert state.rollback is (RollbackStatus.DONE if whole else RollbackStatus.INCOMPLETE)

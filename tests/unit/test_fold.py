@@ -216,6 +216,7 @@ _TIMES = st.integers(0, 10**9).map(at)
 _JSON = st.dictionaries(st.text(max_size=4), st.integers(-9, 9) | st.text(max_size=4) | st.none(), max_size=2)
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "at": _TIMES,
+    "attempt": st.integers(0, 100),
     "changes": st.lists(_JSON, max_size=2).map(tuple),
     "result": _JSON,
     "retry_at": st.none() | _TIMES,
