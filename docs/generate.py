@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, its package is not on the path
 
-import generate_requirements
-import generate_settings
-import generate_states
+from docs import generate_requirements, generate_settings, generate_states
 
 PAGES = (generate_requirements, generate_settings, generate_states)
 

@@ -33,7 +33,7 @@ from executor_service.telemetry.metrics import Metrics
 _log = structlog.get_logger(__name__)
 _GRACE_SECONDS = 15
 _KEEP_ALIVE_SECONDS = 75
-_LOCK_CHECK_SECONDS = 5.0
+_LOCK_CHECK_SECONDS = 2.0
 
 
 class _Server(uvicorn.Server):

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
@@ -29,20 +29,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator can set. Durations are seconds; secrets are kept out of `repr`-able output by `masked`."""
+    """What an operator can set. Durations are seconds; whatever may hold a secret is not in its `repr`."""
 
     host: str
     port: int
-    database_url: str
+    database_url: str = field(repr=False)
     data_dir: Path
     cluster_name: str
     kubeconfig: Path | None
     """None: the pod's own service account."""
-    token: str | None
+    token: str | None = field(repr=False)
     log_level: str
     protected_namespaces: frozenset[str]
-    notify_webhook_url: str | None
-    slack_webhook_url: str | None
+    notify_webhook_url: str | None = field(repr=False)
+    slack_webhook_url: str | None = field(repr=False)
     sync_wait: float
     """How long an HTTP call waits for an action before it answers 202."""
     kubernetes_timeout: float
@@ -163,7 +163,7 @@ def parse_duration(text: str) -> float:
 def parse_database(text: str) -> str:
     """A SQLAlchemy URL for SQLite or PostgreSQL, with the driver we bring. Raises ValueError without naming secrets."""
     scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in _DRIVERS or not rest:
+    if not separator or scheme not in _DRIVERS or rest.strip("/") in {"", ":memory:"}:
         raise ValueError("must be sqlite:///path or postgresql://user@host/database")
     return f"{_DRIVERS[scheme]}://{rest}"
 

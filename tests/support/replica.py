@@ -6,6 +6,9 @@ DBOS is one per process, so only one replica can run at a time; another on the s
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +23,8 @@ from workflow_service.app import Replica
 from workflow_service.settings import Settings, load
 
 DEADLINE = 20.0  # seconds until a test gives up waiting for a condition
+FRESH = Path(tempfile.mkdtemp(prefix="fresh-replica-"))  # the state after a first start, made once and then copied
+atexit.register(shutil.rmtree, FRESH, ignore_errors=True)
 
 HIGH_CPU = {
     "name": "HighCPUUsage",
@@ -112,11 +117,22 @@ def settings(directory: Path, **environment: str) -> Settings:
 @asynccontextmanager
 async def replica(directory: Path, executor: ScriptedExecutor, **environment: str) -> AsyncIterator[Running]:
     """A replica that lives as long as the block; leaving the block is a graceful stop."""
+    await _have_state(directory)
     parts = Replica(settings(directory, **environment), executor=executor)
     async with parts.lifespan(parts.app):
         transport = httpx2.ASGITransport(app=parts.app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://replica", timeout=60) as http:
             yield Running(parts, executor, http)
+
+
+async def _have_state(directory: Path) -> None:
+    # DBOS takes a second to notice queues that it has never seen; tests need not wait for that again and again.
+    if not (FRESH / "data").exists():
+        first = Replica(settings(FRESH), executor=ScriptedExecutor())
+        async with first.lifespan(first.app):
+            pass
+    if not (directory / "data").exists():
+        shutil.copytree(FRESH / "data", directory / "data")
 
 
 def kinds(found: Mapping[str, Any], step: str | None = None) -> list[str]:

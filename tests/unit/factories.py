@@ -5,9 +5,10 @@ from typing import Any
 
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import Action, OnFailure, Plan, RetryPolicy, Step
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.target import Target
 
 T0 = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)

@@ -6,9 +6,10 @@ import orjson
 
 from tests.unit.factories import key_of
 from workflow_service.domain import events as ev
-from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure, Plan
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
 
 FINAL = {"completed", "partially_completed", "failed", "cancelled", "timed_out", "rejected", "resolved", "rolled_back"}

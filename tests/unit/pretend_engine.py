@@ -16,7 +16,6 @@ from workflow_service.domain.decide import (
     BeginRollback,
     CancelStep,
     Decision,
-    Finish,
     GiveUpUndo,
     ResumeStep,
     SkipStep,
@@ -26,10 +25,12 @@ from workflow_service.domain.decide import (
     step_deadline,
 )
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.fold import RunState, fold, fold_all
+from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import Plan
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus, UndoStatus
+from workflow_service.domain.verdict import Finish
 
 MANY = 1000  # far more rounds than any plan of the tests can need
 

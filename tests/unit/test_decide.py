@@ -10,7 +10,6 @@ from workflow_service.domain.decide import (
     BeginRollback,
     CancelStep,
     Decision,
-    Finish,
     GiveUpUndo,
     ResumeStep,
     SkipStep,
@@ -26,6 +25,7 @@ from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
+from workflow_service.domain.verdict import Finish
 
 LINE = a_graph(a_step("a"), a_step("b", "a"))
 WIDE = a_graph(*(a_step(name) for name in "abcd"), max_parallel=2)

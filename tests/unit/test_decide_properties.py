@@ -12,8 +12,9 @@ from tests.unit.strategies import graphs
 from workflow_service.domain.decide import CancelStep, GiveUpUndo, ResumeStep, StartStep, StartUndo, decide
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.events import Ended, StepSkipped
-from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, StepStatus
 
 HAPPENINGS: Mapping[str, Callable[[PretendEngine, str], None]] = {

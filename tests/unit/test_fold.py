@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.factories import CHANGE, T0, a_graph, a_run, a_step, at, begun, failed, key_of, started, succeeded
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
-from workflow_service.domain.fold import RunState, fold, fold_all
+from workflow_service.domain.fold import fold, fold_all
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
 
 GRAPH = a_graph(a_step("scale"), a_step("log", "scale"))
@@ -236,3 +237,12 @@ def test_every_event_survives_the_database(event: ev.Event) -> None:
     assert read == event
     assert repr(read) == repr(event)
     assert ev.describe(event)["kind"] == type(event).__name__
+
+
+def test_an_attempt_that_was_never_sent_has_not_begun() -> None:
+    """While the executor is away the step's own time does not run; after a real attempt it goes on running."""
+    unsent = a_run(GRAPH, started("scale"), ev.AttemptUnsent(at(1), "scale", KEY))
+    assert unsent.steps["scale"].started_at is None
+    again = ev.AttemptFailed(at(1), "scale", KEY, ErrorClass.TRANSIENT, "busy", retry_at=at(2))
+    resent = ev.AttemptUnsent(at(3), "scale", key_of("scale", 1))
+    assert a_run(GRAPH, started("scale"), again, started("scale", 1), resent).steps["scale"].started_at is not None

@@ -6,8 +6,8 @@ from tests.unit.factories import CHANGE, a_graph, a_run, a_step, at, failed, key
 from workflow_service.domain import events as ev
 from workflow_service.domain import rollback
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.fold import RunState
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import RollbackStatus
 
 DIAMOND = a_graph(a_step("top"), a_step("left", "top"), a_step("right", "top"), a_step("end", "left", "right"))

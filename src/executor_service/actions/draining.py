@@ -95,7 +95,11 @@ async def _evict(run: Run, pod: dict[str, Json], grace_period_seconds: int | Non
 
     async def plan() -> Planned:
         current = await run.find(ref)
-        if current is None or current["metadata"]["uid"] != metadata["uid"]:
+        if (
+            current is None
+            or current["metadata"]["uid"] != metadata["uid"]
+            or "deletionTimestamp" in current["metadata"]
+        ):
             return None
         return plan_removal(Verb.EVICT, ref, current, grace_period_seconds=grace_period_seconds), current
 

@@ -24,9 +24,10 @@ class Driver:
         self._metrics = metrics
         self._cluster = cluster
 
-    async def run_of(self, row: ActionRow) -> Run:
-        """A run that knows the effects of earlier rides."""
-        intents = {item.slot: item for item in await self._world.ledger.intents(row.key)}
+    async def run_of(self, row: ActionRow, *, new: bool) -> Run:
+        """A run; unless the row is new, it knows the effects of earlier rides."""
+        known = [] if new else await self._world.ledger.intents(row.key)
+        intents = {item.slot: item for item in known}
         run = Run(
             world=self._world,
             key=row.key,
@@ -43,7 +44,7 @@ class Driver:
     async def drive(self, row: ActionRow, run: Run) -> None:
         """Perform the action and store its ending."""
         log = _log.bind(key=row.key, action_id=row.action_id, action=row.type, **_context(row))
-        log.info("action started", dry_run=row.dry_run)
+        log.info("action started", dry_run=row.dry_run, reason=row.parameters.get("reason"))
         try:
             ending = await self._perform(row, run)
         except StoppingError:
@@ -85,9 +86,10 @@ class Driver:
         if spec is None:
             raise ActionFailedError(ErrorClass.PERMANENT, f"this version no longer offers {row.type}")
         done = await spec.perform(run, parse_parameters(spec, row.parameters))
-        return Ending(Status.COMPLETED, done.message, done.result, await self._changes(run))
+        return Ending(Status.COMPLETED, done.message, done.result, change_list(run.writes, self._cluster))
 
     async def _changes(self, run: Run) -> list[dict[str, object]]:
+        """What the ledger knows to be there: after a failure the run's own memory may be behind."""
         if not run.dry_run:
             run.intents = {item.slot: item for item in await self._world.ledger.intents(run.key)}
         return change_list(run.writes, self._cluster)

@@ -75,7 +75,7 @@ class Executor:
             if row.final:
                 self._metrics.actions.labels(row.type, row.status.value).inc()
                 return row
-            await self._launch(row)
+            await self._launch(row, new=True)
             return await self._joined(row)
         known = await self._known(order.key)
         if known.type == TOMBSTONE:
@@ -130,8 +130,8 @@ class Executor:
             raise LookupError(f"key {key!r} vanished from the ledger")
         return row
 
-    async def _launch(self, row: ActionRow) -> None:
-        run = await self._driver.run_of(row)
+    async def _launch(self, row: ActionRow, *, new: bool = False) -> None:
+        run = await self._driver.run_of(row, new=new)
         if row.key in self._tasks:
             return
         if self._stopping:

@@ -59,32 +59,55 @@ class FileLock:
 class AdvisoryLock:
     """A PostgreSQL session lock on a connection that serves nothing else."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection) -> None:
+        self._engine = engine
         self._connection = connection
 
     @classmethod
     async def acquire(cls, engine: AsyncEngine) -> "AdvisoryLock":
         """Take the lock. Raises LedgerBusyError when another session has it."""
-        connection = await engine.connect()
-        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        got = await connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_LOCK)))
-        if not got:
-            await connection.close()
+        connection = await _locked(engine)
+        if connection is None:
             raise LedgerBusyError(f"another executor-service uses the ledger {engine.url.render_as_string()}")
-        return cls(connection)
+        return cls(engine, connection)
 
     async def release(self) -> None:
         """Give the right back by ending the session."""
-        await self._connection.invalidate()
-        await self._connection.close()
+        if not self._connection.closed:
+            await self._connection.invalidate()
+            await self._connection.close()
 
     async def held(self) -> bool:
-        """Whether the session that owns the lock still answers."""
+        """Whether the right is ours. A session that was cut takes the lock again, unless another instance has it.
+
+        While the database is away nobody can take the lock, and without the ledger no effect begins.
+        """
         try:
             await self._connection.scalar(sa.select(1))
         except sa.exc.SQLAlchemyError:
-            return False
+            await self.release()
+            return await self._take_again()
         return True
+
+    async def _take_again(self) -> bool:
+        try:
+            connection = await _locked(self._engine)
+        except (OSError, sa.exc.SQLAlchemyError):
+            return True
+        if connection is None:
+            return False
+        self._connection = connection
+        return True
+
+
+async def _locked(engine: AsyncEngine) -> AsyncConnection | None:
+    """A session that holds the lock; None when another session has it."""
+    connection = await engine.connect()
+    connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+    if await connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_LOCK))):
+        return connection
+    await connection.close()
+    return None
 
 
 async def open_database(url: str) -> tuple[AsyncEngine, Lock]:

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.events import describe
-from workflow_service.domain.fold import RunState, StepState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
 from workflow_service.domain.plan import OnFailure, Plan
+from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import (
     FINAL_EXECUTION,
     ExecutionStatus,

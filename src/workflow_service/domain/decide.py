@@ -7,17 +7,16 @@ waits for a live attempt, or is given the time at which to ask again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
 from workflow_service.domain import rollback
-from workflow_service.domain.fold import RunState, StepState
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
+from workflow_service.domain.verdict import BROKEN, DONE, Finish, Settled, broken_for_good, settled, verdict
 
 SETTLE_GRACE = 30.0  # seconds after the run's bound in which attempts in flight are still cancelled by key
 
@@ -87,16 +86,6 @@ class GiveUpUndo:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The last word."""
-
-    status: ExecutionStatus
-    reason: str
-    cause: str
-    rollback: RollbackStatus
-
-
 Action = Begin | StartStep | ResumeStep | SkipStep | CancelStep | BeginRollback | StartUndo | GiveUpUndo | Finish
 
 
@@ -151,37 +140,11 @@ def must_end_by(graph: Graph, state: RunState) -> datetime | None:
     return run + timedelta(seconds=SETTLE_GRACE) if run else None
 
 
-class _Settled(Enum):
-    WELL = auto()
-    BADLY = auto()
-    NOT_YET = auto()
-
-
-_DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
-_BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
-
-
-def _settled(graph: Graph, state: RunState, name: str) -> _Settled:
-    """What a step means to those who wait for it, alternatives included."""
-    step, status = graph.steps[name], state.steps[name].status
-    if status in _DONE:
-        return _Settled.WELL
-    if status is StepStatus.CANCELLED:
-        return _Settled.BADLY
-    if status not in _BROKEN:
-        return _Settled.NOT_YET
-    if step.on_failure is OnFailure.SKIP:
-        return _Settled.WELL
-    if step.on_failure is OnFailure.ALTERNATIVE and step.alternative is not None and status is not StepStatus.UNKNOWN:
-        return _settled(graph, state, step.alternative)
-    return _Settled.BADLY
-
-
 def _run(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_until: datetime | None) -> Decision:
     resumes = tuple(_resumes(graph, state, live))
     if skips := tuple(_skips(graph, state)):  # first, so that what nobody needs is never called late or cancelled
         return Decision((*resumes, *skips))
-    broken = [name for name in graph.order if _broken(graph, state, name)]
+    broken = [name for name in graph.order if broken_for_good(graph, state, name)]
     expired = _expired(graph, state, now) and (bool(broken) or _unfinished(state))
     if expired or broken:
         why = "the execution's time is over" if expired else f"step {broken[0]} failed"
@@ -202,7 +165,7 @@ def _expired(graph: Graph, state: RunState, now: datetime) -> bool:
 
 def _unfinished(state: RunState) -> bool:
     """Whether something is or was left to do: who has done everything is not late, however late one asks."""
-    return any(step.status not in _DONE | _BROKEN for step in state.steps.values())
+    return any(step.status not in DONE | BROKEN for step in state.steps.values())
 
 
 def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
@@ -245,78 +208,23 @@ def _not_started(step: StepState) -> bool:
 
 def _may_start(graph: Graph, state: RunState, name: str) -> bool:
     primary = graph.primary.get(name)
-    if primary is not None and state.steps[primary].status not in _BROKEN:
+    if primary is not None and state.steps[primary].status not in BROKEN:
         return False
-    return all(parent == primary or _settled(graph, state, parent) is _Settled.WELL for parent in graph.waits_for[name])
+    return all(parent == primary or settled(graph, state, parent) is Settled.WELL for parent in graph.waits_for[name])
 
 
 def _skips(graph: Graph, state: RunState) -> Iterator[Action]:
     """Alternatives that are not needed, because what they stand in for went well or was never to run."""
     for name, primary in graph.primary.items():
-        if state.steps[name].status is StepStatus.PENDING and state.steps[primary].status in _DONE:
+        if state.steps[name].status is StepStatus.PENDING and state.steps[primary].status in DONE:
             yield SkipStep(name, f"{primary} did not fail")
-
-
-def _broken(graph: Graph, state: RunState, name: str) -> bool:
-    """A failure that nothing heals and that does not let the run go on."""
-    return state.steps[name].status in _BROKEN and _settled(graph, state, name) is _Settled.BADLY
 
 
 def _conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Action:
     wants_rollback = any(graph.steps[name].on_failure is OnFailure.ROLLBACK for name in broken)
     if wants_rollback and rollback.needed(state):
         return BeginRollback("timed_out" if expired else "critical_step_failed")
-    return _verdict(graph, state, broken, expired=expired, undone=RollbackStatus.NONE)
-
-
-def _verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, undone: RollbackStatus) -> Finish:
-    cause = _cause(graph, state, broken)
-    if expired:
-        left = sorted(name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
-        why = cause or f"not finished in time: {', '.join(left)}"
-        return Finish(ExecutionStatus.TIMED_OUT, "execution_timeout", why, undone)
-    if broken:
-        if undone is RollbackStatus.DONE:
-            return Finish(ExecutionStatus.ROLLED_BACK, "critical_step_failed", cause, undone)
-        reason = "rollback_incomplete" if undone is RollbackStatus.INCOMPLETE else "critical_step_failed"
-        return Finish(ExecutionStatus.FAILED, reason, cause, undone)
-    return _verdict_on_finished(graph, state, undone)
-
-
-def _verdict_on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finish:
-    """Everything that could run has run, and every failure was answered."""
-    failed = [name for name in graph.order if _failed_for_good(graph, state, name)]
-    if not failed:
-        return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
-    cause = _cause(graph, state, failed)
-    if any(graph.steps[name].critical for name in failed):
-        return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
-    if any(step.status is StepStatus.SUCCEEDED for step in state.steps.values()):
-        return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
-    return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
-
-
-def _failed_for_good(graph: Graph, state: RunState, name: str) -> bool:
-    """Failed, and no alternative took its place, nor the alternative's own, and so on."""
-    if state.steps[name].status not in _BROKEN:
-        return False
-    heir = graph.steps[name].alternative
-    if heir is None or state.steps[heir].status in _BROKEN:
-        return heir is None or _failed_for_good(graph, state, heir)
-    return state.steps[heir].status is not StepStatus.SUCCEEDED
-
-
-def _cause(graph: Graph, state: RunState, broken: list[str]) -> str:
-    """The first failure in the specification's words (CoordinationResult.abort_reason).
-
-    A step whose alternative failed too is not to blame: it had handed its task on.
-    """
-    blamed = [name for name in broken if graph.steps[name].alternative not in broken]
-    if not blamed:
-        return ""
-    name = min(blamed, key=lambda name: at.timestamp() if (at := state.steps[name].ended_at) else math.inf)
-    kind = "Critical action" if graph.steps[name].critical else "Action"
-    return f"{kind} {name} failed: {state.steps[name].message}"
+    return verdict(graph, state, broken, expired=expired, undone=RollbackStatus.NONE)
 
 
 def _roll_back(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_until: datetime | None) -> Decision:
@@ -361,5 +269,5 @@ def _stop_undoing(graph: Graph, state: RunState, live: Set[str]) -> Decision:
 
 
 def _after_rollback(graph: Graph, state: RunState) -> Finish:
-    broken = [name for name in graph.order if _broken(graph, state, name)]
-    return _verdict(graph, state, broken, expired=state.reason == "timed_out", undone=rollback.outcome(state))
+    broken = [name for name in graph.order if broken_for_good(graph, state, name)]
+    return verdict(graph, state, broken, expired=state.reason == "timed_out", undone=rollback.outcome(state))

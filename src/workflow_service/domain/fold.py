@@ -2,106 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import reduce, singledispatch
 from typing import Any
 
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
+from workflow_service.domain.run_state import Attempt, RunState, StepState
 from workflow_service.domain.states import (
     EXECUTION,
-    FINAL_EXECUTION,
-    FINAL_STEP,
     STEP,
     UNDO,
     ExecutionStatus,
-    RollbackStatus,
     StepStatus,
     UndoStatus,
     move,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One key that was used for a step, and what it left behind in the cluster."""
-
-    key: str
-    number: int  # 0 is the first
-    started_at: datetime
-    ledger_id: str | None
-    action_id: str | None = None
-    changes: ev.Changes = ()
-    undo: UndoStatus = UndoStatus.NONE
-    undo_reason: str | None = None
-    undo_tries: int = 0
-    undo_at: datetime | None = None  # not before
-    undo_sent: bool = False  # an undo was started and its outcome is not journalled yet
-
-
-@dataclass(frozen=True, slots=True)
-class StepState:
-    """Where one step stands."""
-
-    status: StepStatus = StepStatus.PENDING
-    attempts: tuple[Attempt, ...] = ()
-    not_before: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    message: str = ""
-    error_class: ErrorClass | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def final(self) -> bool:
-        """Nothing but its undo can still change."""
-        return self.status in FINAL_STEP
-
-    @property
-    def next_attempt(self) -> int:
-        """The number of the attempt that would come next: one more after every known failure, the same otherwise."""
-        if not self.attempts:
-            return 0
-        resend = self.status is StepStatus.WAITING and self.error_class is None
-        return self.attempts[-1].number + (0 if resend else 1)
-
-    @property
-    def undo(self) -> UndoStatus:
-        """The undo of the step as a whole: its worst attempt speaks for it."""
-        present = {attempt.undo for attempt in self.attempts}
-        return next((status for status in _WORST_FIRST if status in present), UndoStatus.NONE)
-
-
-_WORST_FIRST = (
-    UndoStatus.UNDO_FAILED,
-    UndoStatus.UNDOING,
-    UndoStatus.AVAILABLE,
-    UndoStatus.IRREVERSIBLE,
-    UndoStatus.UNDONE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """Where an execution stands, whole."""
-
-    status: ExecutionStatus = ExecutionStatus.CREATED
-    steps: Mapping[str, StepState] = field(default_factory=dict)
-    plan_hash: str | None = None
-    started_at: datetime | None = None
-    rollback_started_at: datetime | None = None
-    ended_at: datetime | None = None
-    held: str | None = None
-    reason: str = ""
-    cause: str = ""
-    rollback: RollbackStatus = RollbackStatus.NONE
-
-    @property
-    def final(self) -> bool:
-        """Nothing can change any more."""
-        return self.status in FINAL_EXECUTION
 
 
 def fold(state: RunState, event: ev.Event) -> RunState:
@@ -170,7 +88,9 @@ def _(event: ev.AttemptUnsent, state: RunState) -> RunState:
     step = state.steps[event.step]
     _expect_live(step, event.key)
     status = move(STEP, step.status, StepStatus.WAITING)
-    return _with(state, event.step, replace(step, status=status, error_class=None, message="not sent yet"))
+    begun = step.started_at if len(step.attempts) > 1 else None  # an outage must not eat the step's own time
+    step = replace(step, status=status, error_class=None, message="not sent yet", started_at=begun)
+    return _with(state, event.step, step)
 
 
 @_apply.register

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workflow_service.domain.fold import Attempt, RunState
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.run_state import Attempt, RunState
 from workflow_service.domain.states import RollbackStatus, UndoStatus
 
 _OPEN = frozenset({UndoStatus.AVAILABLE, UndoStatus.UNDOING})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -12,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
 from workflow_service.domain.events import Ended, Planned, PlanningStarted
-from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.engine.handover import RUNNING, enqueue_next
 from workflow_service.engine.means import Means
@@ -111,7 +113,9 @@ class Driver:
             plan = replace(
                 plan, metadata={**plan.metadata, "creation_duration": f"{(clock() - began).total_seconds():.6f}s"}
             )
+            ordered_at = time.perf_counter()
             graph = validate(plan)
+            took = time.perf_counter() - ordered_at
         except Rejected as error:
             await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
@@ -130,4 +134,10 @@ class Driver:
             )
 
         await recorder.write([planned], graph=graph, also=also)
+        self._means.metrics.planned(
+            steps=len(plan.steps),
+            widest=max(map(len, graph.waves())),
+            dependencies=sum(map(len, graph.waits_for.values())),
+            seconds=took,
+        )
         log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=plan.hash)

@@ -10,9 +10,9 @@ from typing import Any
 from workflow_service.domain import decide as do
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.fold import Attempt, RunState
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.retry import retry_at
+from workflow_service.domain.run_state import Attempt, RunState
 from workflow_service.engine.attempt import Call, Lost, Unsent
 from workflow_service.ports import ActionOutcome, ActionRequest
 from workflow_service.store.executions import Record

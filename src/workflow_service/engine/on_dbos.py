@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,6 +80,8 @@ class DbosEngine:
 
     async def stop(self) -> None:
         """Take no more drives and let go of every thread and connection."""
+        # DBOS made its pool the loop's default one and is about to shut it down; the loop goes on with one of its own.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
         await asyncio.to_thread(lambda: DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=0))
         if self._client is not None:
             await asyncio.to_thread(self._client.destroy)

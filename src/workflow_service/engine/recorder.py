@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain import events as ev
 from workflow_service.domain.decide import must_end_by
-from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.means import Means
 from workflow_service.store.executions import Record, release_identities
@@ -68,7 +69,7 @@ class Recorder:
             reason=state.reason,
             cause=state.cause,
             rollback=state.rollback,
-            plan_hash=graph.plan.hash if graph else state.plan_hash,
+            plan_hash=state.plan_hash,
             updated_at=self._means.clock(),
             started_at=state.started_at,
             must_end_by=must_end_by(graph, state) if graph else None,

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from workflow_service.domain import decide as do
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass, ExecutorError
-from workflow_service.domain.fold import RunState, fold_all
+from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.verdict import Finish
 from workflow_service.engine.attempt import Lost, Unsent
 from workflow_service.engine.errands import Answer, Errand, Errands
 from workflow_service.engine.means import Means
@@ -158,7 +160,7 @@ def _fact(action: do.Action, now: datetime) -> ev.Event:
         case do.GiveUpUndo():
             message = "the rollback's time is over"
             return ev.UndoFailed(now, action.step, action.key, ErrorClass.TIMEOUT, message)
-        case do.Finish():
+        case Finish():
             return ev.Ended(now, action.status, action.reason, action.cause, action.rollback)
         case do.StartStep() | do.ResumeStep() | do.StartUndo():
             raise AssertionError(f"{action} is an errand")

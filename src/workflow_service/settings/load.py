@@ -137,6 +137,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "AUTH_MODE=none lets everybody who reaches the port command this service"
         )
 
+    cooldown, kept = settings.intake.cooldown, settings.orchestration.state_retention_period
+    if cooldown > kept:
+        yield (
+            f"INTAKE_COOLDOWN: {cooldown:g} s must be at most STATE_RETENTION_PERIOD ({kept:g} s): "
+            "a cooled-down alert is answered with the earlier result, which must still be there"
+        )
+
 
 def _loopback(host: str) -> bool:
     try:

@@ -16,6 +16,8 @@ from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
 _EXECUTION_BUCKETS = tuple(5.0 * 2**power for power in range(10))  # upstream: 5 s x 2^n
 _STEP_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 _HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+_COUNT_BUCKETS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+_RESOLUTION_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1)
 _START_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0)
 
 
@@ -72,6 +74,29 @@ class Metrics:
             registry=registry,
         )
 
+        self._step_count = Histogram(
+            "workflowexecution_step_count", "Steps of a plan", buckets=_COUNT_BUCKETS, registry=registry
+        )
+        self._parallel = Histogram(
+            "workflowexecution_parallel_steps_count",
+            "Steps of a plan's widest wave",
+            buckets=_COUNT_BUCKETS,
+            registry=registry,
+        )
+        self._complexity = Histogram(
+            "workflowexecution_dependency_graph_complexity",
+            "Dependencies in a plan",
+            buckets=_COUNT_BUCKETS,
+            registry=registry,
+        )
+        self._resolution = Histogram(
+            "workflowexecution_dependency_resolution_duration_seconds",
+            "Checking a plan and putting it in order",
+            buckets=_RESOLUTION_BUCKETS,
+            registry=registry,
+        )
+        self._actions = Counter("actions_executed_total", "Actions that the executor completed", registry=registry)
+
     def up(self, taking_work: bool) -> None:
         """Whether the service takes work."""
         self._up.set(1 if taking_work else 0)
@@ -88,10 +113,19 @@ class Metrics:
         for status in ACTIVE_EXECUTION:
             self._active_by_status.labels(status).set(counts.get(status, 0))
 
+    def planned(self, *, steps: int, widest: int, dependencies: int, seconds: float) -> None:
+        """One plan was made; `seconds` is what putting it in order took."""
+        self._step_count.observe(steps)
+        self._parallel.observe(widest)
+        self._complexity.observe(dependencies)
+        self._resolution.observe(seconds)
+
     def step_ended(self, *, action: str, status: str, seconds: float) -> None:
         """One step reached a final state. `action` is a catalogue type, never free text."""
         self._steps.labels(status, action).inc()
         self._step_duration.labels(action).observe(seconds)
+        if status == "succeeded":
+            self._actions.inc()
 
     def http_request(self, *, method: str, route: str, code: int, seconds: float) -> None:
         """One request was answered. `route` is the route's template, never the path."""
