@@ -15,7 +15,8 @@ setup: $(STAMP) ## install everything that is pinned in uv.lock into .venv
 $(STAMP): uv.lock pyproject.toml
 	@test -x $(RUN)/pip || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(RUN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
-	@$(UV) sync --frozen --quiet --no-progress
+	@# A network with a certificate authority of its own is known to the system only, not to uv.
+	@$(UV) sync --frozen --quiet 2>/dev/null || $(UV) sync --frozen --quiet --system-certs
 	@touch $(STAMP)
 
 demo: $(STAMP) ## three alerts become remediations on an in-memory cluster, visibly
