@@ -49,7 +49,7 @@ def _send(stack: Stack) -> list[str]:
 
 
 def _every_change_once(stack: Stack, names: list[str]) -> None:
-    found = eventually(lambda: stack.ended(WORKFLOWS), "all workflows are over", within=120)
+    found = eventually(lambda: stack.ended(WORKFLOWS), "all workflows are over", within=120) or []
     assert {one["status"] for one in found} == {"completed"}
     scaled = Counter(write["name"] for write in stack.effects() if write["resource"] == "deployments")
     assert scaled == Counter(names)

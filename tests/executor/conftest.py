@@ -69,6 +69,11 @@ class Cluster:
         answer = self.http.post(f"{self.url}/sandbox/faults", json=body)
         assert answer.status_code < 300, answer.text
 
+    def full(self) -> None:
+        """Leave no room for new pods: they stay Pending."""
+        for node in ("node-1", "node-2", "node-3"):
+            self.merge("nodes", node, {"spec": {"unschedulable": True}})
+
     def clear_faults(self) -> None:
         """Forget scripted faults."""
         self.http.delete(f"{self.url}/sandbox/faults")
@@ -201,7 +206,8 @@ def sandbox_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
 @pytest.fixture(scope="session")
 def shared_executor(sandbox_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """One executor process for all tests that do not kill it; every test uses its own keys."""
-    with executor_process(tmp_path_factory.mktemp("executor"), sandbox_cluster.kubeconfig, SYNC_WAIT="1500ms") as executor:
+    directory = tmp_path_factory.mktemp("executor")
+    with executor_process(directory, sandbox_cluster.kubeconfig, SYNC_WAIT="1500ms") as executor:
         yield executor
 
 

@@ -215,17 +215,17 @@ async def test_a_second_instance_refuses_to_start(tmp_path: Path) -> None:
 
 @pytest.mark.durability
 def test_sigterm_ends_with_0_and_a_waiting_action_goes_on_after_the_restart(cluster: Cluster, tmp_path: Path) -> None:
-    """A drain that waits for a rollout is interrupted at a safe point and resumed."""
-    target = {"namespace": "production", "resource_name": "checkout", "replicas": 2}
+    """An action that waits for a rollout is interrupted at a safe point and resumed."""
+    cluster.full()
     with executor_process(tmp_path, cluster.kubeconfig, SYNC_WAIT="100ms") as executor:
-        assert executor.order("scale_deployment", target, key="long").status_code == 202
+        assert executor.order("scale_deployment", SCALE, key="long").status_code == 202
         eventually(lambda: executor.by_key("long").json()["changes"], "the change is made")
         assert executor.stop() == 0
     with executor_process(tmp_path, cluster.kubeconfig, SYNC_WAIT="100ms") as executor:
         assert executor.by_key("long").json()["status"] == "running"
         cancelled = eventually(lambda: _final(executor.cancel("long").json), "cancelled")
-    assert (cancelled["status"], [change["after"] for change in cancelled["changes"]]) == ("cancelled", [2])
-    assert len(cluster.writes("checkout")) == 1
+    assert (cancelled["status"], [change["after"] for change in cancelled["changes"]]) == ("cancelled", [5])
+    assert len(cluster.writes("web-server")) == 1
 
 
 def _final(answer: Callable[[], dict[str, object]]) -> dict[str, object] | None:

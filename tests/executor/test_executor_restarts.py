@@ -40,7 +40,8 @@ def test_a_rollout_restart_heals_a_crash_loop(executor: Executor, cluster: Clust
     old = {pod["metadata"]["uid"] for pod in cluster.pods("app=payments")}
     result = executor.execute("restart_pod", target)
     assert result["status"] == "completed", result
-    assert not old & {pod["metadata"]["uid"] for pod in cluster.pods("app=payments")}
+    staying = [pod for pod in cluster.pods("app=payments") if "deletionTimestamp" not in pod["metadata"]]
+    assert not old & {pod["metadata"]["uid"] for pod in staying}
     assert len(cluster.writes()) == 1
 
 

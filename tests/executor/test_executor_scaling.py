@@ -94,11 +94,20 @@ def test_scaling_to_the_present_number_is_a_success_without_a_write(executor: Ex
 
 def test_what_never_becomes_ready_fails_with_timeout_and_its_changes(executor: Executor, cluster: Cluster) -> None:
     """The remaining time bounds the wait; the change that was made is still listed and can be undone."""
-    broken = {"namespace": "production", "resource_name": "checkout", "replicas": 4}
-    result = executor.execute("scale_deployment", broken, remaining_seconds=1.0)
+    cluster.full()
+    result = executor.execute("scale_deployment", WEB | {"replicas": 4}, remaining_seconds=1.0)
     assert (result["status"], result["error"]["class"]) == ("failed", "timeout"), result
     assert [change["after"] for change in result["changes"]] == [4]
     assert executor.undo(result["key"], suffix=":undo")["changes"][0]["after"] == 3
+
+
+def test_pods_that_keep_crashing_are_not_waited_for(executor: Executor, cluster: Cluster) -> None:
+    """A permanent failure as soon as it is seen, with the change that was made."""
+    broken = {"namespace": "production", "resource_name": "checkout", "replicas": 4}
+    result = executor.execute("scale_deployment", broken)
+    assert (result["status"], result["error"]["class"]) == ("failed", "permanent"), result
+    assert "CrashLoopBackOff" in result["error"]["message"]
+    assert [change["after"] for change in result["changes"]] == [4]
 
 
 @pytest.mark.parametrize(
