@@ -20,7 +20,8 @@ def whole(low: int, high: int) -> Reader:
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[+-]?\d{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
+            link = " (Kubernetes sets this for a Service of that name: enableServiceLinks: false)"
+            raise ValueError(f"must be a whole number from {low} to {high}{link if text.startswith('tcp://') else ''}")
         return int(text)
 
     return read
