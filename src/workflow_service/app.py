@@ -47,6 +47,7 @@ from workflow_service.telemetry.metrics import Metrics
 
 POLLING = 0.05  # seconds between looks into the durable queues
 PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
+EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
 RECORDS_KEPT = timedelta(days=30)  # deliveries, outcomes and workflow rows, after the end
 
@@ -178,6 +179,7 @@ class Replica:
             limits=_limits(settings),
             load_catalogue=catalogue.load,
             cluster=settings.cluster_name,
+            patience=EXECUTOR_PATIENCE,
         )
         return Means(
             database=self.database,

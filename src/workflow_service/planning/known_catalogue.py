@@ -28,9 +28,14 @@ class KnownCatalogue:
         self._executor, self._database, self._cluster, self._clock = executor, database, cluster, clock
         self._catalogue: Catalogue | None = None
         self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()  # many plans at once ask once
 
     async def load(self) -> Catalogue | None:
         """The catalogue, or None when no executor has ever been reached."""
+        async with self._asking:
+            return await self._load()
+
+    async def _load(self) -> Catalogue | None:
         if self._catalogue is not None and time.monotonic() - self._asked_at < FRESH:
             return self._catalogue
         try:

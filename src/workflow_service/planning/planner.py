@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
-from workflow_service.domain.errors import ExecutorError
+from workflow_service.domain.errors import ExecutorError, Unanswered, Unreachable
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.target import Target, resolve, top_owner
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.make_plan import make_plan
 from workflow_service.planning.rules import Rules
 from workflow_service.ports import Executor, Observation
+
+LOOK_AGAIN = 0.5  # seconds between looks at an executor that is away
+_AWAY = (Unreachable.__name__, Unanswered.__name__)
 
 OBSERVE_BUDGET = 2.0  # seconds; a plan without a look is better than one that comes late
 
@@ -39,18 +43,24 @@ class Planner:
         limits: PlanLimits,
         load_catalogue: Callable[[], Awaitable[Catalogue | None]],
         cluster: str,
+        patience: float = 0.0,
     ) -> None:
+        """`patience`: seconds to wait for an executor that is away, before the plan is made without a look.
+
+        An executor that is just being restarted is worth it: nothing could be executed meanwhile anyway.
+        """
         self._executor = executor
         self._rules = rules
         self._limits = limits
         self._load_catalogue = load_catalogue
         self._cluster = cluster
+        self._patience = patience
 
     async def plan(self, alert: Alert) -> Planned:
         """The plan for one alert; `metadata["observation"]` says what was seen, or why nothing was."""
         target = resolve(alert, self._cluster)
         observation, note = (
-            await self._look(target) if isinstance(target, Target) else (None, {"why_not": target.reason})
+            await self._look_patiently(target) if isinstance(target, Target) else (None, {"why_not": target.reason})
         )
         plan = make_plan(
             alert,
@@ -62,6 +72,14 @@ class Planner:
         )
         plan = replace(plan, metadata={**plan.metadata, "observation": note})
         return Planned(plan, target if isinstance(target, Target) else None, observation)
+
+    async def _look_patiently(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
+        until = time.monotonic() + self._patience
+        while True:
+            seen, note = await self._look(target)
+            if seen is not None or time.monotonic() >= until or not str(note["why_not"]).startswith(_AWAY):
+                return seen, note
+            await asyncio.sleep(LOOK_AGAIN)
 
     async def _look(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
         seen: Observation | None = None

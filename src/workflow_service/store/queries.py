@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.states import ExecutionStatus
@@ -153,9 +155,10 @@ async def keep_catalogue(
         StoreUnavailable: the database is away.
     """
     async with database.write() as connection:
-        await connection.execute(sa.delete(catalogues).where(catalogues.c.cluster == cluster))
-        row = {"cluster": cluster, "digest": digest, "stored_at": now, "document": document}
-        await connection.execute(sa.insert(catalogues).values(row))
+        insert = sqlite_insert if database.sqlite else postgresql_insert
+        row = {"digest": digest, "stored_at": now, "document": document}
+        statement = insert(catalogues).values(cluster=cluster, **row)
+        await connection.execute(statement.on_conflict_do_update(index_elements=[catalogues.c.cluster], set_=row))
 
 
 def _plain(row: sa.RowMapping) -> dict[str, Any]:
