@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import server as http
 from workflow_service.api.application import application
+from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
 from workflow_service.clients.executor import HttpExecutor
@@ -23,11 +24,13 @@ from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
-from workflow_service.engine.handover import PLANNING, RUNNING
+from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
+from workflow_service.engine.listening import Listening
 from workflow_service.engine.means import Means
 from workflow_service.engine.on_dbos import DbosEngine
+from workflow_service.engine.orders import Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.intake.intake import Intake
 from workflow_service.live.in_process import InProcessBus
@@ -46,6 +49,7 @@ from workflow_service.telemetry.log import configure
 from workflow_service.telemetry.metrics import Metrics
 
 POLLING = 0.05  # seconds between looks into the durable queues
+CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
@@ -100,8 +104,13 @@ class Replica:
         self.executor: Executor = executor or HttpExecutor(
             coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
         )
-        slots = {PLANNING: PLANNING_SLOTS, RUNNING: settings.orchestration.max_concurrent_workflows}
+        slots = {
+            CONTROL: CONTROL_SLOTS,
+            PLANNING: PLANNING_SLOTS,
+            RUNNING: settings.orchestration.max_concurrent_workflows,
+        }
         self.engine = DbosEngine(self.database.url, replica=replica, queues=slots, polling=POLLING)
+        self.listening = Listening(self.database, self.bus, replica=replica)
         self.driver = Driver(self._means(replica))
         self.reconciler = Reconciler(
             self.database,
@@ -120,6 +129,7 @@ class Replica:
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
             workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
+            controls=Controls(Orders(self.database, self.engine, self.bus, clock=now), self.database),
             health=self._health(),
             metrics=self.metrics,
             lifespan=self.lifespan,
@@ -153,7 +163,7 @@ class Replica:
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
             stack.push_async_callback(self.bus.close)
-        for part in (self.lease, self.journal):
+        for part in (self.lease, self.journal, self.listening):
             await part.start()
             stack.push_async_callback(part.stop)
         await self.engine.start(self.driver.body)
@@ -188,6 +198,7 @@ class Replica:
             executor=self.executor,
             courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
             bus=self.bus,
+            listening=self.listening,
             metrics=self.metrics,
             plan_for=planner.plan,
             replica=replica,

@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 import httpx2
 import yaml
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from tests.support.scripted_executor import ScriptedExecutor
 from workflow_service.app import Replica
@@ -67,10 +70,12 @@ def rules_of(directory: Path, *actions: Mapping[str, Any]) -> str:
 
 
 class Running:
-    """A replica that runs, its executor, and its API."""
+    """A replica that runs, its executor, its API and its log."""
 
-    def __init__(self, parts: Replica, executor: ScriptedExecutor, http: httpx2.AsyncClient) -> None:
-        self.parts, self.executor, self.http = parts, executor, http
+    def __init__(
+        self, parts: Replica, executor: ScriptedExecutor, http: httpx2.AsyncClient, *, log: list[EventDict]
+    ) -> None:
+        self.parts, self.executor, self.http, self.log = parts, executor, http, log
 
     async def execute(self, alert: Mapping[str, Any], *, prefer: str | None = None) -> httpx2.Response:
         """POST an alert."""
@@ -116,13 +121,19 @@ def settings(directory: Path, **environment: str) -> Settings:
 
 @asynccontextmanager
 async def replica(directory: Path, executor: ScriptedExecutor, **environment: str) -> AsyncIterator[Running]:
-    """A replica that lives as long as the block; leaving the block is a graceful stop."""
+    """A replica that lives as long as the block; leaving the block is a graceful stop.
+
+    Drives survive their own bugs, so the log is held against them: an error line fails the test.
+    """
     await _have_state(directory)
-    parts = Replica(settings(directory, **environment), executor=executor)
-    async with parts.lifespan(parts.app):
-        transport = httpx2.ASGITransport(app=parts.app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://replica", timeout=60) as http:
-            yield Running(parts, executor, http)
+    with capture_logs(processors=[merge_contextvars]) as log:
+        parts = Replica(settings(directory, **environment), executor=executor)
+        async with parts.lifespan(parts.app):
+            transport = httpx2.ASGITransport(app=parts.app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://replica", timeout=60) as http:
+                yield Running(parts, executor, http, log=log)
+    broken = [line for line in log if line["log_level"] in {"error", "critical"}]
+    assert not broken, broken
 
 
 async def _have_state(directory: Path) -> None:

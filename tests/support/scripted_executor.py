@@ -72,10 +72,13 @@ class ScriptedExecutor:
     sent: list[ActionRequest] = field(default_factory=list)  # orders that arrived, resends too
     effects: list[str] = field(default_factory=list)  # keys, in the order in which they were begun
     asked: list[str] = field(default_factory=list)  # keys asked about
-    cancelled: list[str] = field(default_factory=list)  # keys whose cancel was answered
+    cancelled: list[str] = field(default_factory=list)  # keys whose cancel was answered, once each
+    refused_cancels: int = 0  # cancels that were not answered
+    missed: int = 0  # calls of any sort while it was away
     most_at_once: int = 0
     _script: dict[str, list[Answer]] = field(default_factory=dict)
     _rows: dict[str, _Row] = field(default_factory=dict)
+    _leaving: bool = False
 
     def script(self, step: str, *answers: Answer) -> None:
         """How the next orders of a step go; `undo <step>` are those that undo it. Later ones are completed."""
@@ -85,11 +88,15 @@ class ScriptedExecutor:
         """The steps whose action runs now."""
         return [row.request.step_id for row in self._rows.values() if row.request and row.outcome.status == "running"]
 
-    def finish(self, *steps: str) -> None:
-        """Let what runs be done: those steps, or all."""
+    def finish(self, *steps: str, how: Answer | None = None) -> None:
+        """Let what runs be done: those steps, or all; `how` None: as their script says."""
         for row in self._rows.values():
             if row.request and row.outcome.status == "running" and (not steps or row.request.step_id in steps):
-                row.outcome = _outcome(row.request, replace(row.answer, slow=False), self.ledger)
+                row.outcome = _outcome(row.request, how or replace(row.answer, slow=False), self.ledger)
+
+    def leave_after_next_answer(self) -> None:
+        """Be away as soon as somebody has asked about a key."""
+        self._leaving = True
 
     def forget(self) -> None:
         """From now on the ledger is another one that has never seen anything."""
@@ -126,6 +133,8 @@ class ScriptedExecutor:
         """What became of that key."""
         await self._arrive()
         self.asked.append(key)
+        self.away = self._leaving
+        self._leaving = False
         row = self._rows.get(key)
         return row.outcome if row else NeverSeen(self.ledger)
 
@@ -133,8 +142,10 @@ class ScriptedExecutor:
         """A tombstone, a stop, or the result."""
         await self._arrive()
         if self.mute_cancel:
+            self.refused_cancels += 1
             raise Unanswered("no answer in time")
-        self.cancelled.append(key)
+        if key not in self.cancelled:
+            self.cancelled.append(key)
         stopped = ActionOutcome("cancelled", "cancelled", ledger_id=self.ledger)
         row = self._rows.setdefault(key, _Row(None, stopped))
         if not row.outcome.final and not row.answer.stubborn:
@@ -165,6 +176,7 @@ class ScriptedExecutor:
     async def _arrive(self) -> None:
         await asyncio.sleep(0)
         if self.away:
+            self.missed += 1
             raise Unreachable("nobody listens there")
 
     def _next(self, request: ActionRequest) -> Answer:
@@ -210,7 +222,8 @@ def _fingerprint(request: ActionRequest) -> tuple[str, str, bool]:
 def _outcome(request: ActionRequest, answer: Answer, ledger: str) -> ActionOutcome:
     if answer.slow:
         return ActionOutcome("running", "still at it", ledger_id=ledger)
-    entry = next((one for one in CATALOGUE["actions"] if one["type"] == request.type), {})
+    nothing: Mapping[str, Any] = {}
+    entry = next((one for one in CATALOGUE["actions"] if one["type"] == request.type), nothing)
     changes = answer.changes
     if changes is None:
         changes = (_change(request),) if entry.get("changes") else ()

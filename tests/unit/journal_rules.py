@@ -1,9 +1,10 @@
 """The rules of an execution, told from its journal and its plan alone, never with the code under test."""
 
-from datetime import timedelta
+from datetime import datetime
 
 import orjson
 
+from tests.unit.control_rules import Told, check_asked, check_obeyed, not_needed, told
 from tests.unit.factories import key_of
 from workflow_service.domain import events as ev
 from workflow_service.domain.fold import fold_all
@@ -22,7 +23,7 @@ def settled_well(plan: Plan, state: RunState, name: str) -> bool:
     if status in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}:
         return True
     if status is StepStatus.FAILED and step.alternative:
-        return settled_well(plan, state, step.alternative)
+        return not declined(plan, state, name) and settled_well(plan, state, step.alternative)
     return status in {StepStatus.FAILED, StepStatus.UNKNOWN} and step.on_failure is OnFailure.SKIP
 
 
@@ -30,8 +31,22 @@ def stops(plan: Plan, state: RunState, name: str) -> bool:
     """Whether the step failed in a way after which nothing new may start."""
     step, status = plan.step(name), state.steps[name].status
     if status is StepStatus.FAILED and step.alternative:
-        return stops(plan, state, step.alternative)
+        return declined(plan, state, name) or stops(plan, state, step.alternative)
     return status in FAILED and step.on_failure is not OnFailure.SKIP
+
+
+def declined(plan: Plan, state: RunState, name: str) -> bool:
+    """Whether somebody skipped the alternative while nobody knew yet that it would be needed."""
+    heir, failed_at = state.steps[plan.step(name).alternative or ""], state.steps[name].ended_at
+    skipped_at = heir.ended_at if heir.status is StepStatus.SKIPPED else None
+    return skipped_at is not None and failed_at is not None and skipped_at <= failed_at
+
+
+def may_cancel(plan: Plan, state: RunState, story: Told, now: datetime) -> bool:
+    """Whether a step that has not begun may be given up: time is over, something broke, or somebody said so."""
+    over = story.bound(plan.timeout)
+    late = over is not None and now >= over
+    return late or story.pause_is_over(now) or bool(story.wish) or any(stops(plan, state, name) for name in state.steps)
 
 
 def may_start(plan: Plan, state: RunState, name: str) -> bool:
@@ -76,18 +91,20 @@ def check_journal(graph: Graph, journal: list[ev.Event], state: RunState) -> Non
     """What must hold of a journal and its state at any time."""
     assert fold_all(journal) == state
     check_keys(journal)
+    check_obeyed(graph.plan, journal)
+    story = told(journal)
     ends = [event for event in journal if isinstance(event, ev.Ended)]
     assert ends in ([], journal[-1:]), "something happened after the end"
     assert state.final == (state.status.value in FINAL) == bool(ends)
     for name, step in state.steps.items():
         keys = [attempt.key for attempt in step.attempts]
         assert keys == [key_of(name, number) for number in range(len(keys))], "a key is missing or used twice"
-        if step.status is StepStatus.SKIPPED:
+        if step.status is StepStatus.SKIPPED and name not in story.waived:
             stood_for = state.steps[graph.primary[name]].status
             assert stood_for in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}, "skipped though needed"
         assert len(keys) <= graph.steps[name].retry.max_retries + 1
     if ends:
-        check_verdict(graph.plan, state)
+        check_verdict(graph.plan, state, story)
 
 
 def check_keys(journal: list[ev.Event]) -> None:
@@ -105,33 +122,37 @@ def check_keys(journal: list[ev.Event]) -> None:
             undone.add(event.key)
 
 
-def check_verdict(plan: Plan, state: RunState) -> None:
+def check_verdict(plan: Plan, state: RunState, story: Told) -> None:
     """Whether the last word says what happened (design: `completed` means every critical step held)."""
     steps = state.steps
     unhealed = [step for step in plan.steps if steps[step.id].status in FAILED and not healed(plan, state, step.id)]
     left_out = [name for name, step in steps.items() if step.status is StepStatus.CANCELLED]
     assert all(step.final for step in steps.values())
-    assert bool(state.cause) == bool(unhealed or left_out)
-    if not unhealed and not left_out:
-        assert state.status is ExecutionStatus.COMPLETED
-        return
-    assert state.status is not ExecutionStatus.COMPLETED
+    waived = [step for step in plan.steps if step.id in story.waived and step.critical and not not_needed(plan, step)]
     some = any(step.status is StepStatus.SUCCEEDED for step in steps.values())
-    partial = some and not left_out and all(not step.critical for step in unhealed)
+    whole = some and not unhealed and not left_out and not waived
+    assert (state.status is ExecutionStatus.COMPLETED) == (whole and not story.undo_wanted)
+    assert bool(state.cause) == (state.status is not ExecutionStatus.COMPLETED)
     if state.status is ExecutionStatus.PARTIALLY_COMPLETED:
-        assert partial
+        assert some
+        assert not left_out
+        assert all(not step.critical for step in unhealed)
     if state.status is ExecutionStatus.TIMED_OUT:
-        assert state.started_at is not None
+        bound = story.bound(plan.timeout)
+        assert bound is not None
         assert state.ended_at is not None
-        assert state.ended_at >= state.started_at + timedelta(seconds=plan.timeout)
-    check_rollback(plan, state)
+        assert state.ended_at >= bound
+    check_asked(story, state)
+    check_rollback(plan, state, story)
 
 
-def check_rollback(plan: Plan, state: RunState) -> None:
+def check_rollback(plan: Plan, state: RunState, story: Told) -> None:
     """Whether what the execution says of its rollback is what became of every change."""
     undos = [attempt.undo for step in state.steps.values() for attempt in step.attempts]
     asked = [step.id for step in plan.steps if step.on_failure is OnFailure.ROLLBACK]
     broke = any(state.steps[name].status in FAILED for name in asked)
+    if story.wish is not None:  # whoever ends it says whether what was done is to be undone
+        broke = story.undo_wanted
     if state.rollback_started_at is None:
         assert not (broke and any(open_undo(undo) for undo in undos)), "a rollback was asked for and did not begin"
         assert state.rollback is RollbackStatus.NONE

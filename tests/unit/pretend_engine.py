@@ -6,10 +6,12 @@ What it is told to do must obey `journal_rules` at every step.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tests.unit.control_rules import PAUSE_BOUND, told
 from tests.unit.factories import CHANGE, T0, key_of
-from tests.unit.journal_rules import check_journal, dependants, may_start, open_undo, stops, stored_and_read
+from tests.unit.journal_rules import check_journal, dependants, may_cancel, may_start, open_undo, stored_and_read
 from workflow_service.domain import events as ev
 from workflow_service.domain import retry
+from workflow_service.domain.controls import Command, refusal
 from workflow_service.domain.decide import (
     Action,
     Begin,
@@ -17,6 +19,7 @@ from workflow_service.domain.decide import (
     CancelStep,
     Decision,
     GiveUpUndo,
+    Pause,
     ResumeStep,
     SkipStep,
     StartStep,
@@ -29,7 +32,7 @@ from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import StepStatus, UndoStatus
+from workflow_service.domain.states import StepStatus, UndoStatus, Verb
 from workflow_service.domain.verdict import Finish
 
 MANY = 1000  # far more rounds than any plan of the tests can need
@@ -88,7 +91,15 @@ class PretendEngine:
         """It progresses: something is under way or somebody will ask again, and no free place stays empty."""
         resting = self.state.final or self.live or (self.wake_at is not None and self.wake_at > self.now)
         assert resting, f"nothing is under way and nobody will ask again: {self.state}"
+        story = told(self.journal)
+        if story.paused_at is not None and story.wish is None and not self.state.final:
+            assert self.wake_at == story.paused_at + PAUSE_BOUND, "nobody will end the pause"
+            return
         if self.state.final:
+            return
+        told_to_stop = story.pausing or story.wish is not None
+        assert self.live or self.undoing or not told_to_stop, "a command is not obeyed"
+        if told_to_stop and not self.undoing:
             return
         for waiting in self._retries():
             assert self.wake_at is not None
@@ -141,6 +152,9 @@ class PretendEngine:
                 self._resume(step, attempt, key)
             case StartUndo():
                 self._start_undo(action)
+            case Pause():
+                assert not self.live, "it stands still while something is under way"
+                self.note(ev.Paused(self.now))
             case _:
                 self.note(self._noted(action))
 
@@ -151,7 +165,9 @@ class PretendEngine:
             case SkipStep(step, reason):
                 return ev.StepSkipped(self.now, step, reason)
             case CancelStep(step, reason):
-                assert self._may_cancel(step), f"{step} was cancelled without need"
+                assert step not in self.live, "a live step was cancelled"
+                needed = may_cancel(self.plan, self.state, told(self.journal), self.now)
+                assert needed, f"{step} was cancelled without need"
                 return ev.StepCancelled(self.now, step, reason)
             case BeginRollback(reason):
                 return ev.RollbackStarted(self.now, reason)
@@ -162,12 +178,6 @@ class PretendEngine:
                 return ev.Ended(self.now, status, reason, cause, rollback)
             case _:
                 raise AssertionError(f"{action} is sent, not noted")
-
-    def _may_cancel(self, step: str) -> bool:
-        late = self.state.started_at is not None and self.now >= self.state.started_at + timedelta(
-            seconds=self.plan.timeout
-        )
-        return step not in self.live and (late or any(stops(self.plan, self.state, name) for name in self.state.steps))
 
     def _start(self, step: str, attempt: int) -> None:
         assert not self.held, "a step was sent while held"
@@ -259,6 +269,19 @@ class PretendEngine:
             self.fail(step, ErrorClass.UNKNOWN)
             return
         self.note(ev.StepUnknown(self.now, step, self.live.pop(step), "another ledger"))
+
+    def command(self, verb: Verb, **arguments: str | bool) -> str | None:
+        """Somebody says what is to be done: obeyed or refused, and journalled, unless all is over."""
+        order = Command(id=f"c{len(self.journal)}", verb=verb, actor="ana", arguments=arguments)
+        why, before = refusal(self.state, order), self.state
+        if self.state.final:
+            return why
+        if why is None:
+            self.note(ev.CommandApplied(self.now, order.id, verb, order.actor, "told to", arguments))
+        else:
+            self.note(ev.CommandRefused(self.now, order.id, verb, order.actor, why))
+            assert self.state == before, "a refused command had an effect"
+        return why
 
     def crash(self) -> None:
         """The drive dies; the next one knows the journal only."""

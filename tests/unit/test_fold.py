@@ -12,12 +12,14 @@ from tests.unit.factories import CHANGE, T0, a_graph, a_run, a_step, at, begun, 
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
 from workflow_service.domain.fold import fold, fold_all
-from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
+from workflow_service.domain.run_state import Attempt, Changes, RunState, StepState
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 
 GRAPH = a_graph(a_step("scale"), a_step("log", "scale"))
 KEY = key_of("scale")
 ROLLING_BACK = (started("scale"), succeeded("scale"), ev.RollbackStarted(at(1), "critical_step_failed"))
+PAUSED = ev.Paused(at(2))
+SKIPPED = ev.CommandApplied(at(1), "c-1", Verb.SKIP_STEP, "ana", "done by hand", {"step": "scale"})
 ENDED = ev.Ended(at(9), ExecutionStatus.FAILED, "critical_step_failed", "Critical action scale failed: no")
 
 
@@ -95,7 +97,7 @@ def test_an_unknown_outcome_may_have_changed_something() -> None:
 )
 @pytest.mark.parametrize("outcome", [succeeded, failed])
 def test_what_an_attempt_left_is_undoable_or_declared_irreversible(
-    outcome: type[ev.StepSucceeded], changes: ev.Changes, available: bool, undo: UndoStatus
+    outcome: type[ev.StepSucceeded], changes: Changes, available: bool, undo: UndoStatus
 ) -> None:
     """Changes count whatever the status of the step that made them."""
     step = a_run(GRAPH, started("scale"), outcome("scale", changes=changes, undo_available=available)).steps["scale"]  # type: ignore[arg-type,call-arg]
@@ -160,6 +162,9 @@ def test_the_end_is_kept_whole() -> None:
         started("scale"),
         ev.StepSkipped(at(10), "log", "x"),
         ev.RollbackStarted(at(10), "x"),
+        ev.CommandApplied(at(10), "c-1", Verb.ROLLBACK, "ana"),
+        ev.CommandRefused(at(10), "c-1", Verb.PAUSE, "ana", "x"),
+        ev.Paused(at(10)),
         ev.Started(at(10)),
         replace(ENDED, status=ExecutionStatus.COMPLETED),
     ],
@@ -187,6 +192,12 @@ def test_nothing_follows_the_end(late: ev.Event) -> None:
         (*ROLLING_BACK, ev.UndoFailed(at(2), "scale", "another key", ErrorClass.UNKNOWN, "x")),
         (ev.Planned(at(1), "x", ("scale",)),),
         (ev.PlanningStarted(at(1)),),
+        (PAUSED, PAUSED),
+        (*ROLLING_BACK, PAUSED),
+        (SKIPPED, SKIPPED),
+        (SKIPPED, started("scale")),
+        (started("scale"), SKIPPED),
+        (ev.CommandApplied(at(1), "c-1", Verb.RETRY, "ana"),),
     ],
 )
 def test_what_cannot_follow_is_refused(events: tuple[ev.Event, ...]) -> None:
@@ -195,6 +206,35 @@ def test_what_cannot_follow_is_refused(events: tuple[ev.Event, ...]) -> None:
     with pytest.raises(IllegalTransition):
         fold(state, events[-1])
     assert state == a_run(GRAPH, *events[:-1])
+
+
+def test_a_wish_is_kept_until_it_is_reached() -> None:
+    """Asked for, it is in the state with who and why; a pause is over with its standstill, anything with the end."""
+    pause = ev.CommandApplied(at(1), "c-1", Verb.PAUSE, "ana", "look first")
+    asked = a_run(GRAPH, pause)
+    assert (asked.status, asked.wanted) == (ExecutionStatus.RUNNING, Verb.PAUSE)
+    assert asked.wanted_why == "pause by ana: look first"
+    standing = fold(asked, PAUSED)
+    assert (standing.status, standing.wanted, standing.paused_at) == (ExecutionStatus.PAUSED, None, at(2))
+    resumed = fold(standing, ev.CommandApplied(at(7), "c-2", Verb.RESUME, "bob"))
+    assert (resumed.status, resumed.paused_at) == (ExecutionStatus.RUNNING, None)
+    assert resumed.stood_still.total_seconds() == 5
+    cancelled = fold(resumed, ev.CommandApplied(at(8), "c-3", Verb.CANCEL, "bob"))
+    assert (cancelled.wanted, cancelled.wanted_undo, cancelled.wanted_why) == (Verb.CANCEL, False, "cancel by bob")
+    assert fold(cancelled, ENDED).wanted is None
+
+
+def test_a_refused_command_means_nothing() -> None:
+    """It is in the journal for people only."""
+    refused = ev.CommandRefused(at(1), "c-1", Verb.RESUME, "ana", "nothing is paused")
+    assert a_run(GRAPH, refused) == a_run(GRAPH)
+
+
+def test_a_step_skipped_by_hand_says_by_whom_and_why() -> None:
+    """It is skipped whether it was needed or not, and the step tells."""
+    step = a_run(GRAPH, SKIPPED).steps["scale"]
+    assert (step.status, step.waived, step.ended_at) == (StepStatus.SKIPPED, True, at(1))
+    assert step.message == "skipped by hand: skip-step by ana: done by hand"
 
 
 def test_a_resend_of_the_same_key_is_no_second_attempt() -> None:
@@ -215,10 +255,32 @@ def test_every_kind_of_event_has_a_name_and_a_meaning() -> None:
 
 _TIMES = st.integers(0, 10**9).map(at)
 _JSON = st.dictionaries(st.text(max_size=4), st.integers(-9, 9) | st.text(max_size=4) | st.none(), max_size=2)
+_SOMETIMES = st.none() | _TIMES
+_ATTEMPTS = st.builds(
+    Attempt,
+    number=st.integers(-1, 100),
+    started_at=_TIMES,
+    changes=st.lists(_JSON, max_size=2).map(tuple),
+    undo=st.sampled_from(UndoStatus),
+    undo_at=_SOMETIMES,
+)
+_STEPS = st.builds(
+    StepState,
+    status=st.sampled_from(StepStatus),
+    attempts=st.lists(_ATTEMPTS, max_size=2).map(tuple),
+    started_at=_SOMETIMES,
+    stood_still_before=st.sampled_from([0.0, 3600.5]),
+    ended_at=_SOMETIMES,
+    waived=st.booleans(),
+    error_class=st.none() | st.sampled_from(ErrorClass),
+    result=_JSON,
+)
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "arguments": st.fixed_dictionaries({}, optional={"undo": st.booleans(), "step": st.text(max_size=4)}),
     "at": _TIMES,
     "attempt": st.integers(0, 100),
     "changes": st.lists(_JSON, max_size=2).map(tuple),
+    "inherited": st.dictionaries(st.sampled_from(["a", "b"]), _STEPS, max_size=2),
     "result": _JSON,
     "retry_at": st.none() | _TIMES,
     "steps": st.lists(st.sampled_from(["a", "b"])).map(tuple),

@@ -49,13 +49,13 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         yield one
 
 
-def about(name: str, **more: Any) -> dict[str, Any]:
+def about(deployment: str, **more: Any) -> dict[str, Any]:
     """An alert about a deployment of that name, which no other test speaks of."""
     return {
         "name": "HighCPUUsage",
         "severity": "critical",
         "namespace": "production",
-        "resource": f"deployment/{name}",
+        "resource": f"deployment/{deployment}",
         **more,
     }
 

@@ -9,10 +9,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from workflow_service import __version__
+from workflow_service.api import controls as control_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import problems, schemas
 from workflow_service.api import workflows as workflow_routes
 from workflow_service.api.body_limit import BodyLimit
+from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
@@ -24,6 +26,7 @@ COMPONENTS = (problems.Problem, schemas.AlertIn)  # referred to by name, not by 
 def application(
     *,
     workflows: Workflows,
+    controls: Controls,
     health: Health,
     metrics: Metrics,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
@@ -40,6 +43,7 @@ def application(
     )
     problems.install(app)
     app.include_router(workflow_routes.routes(workflows))
+    app.include_router(control_routes.routes(controls))
     app.include_router(health_routes.routes(health))
     app.add_middleware(BodyLimit)
     app.add_middleware(Observing, metrics=metrics)

@@ -35,6 +35,7 @@ class Problem(BaseModel):
     detail: str
     instance: str
     errors: list[BrokenRule] | None = None
+    allowed: list[str] | None = None  # what could be commanded instead (409)
 
 
 def problem(
@@ -45,6 +46,7 @@ def problem(
     *,
     violations: Sequence[Violation] = (),
     headers: Mapping[str, str] | None = None,
+    **extensions: Any,
 ) -> Response:
     """A problem+json answer; `title` stays the same for every case of its kind."""
     body: dict[str, Any] = {
@@ -54,6 +56,7 @@ def problem(
         "detail": detail,
         "instance": request.url.path,
     }
+    body |= extensions
     if violations:
         body["errors"] = [{"field": item.field, "value": item.value, "rule": item.rule} for item in violations]
     return Response(

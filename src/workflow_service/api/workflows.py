@@ -7,8 +7,6 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -144,20 +142,17 @@ async def _wait(parts: Workflows, outcome: Outcome, seconds: float) -> bool:
         if left <= 0:
             return False
         # Listen before looking, or an end between the two would be noticed one look late.
-        listening = asyncio.create_task(_listen(parts.bus.wait, topic, min(left, LOOK)))
-        await asyncio.sleep(0)
-        found = await queries.summary(parts.database, outcome.workflow_id)
-        if found["status"] in FINAL_EXECUTION:
+        listening = asyncio.create_task(parts.bus.wait(topic, timeout=min(left, LOOK)))
+        try:
+            await asyncio.sleep(0)
+            found = await queries.summary(parts.database, outcome.workflow_id)
+            if found["status"] in FINAL_EXECUTION:
+                break
+            await listening
+        finally:
             listening.cancel()
-            break
-        await listening
         found = await queries.summary(parts.database, outcome.workflow_id)
     return True
-
-
-async def _listen(wait: Callable[..., Awaitable[bool]], topic: str, seconds: float) -> None:
-    with suppress(asyncio.CancelledError):
-        await wait(topic, timeout=seconds)
 
 
 async def _answer(parts: Workflows, outcome: Outcome, *, ended: bool) -> Response:

@@ -15,9 +15,10 @@ from workflow_service.domain import rollback
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
 from workflow_service.domain.run_state import RunState, StepState
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 from workflow_service.domain.verdict import BROKEN, DONE, Finish, Settled, broken_for_good, settled, verdict
 
+PAUSE_BOUND = timedelta(hours=24)  # a pause that nobody ends is ended as cancelled
 SETTLE_GRACE = 30.0  # seconds after the run's bound in which attempts in flight are still cancelled by key
 
 
@@ -61,6 +62,11 @@ class CancelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is in flight any more: stand still."""
+
+
+@dataclass(frozen=True, slots=True)
 class BeginRollback:
     """From now on only undo."""
 
@@ -86,7 +92,9 @@ class GiveUpUndo:
     key: str
 
 
-Action = Begin | StartStep | ResumeStep | SkipStep | CancelStep | BeginRollback | StartUndo | GiveUpUndo | Finish
+Action = (
+    Begin | StartStep | ResumeStep | SkipStep | CancelStep | Pause | BeginRollback | StartUndo | GiveUpUndo | Finish
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ def decide(
     """
     if state.final:
         return Decision()
-    if state.status is ExecutionStatus.QUEUED:
+    if state.status is ExecutionStatus.QUEUED and state.wanted is None:
         return Decision((Begin(),))
     if state.status is ExecutionStatus.ROLLING_BACK:
         return _roll_back(graph, state, now, live, hold_until)
@@ -120,8 +128,10 @@ def decide(
 
 
 def run_deadline(graph: Graph, state: RunState) -> datetime | None:
-    """When the run clock expires; None while it has not started."""
-    return state.started_at + timedelta(seconds=graph.plan.timeout) if state.started_at else None
+    """When the run clock expires; None while it does not run."""
+    if state.started_at is None or state.paused_at is not None:
+        return None
+    return state.started_at + timedelta(seconds=graph.plan.timeout) + state.stood_still
 
 
 def step_deadline(graph: Graph, state: RunState, step: str) -> datetime | None:
@@ -129,7 +139,8 @@ def step_deadline(graph: Graph, state: RunState, step: str) -> datetime | None:
     run, started = run_deadline(graph, state), state.steps[step].started_at
     if run is None or started is None:
         return run
-    return min(run, started + timedelta(seconds=graph.steps[step].deadline))
+    own = graph.steps[step].deadline - state.steps[step].stood_still_before
+    return min(run, started + timedelta(seconds=own) + state.stood_still)
 
 
 def must_end_by(graph: Graph, state: RunState) -> datetime | None:
@@ -137,6 +148,8 @@ def must_end_by(graph: Graph, state: RunState) -> datetime | None:
     run = run_deadline(graph, state)
     if state.rollback_started_at is not None:
         return state.rollback_started_at + timedelta(seconds=graph.plan.undo_timeout + SETTLE_GRACE)
+    if state.paused_at is not None:
+        return state.paused_at + PAUSE_BOUND
     return run + timedelta(seconds=SETTLE_GRACE) if run else None
 
 
@@ -146,8 +159,7 @@ def _run(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_unti
         return Decision((*resumes, *skips))
     broken = [name for name in graph.order if broken_for_good(graph, state, name)]
     expired = _expired(graph, state, now) and (bool(broken) or _unfinished(state))
-    if expired or broken:
-        why = "the execution's time is over" if expired else f"step {broken[0]} failed"
+    if why := _stopping(state, now, broken, expired=expired):
         open_ = (name for name in graph.order if _not_started(state.steps[name]) and name not in live)
         actions = (*resumes, *(CancelStep(name, why) for name in open_))
         if actions or live:
@@ -155,7 +167,21 @@ def _run(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_unti
         return Decision((_conclude(graph, state, broken, expired=expired),))
     if not resumes and all(step.final for step in state.steps.values()):
         return Decision((_conclude(graph, state, broken, expired=False),))
+    if state.paused_at is not None or state.wanted is Verb.PAUSE:
+        still = () if live or state.paused_at else (Pause(),)
+        return Decision(resumes or still, wake_at=run_deadline(graph, state) or must_end_by(graph, state))
     return _start(graph, state, now, live, hold_until, resumes=resumes)
+
+
+def _stopping(state: RunState, now: datetime, broken: list[str], *, expired: bool) -> str:
+    """Why nothing new is started any more; empty while the run goes on."""
+    if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
+        return state.wanted_why
+    if state.paused_at is not None and now >= state.paused_at + PAUSE_BOUND:
+        return "the pause was not ended in time"
+    if expired:
+        return "the execution's time is over"
+    return f"step {broken[0]} failed" if broken else ""
 
 
 def _expired(graph: Graph, state: RunState, now: datetime) -> bool:
@@ -196,8 +222,7 @@ def _start(
         free = max(0, graph.plan.max_parallel - len(live) - len(resumes))
         due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
         starts = tuple(StartStep(name, steps[name].next_attempt) for name in due[:free])
-    deadline = run_deadline(graph, state)
-    if deadline is not None:
+    if (deadline := run_deadline(graph, state)) is not None:
         wakes.append(deadline)
     return Decision((*resumes, *starts), wake_at=min(wakes, default=None))
 
@@ -221,9 +246,11 @@ def _skips(graph: Graph, state: RunState) -> Iterator[Action]:
 
 
 def _conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Action:
-    wants_rollback = any(graph.steps[name].on_failure is OnFailure.ROLLBACK for name in broken)
-    if wants_rollback and rollback.needed(state):
-        return BeginRollback("timed_out" if expired else "critical_step_failed")
+    by_plan = any(graph.steps[name].on_failure is OnFailure.ROLLBACK for name in broken)
+    by_hand = state.wanted in {Verb.CANCEL, Verb.ROLLBACK}  # then what the person said about undoing counts
+    if (state.wanted_undo if by_hand else by_plan) and rollback.needed(state):
+        by_itself = "timed_out" if expired else "critical_step_failed"
+        return BeginRollback(f"{state.wanted}_requested" if by_hand else by_itself)
     return verdict(graph, state, broken, expired=expired, undone=RollbackStatus.NONE)
 
 

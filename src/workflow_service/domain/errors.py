@@ -48,7 +48,7 @@ class Violation:
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        return f"{self.field}: {shown if len(shown) <= 80 else shown[:77] + '...'} {self.rule}"
+        return f"{self.field}: {shown if len(shown) <= 200 else shown[:197] + "..."} {self.rule}"
 
 
 class WorkflowServiceError(Exception):

@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus
-
-Changes = tuple[Mapping[str, Any], ...]
+from workflow_service.domain.run_state import Changes, StepState, step_from_json
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,19 @@ class Planned:
     at: datetime
     plan_hash: str
     steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A retry or a later rollback begins where another execution of the same plan has ended."""
+
+    at: datetime
+    source: str  # the execution that ended
+    verb: Verb
+    actor: str
+    reason: str
+    plan_hash: str
+    inherited: Mapping[str, StepState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +188,36 @@ class UndoFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandApplied:
+    """Somebody's command is obeyed from here on."""
+
+    at: datetime
+    command: str  # its id
+    verb: Verb
+    actor: str
+    reason: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """Somebody's command could not be obeyed."""
+
+    at: datetime
+    command: str
+    verb: Verb
+    actor: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing is in flight any more; the run clock stands still."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last word. `reason` is for machines, `cause` for people."""
 
@@ -189,6 +231,7 @@ class Ended:
 Event = (
     PlanningStarted
     | Planned
+    | Inherited
     | Started
     | Held
     | StepStarted
@@ -203,6 +246,9 @@ Event = (
     | UndoUnsent
     | UndoSucceeded
     | UndoFailed
+    | CommandApplied
+    | CommandRefused
+    | Paused
     | Ended
 )
 
@@ -212,8 +258,10 @@ _READ: Mapping[str, Any] = {
     "error_class": ErrorClass,
     "rollback": RollbackStatus,
     "status": ExecutionStatus,
+    "verb": Verb,
     "steps": tuple,
     "changes": tuple,
+    "inherited": lambda steps: {name: step_from_json(step) for name, step in steps.items()},
     "retry_at": lambda value: datetime.fromisoformat(value) if value else None,
 }
 

@@ -18,6 +18,7 @@ from workflow_service.domain.states import (
     ExecutionStatus,
     StepStatus,
     UndoStatus,
+    Verb,
     move,
 )
 
@@ -57,6 +58,15 @@ def _(event: ev.Planned, state: RunState) -> RunState:
 
 
 @_apply.register
+def _(event: ev.Inherited, state: RunState) -> RunState:
+    status = move(EXECUTION, state.status, ExecutionStatus.QUEUED)
+    state = replace(state, status=status, plan_hash=event.plan_hash, steps=dict(event.inherited))
+    if event.verb is not Verb.ROLLBACK:
+        return state
+    return replace(state, wanted=Verb.ROLLBACK, wanted_undo=True, wanted_why=_by(event))
+
+
+@_apply.register
 def _(event: ev.Started, state: RunState) -> RunState:
     return replace(state, status=move(EXECUTION, state.status, ExecutionStatus.RUNNING), started_at=event.at)
 
@@ -78,6 +88,7 @@ def _(event: ev.StepStarted, state: RunState) -> RunState:
         status=move(STEP, step.status, StepStatus.RUNNING),
         attempts=(*attempts, attempt),
         started_at=step.started_at or event.at,
+        stood_still_before=step.stood_still_before if step.started_at else state.stood_still.total_seconds(),
         not_before=None,
     )
     return _with(replace(state, held=None), event.step, step)
@@ -186,6 +197,34 @@ def _(event: ev.UndoFailed, state: RunState) -> RunState:
 
 
 @_apply.register
+def _(event: ev.CommandApplied, state: RunState) -> RunState:
+    match event.verb:
+        case Verb.PAUSE:
+            return replace(state, wanted=Verb.PAUSE, wanted_why=_by(event))
+        case Verb.RESUME:
+            return _resumed(state, event.at)
+        case Verb.CANCEL | Verb.ROLLBACK:
+            undo = event.verb is Verb.ROLLBACK or bool(event.arguments.get("undo"))
+            return replace(state, wanted=event.verb, wanted_undo=undo, wanted_why=_by(event))
+        case Verb.SKIP_STEP:
+            step, reason = str(event.arguments["step"]), f"skipped by hand: {_by(event)}"
+            return _with_end(state, step, StepStatus.SKIPPED, reason, event.at, waived=True)
+        case Verb.RETRY:
+            raise IllegalTransition("a retry is a new execution")
+
+
+@_apply.register
+def _(_event: ev.CommandRefused, state: RunState) -> RunState:
+    return state
+
+
+@_apply.register
+def _(event: ev.Paused, state: RunState) -> RunState:
+    status = move(EXECUTION, state.status, ExecutionStatus.PAUSED)
+    return replace(state, status=status, wanted=None, paused_at=event.at)
+
+
+@_apply.register
 def _(event: ev.Ended, state: RunState) -> RunState:
     return replace(
         state,
@@ -195,6 +234,7 @@ def _(event: ev.Ended, state: RunState) -> RunState:
         cause=event.cause,
         rollback=event.rollback,
         held=None,
+        wanted=None,
     )
 
 
@@ -226,13 +266,30 @@ def _settle_attempt(step: StepState, event: ev.StepSucceeded | ev.AttemptFailed)
     )
 
 
+def _by(event: ev.CommandApplied | ev.Inherited) -> str:
+    return f"{event.verb} by {event.actor}" + (f": {event.reason}" if event.reason else "")
+
+
+def _resumed(state: RunState, at: datetime) -> RunState:
+    """The run clock goes on where it stopped; before it ever ran, the execution waits for a slot again."""
+    if state.paused_at is None:
+        return replace(state, wanted=None)  # it had not come to a standstill yet
+    onward = ExecutionStatus.RUNNING if state.started_at else ExecutionStatus.QUEUED
+    stood_still = state.stood_still + (at - state.paused_at) if state.started_at else state.stood_still
+    status = move(EXECUTION, state.status, onward)
+    return replace(state, status=status, wanted=None, paused_at=None, stood_still=stood_still)
+
+
 def _with(state: RunState, step_id: str, step: StepState) -> RunState:
     return replace(state, steps={**state.steps, step_id: step})
 
 
-def _with_end(state: RunState, step_id: str, status: StepStatus, reason: str, at: datetime) -> RunState:
+def _with_end(
+    state: RunState, step_id: str, status: StepStatus, reason: str, at: datetime, *, waived: bool = False
+) -> RunState:
     step = state.steps[step_id]
-    ended = replace(step, status=move(STEP, step.status, status), message=reason, ended_at=at, not_before=None)
+    end = move(STEP, step.status, status)
+    ended = replace(step, status=end, message=reason, ended_at=at, not_before=None, waived=waived)
     return _with(state, step_id, ended)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.events import Changes
 from workflow_service.domain.states import (
     FINAL_EXECUTION,
     FINAL_STEP,
@@ -16,7 +15,10 @@ from workflow_service.domain.states import (
     RollbackStatus,
     StepStatus,
     UndoStatus,
+    Verb,
 )
+
+Changes = tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class StepState:
     attempts: tuple[Attempt, ...] = ()
     not_before: datetime | None = None
     started_at: datetime | None = None
+    stood_still_before: float = 0.0  # seconds for which the run clock had been stopped when the step started
     ended_at: datetime | None = None
+    waived: bool = False  # skipped because somebody said so, whether it was needed or not
     message: str = ""
     error_class: ErrorClass | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -92,8 +96,38 @@ class RunState:
     reason: str = ""
     cause: str = ""
     rollback: RollbackStatus = RollbackStatus.NONE
+    wanted: Verb | None = None  # pause, cancel or rollback: asked for and not reached yet
+    wanted_undo: bool = False  # whether what was done is to be undone as well
+    wanted_why: str = ""
+    paused_at: datetime | None = None
+    stood_still: timedelta = timedelta()  # how long the run clock has been stopped so far
 
     @property
     def final(self) -> bool:
         """Nothing can change any more."""
         return self.status in FINAL_EXECUTION
+
+
+def step_from_json(raw: Mapping[str, Any]) -> StepState:
+    """Read a step that was stored as plain JSON."""
+    return StepState(
+        status=StepStatus(raw["status"]),
+        attempts=tuple(_attempt_from_json(attempt) for attempt in raw["attempts"]),
+        not_before=_moment(raw["not_before"]),
+        started_at=_moment(raw["started_at"]),
+        stood_still_before=raw["stood_still_before"],
+        ended_at=_moment(raw["ended_at"]),
+        waived=raw["waived"],
+        message=raw["message"],
+        error_class=ErrorClass(raw["error_class"]) if raw["error_class"] else None,
+        result=raw["result"],
+    )
+
+
+def _attempt_from_json(raw: Mapping[str, Any]) -> Attempt:
+    moments = {"started_at": _moment(raw["started_at"]), "undo_at": _moment(raw["undo_at"])}
+    return Attempt(**{**raw, **moments, "changes": tuple(raw["changes"]), "undo": UndoStatus(raw["undo"])})
+
+
+def _moment(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None

@@ -68,6 +68,17 @@ class RollbackStatus(StrEnum):
     INCOMPLETE = "incomplete"
 
 
+class Verb(StrEnum):
+    """A command, by its name in the API."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    ROLLBACK = "rollback"
+    RETRY = "retry"
+    SKIP_STEP = "skip-step"
+
+
 _E = ExecutionStatus
 _S = StepStatus
 _U = UndoStatus
@@ -78,9 +89,9 @@ _ENDS = frozenset(
 _BEFORE_EFFECT = frozenset({_E.FAILED, _E.CANCELLED, _E.TIMED_OUT, _E.REJECTED, _E.RESOLVED})
 
 EXECUTION: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
-    _E.CREATED: frozenset({_E.PLANNING}) | _BEFORE_EFFECT,
+    _E.CREATED: frozenset({_E.PLANNING, _E.QUEUED}) | _BEFORE_EFFECT,  # queued at once: it inherits a plan
     _E.PLANNING: frozenset({_E.QUEUED, _E.AWAITING_APPROVAL}) | _BEFORE_EFFECT,
-    _E.QUEUED: frozenset({_E.RUNNING, _E.AWAITING_APPROVAL, _E.PAUSED}) | _BEFORE_EFFECT,
+    _E.QUEUED: frozenset({_E.RUNNING, _E.AWAITING_APPROVAL, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT,
     _E.AWAITING_APPROVAL: frozenset({_E.QUEUED, _E.RUNNING, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT,
     _E.RUNNING: frozenset(
         {_E.RECOVERING, _E.VERIFYING, _E.PAUSED, _E.AWAITING_APPROVAL, _E.ROLLING_BACK, _E.REJECTED} | _ENDS

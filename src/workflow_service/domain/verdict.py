@@ -9,7 +9,7 @@ from enum import Enum, auto
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,15 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
         return Settled.NOT_YET
     if step.on_failure is OnFailure.SKIP:
         return Settled.WELL
-    if step.on_failure is OnFailure.ALTERNATIVE and step.alternative is not None and status is not StepStatus.UNKNOWN:
-        return settled(graph, state, step.alternative)
-    return Settled.BADLY
+    if step.alternative is None or status is StepStatus.UNKNOWN or _declined(state, name, step.alternative):
+        return Settled.BADLY
+    return settled(graph, state, step.alternative)
+
+
+def _declined(state: RunState, name: str, heir: str) -> bool:
+    """Whether somebody took the alternative away before the failure that it should answer."""
+    failed_at, skipped_at = state.steps[name].ended_at, state.steps[heir].ended_at
+    return state.steps[heir].waived and bool(failed_at and skipped_at and skipped_at <= failed_at)
 
 
 def broken_for_good(graph: Graph, state: RunState, name: str) -> bool:
@@ -58,8 +64,14 @@ def broken_for_good(graph: Graph, state: RunState, name: str) -> bool:
 def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, undone: RollbackStatus) -> Finish:
     """How a run ends in which nothing is left to do; `broken` are the steps that ended it early."""
     cause = _cause(graph, state, broken)
-    if expired:
-        left = sorted(name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
+    left = sorted(name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
+    finished = _on_finished(graph, state, undone)
+    all_done = not broken and not left and finished.status is ExecutionStatus.COMPLETED
+    if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
+        return _as_asked(state, undone)
+    if state.paused_at is not None and left:
+        return Finish(ExecutionStatus.CANCELLED, "pause_expired", "the pause was not ended in time", undone)
+    if expired or (left and not broken):  # clocks of replicas differ: what is left out tells as well that it was late
         why = cause or f"not finished in time: {', '.join(left)}"
         return Finish(ExecutionStatus.TIMED_OUT, "execution_timeout", why, undone)
     if broken:
@@ -67,29 +79,49 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
             return Finish(ExecutionStatus.ROLLED_BACK, "critical_step_failed", cause, undone)
         reason = "rollback_incomplete" if undone is RollbackStatus.INCOMPLETE else "critical_step_failed"
         return Finish(ExecutionStatus.FAILED, reason, cause, undone)
-    return _on_finished(graph, state, undone)
+    return finished
+
+
+def _as_asked(state: RunState, undone: RollbackStatus) -> Finish:
+    """Somebody has ended it. `rolled_back` only when that was asked for and everything reversible is undone."""
+    if state.wanted is Verb.CANCEL:
+        return Finish(ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why, undone)
+    if undone is RollbackStatus.INCOMPLETE:
+        return Finish(ExecutionStatus.FAILED, "rollback_incomplete", state.wanted_why, undone)
+    if undone is RollbackStatus.NONE:
+        cause = f"{state.wanted_why} (nothing had been changed that can be undone)"
+        return Finish(ExecutionStatus.CANCELLED, "rollback_requested", cause, undone)
+    return Finish(ExecutionStatus.ROLLED_BACK, "rollback_requested", state.wanted_why, undone)
 
 
 def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finish:
     """Everything that could run has run, and every failure was answered."""
-    failed = [name for name in graph.order if _failed_for_good(graph, state, name)]
-    if not failed:
-        return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
-    cause = _cause(graph, state, failed)
+    failed = [name for name in graph.order if failed_for_good(graph, state, name)]
+    waived = [name for name in graph.order if _waived_for_good(graph, state, name)]
+    cause = _cause(graph, state, failed) or "; ".join(f"{name} was {state.steps[name].message}" for name in waived)
     if any(graph.steps[name].critical for name in failed):
         return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
-    if any(step.status is StepStatus.SUCCEEDED for step in state.steps.values()):
+    if not any(step.status is StepStatus.SUCCEEDED for step in state.steps.values()):
+        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
+    if failed:
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
-    return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
+    if any(graph.steps[name].critical for name in waived):
+        return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "critical_step_skipped", cause, undone)
+    return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
 
 
-def _failed_for_good(graph: Graph, state: RunState, name: str) -> bool:
+def _waived_for_good(graph: Graph, state: RunState, name: str) -> bool:
+    """Skipped by hand, and no mere stand-in: what that one stands in for tells whether it was needed."""
+    return state.steps[name].waived and name not in graph.primary
+
+
+def failed_for_good(graph: Graph, state: RunState, name: str) -> bool:
     """Failed, and no alternative took its place, nor the alternative's own, and so on."""
     if state.steps[name].status not in BROKEN:
         return False
     heir = graph.steps[name].alternative
     if heir is None or state.steps[heir].status in BROKEN:
-        return heir is None or _failed_for_good(graph, state, heir)
+        return heir is None or failed_for_good(graph, state, heir)
     return state.steps[heir].status is not StepStatus.SUCCEEDED
 
 

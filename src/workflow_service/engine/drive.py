@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,16 +19,21 @@ from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus
+from workflow_service.domain.states import ExecutionStatus, Verb
+from workflow_service.engine.giving_up import give_up
 from workflow_service.engine.handover import RUNNING, enqueue_next
+from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
 from workflow_service.engine.run import Run
 from workflow_service.ports import Drive
 from workflow_service.store.executions import Record, keep_plan, load
 
-RETRY = 0.5  # seconds between tries to claim while the database is away
+RETRY = 0.5  # seconds between tries to begin while the database is away
+LAST_WORDS = 5.0  # seconds that drives which are to stop get for what they still have to write
 MAX_GENERATIONS = 50  # an execution whose drives keep dying here has met a bug of ours; it ends and says so
+
+Found = TypeVar("Found")
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +47,7 @@ class Driver:
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopped = asyncio.Event()
 
     def driving(self, execution_id: str) -> bool:
         """Whether a drive of that execution runs in this process."""
@@ -50,12 +59,29 @@ class Driver:
         return self._driving.total()
 
     async def drain(self) -> None:
-        """Tell every drive to stop where it is, and wait until all have."""
+        """Tell every drive to stop where it is, and wait until all have.
+
+        A drive that cannot write its last words, since the database is away, is told so by a closed journal.
+        """
         self._draining.set()
-        await self._idle.wait()
+        if not await self._is_idle():
+            log.warning("the journal is closed before its time: drives wait for the database", drives=self.count)
+            await self._means.journal.stop()
+            if not await self._is_idle():
+                log.error("drives do not stop and are left behind", drives=self.count)
+        self._stopped.set()
+
+    async def _is_idle(self) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                await self._idle.wait()
+        return self._idle.is_set()
 
     async def body(self, drive: Drive) -> None:
         """One ride. Whatever goes wrong, the execution's rows stay as they are and the reconciler sends the next."""
+        if self._draining.is_set():
+            await self._give_away(drive)
+            return
         self._driving[drive.execution_id] += 1
         self._idle.clear()
         try:
@@ -75,32 +101,69 @@ class Driver:
             if not self._driving:
                 self._idle.set()
 
+    async def _give_away(self, drive: Drive) -> None:
+        """Claim a drive that came too late, so that it is taken over with all others of this replica.
+
+        Its slot stays taken until the end: a queue that is long would otherwise run empty here, drive by drive.
+        """
+        with suppress(Fenced, StoreUnavailable):
+            await self._means.journal.claim(drive.execution_id, drive.generation, self._means.replica)
+        await self._stopped.wait()
+
     async def _ride(self, drive: Drive) -> None:
-        await self._claim(drive)
-        if self._draining.is_set():
-            return  # claimed, so that it is taken over with all others of this replica
-        record = await load(self._means.database, drive.execution_id)
+        journal, database = self._means.journal, self._means.database
+        await self._patiently(lambda: journal.claim(drive.execution_id, drive.generation, self._means.replica))
+        if drive.generation >= MAX_GENERATIONS:
+            await give_up(self._means, drive)
+            return
+        record = await self._patiently(lambda: load(database, drive.execution_id))
         state = fold_all(record.events)
         recorder = Recorder(self._means, record, drive.generation, state)
-        with structlog.contextvars.bound_contextvars(workflow_id=record.workflow_id):
-            if drive.generation >= MAX_GENERATIONS:
-                cause = f"{drive.generation} drives did not bring it to its end"
-                await recorder.write([Ended(self._means.clock(), ExecutionStatus.FAILED, "internal_error", cause)])
-            elif record.plan is None:
+        means = self._means
+        with (
+            structlog.contextvars.bound_contextvars(workflow_id=record.workflow_id),
+            means.listening.ear(record.execution_id) as heard,
+        ):
+            hearing = Hearing(database, means.bus, record.execution_id, heard=heard, clock=means.clock)
+            if record.plan is not None:
+                run = Run(means, record, recorder, validate(record.plan), hearing=hearing, draining=self._draining)
+                await run.ride()
+            elif not await self._ended_by_hand(recorder, hearing):
                 await self._plan(recorder, record, state, drive)
-            else:
-                await Run(self._means, record, recorder, validate(record.plan), self._draining).ride()
 
-    async def _claim(self, drive: Drive) -> None:
+    async def _patiently(self, do: Callable[[], Awaitable[Found]]) -> Found:
+        """What `do` gives, as soon as the database is there."""
         while True:
             try:
-                await self._means.journal.claim(drive.execution_id, drive.generation, self._means.replica)
+                return await do()
             except StoreUnavailable:
                 if self._draining.is_set():
                     raise
                 await asyncio.sleep(RETRY)
-            else:
-                return
+
+    async def _unless_drained(self, planning: Awaitable[Found]) -> Found:
+        """What planning gives, unless this replica is to stop first; whoever takes the execution over plans again."""
+        plan, drained = asyncio.ensure_future(planning), asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait({plan, drained}, return_when=asyncio.FIRST_COMPLETED)
+            if plan.done():
+                return plan.result()
+        finally:
+            drained.cancel()
+            plan.cancel()
+        raise Fenced("this replica is being stopped")
+
+    async def _ended_by_hand(self, recorder: Recorder, hearing: Hearing) -> bool:
+        """Before there is a plan, all that can be commanded is the end."""
+        told = await hearing.news(recorder.state)
+        if not told:
+            return False
+        state = fold_all(told, recorder.state)
+        if state.wanted is Verb.CANCEL:
+            told.append(Ended(self._means.clock(), ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+        await recorder.write(told, also=hearing.answer)
+        await hearing.tell()
+        return recorder.state.final
 
     async def _plan(self, recorder: Recorder, record: Record, state: RunState, drive: Drive) -> None:
         """Make the plan once; with it the execution moves to the queue of those that wait for a slot."""
@@ -109,7 +172,7 @@ class Driver:
             await recorder.write([PlanningStarted(clock())])
         try:
             began = clock()
-            plan, *_ = await self._means.plan_for(alert_from_json(record.alert))
+            plan, *_ = await self._unless_drained(self._means.plan_for(alert_from_json(record.alert)))
             plan = replace(
                 plan, metadata={**plan.metadata, "creation_duration": f"{(clock() - began).total_seconds():.6f}s"}
             )

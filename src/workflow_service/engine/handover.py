@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.tables import executions
 
-PLANNING, RUNNING = "planning", "executions"  # the two queues
+PLANNING, RUNNING = "planning", "executions"  # the queues of what is to be done
+CONTROL = "control"  # for a look at the commands given to what waits; it takes nobody's slot
 
 
 async def enqueue_next(
@@ -28,3 +29,8 @@ async def enqueue_next(
         return False
     await engine.enqueue(connection, Drive(execution_id, after + 1), queue=row.queue, priority=row.priority)
     return True
+
+
+async def release(connection: AsyncConnection, execution_id: str) -> None:
+    """The execution stands still and is nobody's: a command or its bound brings the next drive."""
+    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(owner=None))

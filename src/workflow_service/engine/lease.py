@@ -67,20 +67,26 @@ class Lease:
     def may_judge(self) -> bool:
         """Whether this replica has heartbeated for a whole lease without a gap, so that its view of others is fair.
 
-        After a database outage everybody's heartbeat looks old; nobody is declared dead then. SQLite has no others.
+        After a database outage everybody's heartbeat looks old; nobody is declared dead then. Half a lease is a gap:
+        others, who may have heartbeated a little earlier before the outage and heartbeat a little later after it, were
+        silent for longer than this replica was, and must not look stale to it. SQLite has no others.
         """
         if self._database.sqlite:
             return True
         now = time.monotonic()
-        return now - self._renewed < self.ttl and now - self._unbroken_since >= self.ttl
+        return now - self._renewed < self.ttl / 2 and now - self._unbroken_since >= self.ttl
 
     async def _beat_forever(self) -> None:
         while True:
             await asyncio.sleep(self.ttl / 5)
             try:
-                await asyncio.wait_for(self._beat(), timeout=self.ttl)
-            except (StoreUnavailable, TimeoutError):
-                log.warning("heartbeat failed", replica=self.replica)
+                async with asyncio.timeout(self.ttl):
+                    await self._beat()
+            except (StoreUnavailable, TimeoutError) as error:
+                log.warning("heartbeat failed", replica=self.replica, error=str(error))
+            except Exception:
+                # The boundary of a background task: whose heart stopped for a bug would wait for its lease for ever.
+                log.exception("heartbeat failed", replica=self.replica)
 
     async def _beat(self) -> None:
         began = time.monotonic()
@@ -90,7 +96,8 @@ class Lease:
             if (await connection.execute(beat)).rowcount == 0:
                 row = {"id": self.replica, "started_at": datetime.now(UTC), "heartbeat": clock}
                 await connection.execute(sa.insert(replicas).values(row))
-        if began - self._renewed >= self.ttl:
-            self._unbroken_since = began
+        ended = time.monotonic()
+        if ended - self._renewed >= self.ttl / 2:
+            self._unbroken_since = ended
         self._renewed = began
         self._alive.set()

@@ -9,6 +9,7 @@ from datetime import datetime
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.plan import Plan
 from workflow_service.engine.attempt import Courier
+from workflow_service.engine.listening import Listening
 from workflow_service.ports import Engine, EventBus, Executor
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -27,6 +28,7 @@ class Means:
     bus: EventBus
     metrics: Metrics
     plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
+    listening: Listening
     replica: str
     cluster: str
     clock: Callable[[], datetime]

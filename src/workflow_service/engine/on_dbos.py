@@ -4,7 +4,8 @@ What DBOS is trusted with: that a drive which was enqueued in a committed transa
 a free slot, by priority. What it is not: steps, retries, timeouts and recovery, which are the journal's and the
 reconciler's. Facts of DBOS 3.4 that this binding rests on: the body of an async workflow runs on the event loop that
 called `DBOS.launch`; a unique executor id makes DBOS itself recover nothing; an unset priority would beat all others;
-the default serializer is pickle, so JSON is set; `enqueue_in_transaction` with a known id leaves the known row alone.
+the default serializer is pickle, so JSON is set; `enqueue_in_transaction` with a known id leaves the known row alone;
+a queue is a row: every replica serves every queue that any of them registered, with the slots that the last one set.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workflow_service.engine.connecting import Connecting
 from workflow_service.ports import Drive
+from workflow_service.store.database import POSTGRESQL_SESSION, SQLITE_BUSY, translated
 
+ABANDONED = timedelta(days=1)  # longer than any drive lasts
 APPLICATION = "workflow-service"
 VERSION = "1"  # constant: bodies are not replayed, so no code version ever has to match
 WORKFLOW = "drive"
-SQLITE_BUSY = 30_000  # ms
 BATCH = 500  # finished drives deleted at once
 
 log = structlog.get_logger(__name__)
@@ -51,16 +54,26 @@ class DbosEngine:
         """`queues` maps each queue to how many of its drives may run here at once; `polling` is in seconds."""
         self._replica, self._queues, self._polling = replica, queues, polling
         self._engine = _engine(url)
+        self._connecting = Connecting(self._engine)
         self._client: DBOSClient | None = None
 
-    async def migrate(self) -> None:
-        """Bring DBOS's own tables up to date; replicas that start together take turns (DBOS locks)."""
-        url = self._engine.url.render_as_string(hide_password=False)
-        await asyncio.to_thread(DBOS.migrate, url)
-
     async def start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
-        """Begin to take drives and run `body` for each on this event loop."""
+        """Begin to take drives and run `body` for each on this event loop.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        try:
+            with translated():
+                await self._start(body)
+        except BaseException:
+            await self.stop()
+            raise
+        self._connecting.be_patient()
+
+    async def _start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
         DBOS(config=_config(self._engine, self._replica))
+        _log_as_we_do()
 
         @DBOS.workflow(name=WORKFLOW)
         async def drive(execution_id: str, generation: int) -> None:
@@ -74,24 +87,28 @@ class DbosEngine:
             )
         self._client = await asyncio.to_thread(
             lambda: DBOSClient(
-                system_database_engine=self._engine, serializer=_Json(), application_name=APPLICATION, lazy=True
+                system_database_engine=self._engine,
+                serializer=_Json(),
+                application_name=APPLICATION,
+                lazy=True,
+                retry_connection_errors=False,
             )
         )
 
     async def stop(self) -> None:
         """Take no more drives and let go of every thread and connection."""
+        self._connecting.be_impatient()
         # DBOS made its pool the loop's default one and is about to shut it down; the loop goes on with one of its own.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
         await asyncio.to_thread(lambda: DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=0))
+        self._connecting.be_over()
         if self._client is not None:
             await asyncio.to_thread(self._client.destroy)
         await asyncio.to_thread(self._engine.dispose)
 
     async def enqueue(self, connection: AsyncConnection, drive: Drive, *, queue: str, priority: int) -> None:
         """Put the drive into `queue` within `connection`'s transaction; lower `priority` (1..9) goes first."""
-        client = self._client
-        if client is None:
-            raise RuntimeError("the engine is not started")
+        client = self._started()
         await connection.run_sync(
             lambda sync: client.enqueue_in_transaction(
                 sync,
@@ -108,25 +125,59 @@ class DbosEngine:
         )
 
     async def fate(self, drive: Drive) -> str:
-        """How far the queue says this ride got: waiting | claimed | ended | unknown."""
-        found = await DBOS.list_workflows_async(workflow_ids=[drive.id], load_input=False, load_output=False)
+        """How far the queue says this ride got: waiting | claimed | ended | unknown.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        with translated():
+            found = await self._started().list_workflows_async(
+                workflow_ids=[drive.id], load_input=False, load_output=False
+            )
         if not found:
             return "unknown"
         return {"ENQUEUED": "waiting", "DELAYED": "waiting", "PENDING": "claimed"}.get(found[0].status, "ended")
 
     async def forget(self, *, older_than: timedelta) -> int:
-        """Delete rides that ended before; returns how many. DBOS itself keeps them for ever."""
-        before = (datetime.now(UTC) - older_than).isoformat()
-        ended = await DBOS.list_workflows_async(
-            name=WORKFLOW, completed_before=before, limit=BATCH, load_input=False, load_output=False
-        )
-        if ended:
-            await DBOS.delete_workflows_async([workflow.workflow_id for workflow in ended])
-        return len(ended)
+        """Delete rides that ended before, and those that a dead replica left claimed; returns how many.
+
+        DBOS itself keeps both for ever.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        now = datetime.now(UTC)
+        left = (now - max(older_than, ABANDONED)).isoformat()
+        with translated():
+            ended = await self._forget(completed_before=(now - older_than).isoformat())
+            return ended + await self._forget(status="PENDING", dequeued_before=left)
+
+    async def _forget(self, **chosen: Any) -> int:
+        client, count = self._started(), 0
+        while True:
+            found = await client.list_workflows_async(
+                name=WORKFLOW, limit=BATCH, load_input=False, load_output=False, **chosen
+            )
+            if found:
+                await client.delete_workflows_async([workflow.workflow_id for workflow in found])
+            count += len(found)
+            if len(found) < BATCH:
+                return count
+
+    def _started(self) -> DBOSClient:
+        if self._client is None:
+            raise RuntimeError("the engine is not started")
+        return self._client
+
+
+def _log_as_we_do() -> None:
+    """DBOS gives itself a handler of its own when it is made; its records belong into our log."""
+    logger = logging.getLogger("dbos")
+    logger.handlers.clear()
+    logger.propagate = True
 
 
 def _config(engine: sa.Engine, replica: str) -> DBOSConfig:
-    logging.getLogger("dbos").propagate = True
     return {
         "name": APPLICATION,
         "system_database_engine": engine,
@@ -136,6 +187,7 @@ def _config(engine: sa.Engine, replica: str) -> DBOSConfig:
         "log_level": "WARNING",
         "max_executor_threads": 24,  # at least the pool's size: fewer starve it
         "use_listen_notify": False,
+        "notification_listener_polling_interval_sec": 0.2,  # nobody is notified; a stop waits for one such pause
         "run_migrations": True,
         "scheduler_polling_interval_sec": 3600.0,  # no schedules here
     }
@@ -144,12 +196,11 @@ def _config(engine: sa.Engine, replica: str) -> DBOSConfig:
 def _engine(url: sa.URL) -> sa.Engine:
     """DBOS's own pool. SQLite needs WAL and writers that wait; PostgreSQL, sessions that never hang."""
     if url.get_backend_name() != "sqlite":
-        options = "-c idle_in_transaction_session_timeout=5000"
         return sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_size=8,
             max_overflow=4,
-            connect_args={"options": options, "connect_timeout": 5},
+            connect_args=dict(POSTGRESQL_SESSION),
         )
     engine = sa.create_engine(url.set(drivername="sqlite"), pool_size=4, max_overflow=4)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,51 +10,47 @@ import sqlalchemy as sa
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.states import ExecutionStatus
 from workflow_service.engine.handover import enqueue_next
+from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, replicas
 
-CLAIM_GRACE = timedelta(seconds=10)  # how long a claimed drive may take to raise the generation
+CLAIM_GRACE = timedelta(seconds=5)  # how long a claimed drive may take to raise the generation
+LOOK = 200  # queued drives that one sweep asks about: a long queue must not keep the replica busy with asking
+LONG_GONE = 3600.0  # seconds without a heartbeat after which a replica is struck off the list
 
 log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Looks for orphans of dead replicas every third of a lease, and at everything every `interval` seconds."""
+    """Looks for orphans of dead replicas every third of a lease, and at what waits every `interval` seconds."""
 
     def __init__(
         self, database: Database, engine: Engine, lease: Lease, *, driving: Callable[[str], bool], interval: float
     ) -> None:
         self._database, self._engine, self._lease = database, engine, lease
-        self._driving, self._interval = driving, interval
-        self._suspects: set[Drive] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._driving = driving
+        self._asked_up_to = ""  # where the next sweep goes on
+        self._claimed: set[Drive] = set()  # found claimed in this round of sweeps
+        self._suspects: set[Drive] = set()  # and in the round before
+        self._looks = Housekeeping(
+            [
+                Chore("adopt", lease.ttl / 3, self.adopt),
+                Chore("sweep", min(interval, CLAIM_GRACE.total_seconds()), self.sweep),
+                Chore("bury", interval, self.bury),
+            ]
+        )
 
     async def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._forever(), name="reconciler")
+        await self._looks.start()
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        whole_at = loop.time()
-        while True:
-            try:
-                await self.adopt()
-                if loop.time() >= whole_at:
-                    await self.sweep()
-                    whole_at = loop.time() + min(self._interval, CLAIM_GRACE.total_seconds())
-            except StoreUnavailable as error:
-                log.warning("reconciler waits for the database", error=str(error))
-            await asyncio.sleep(self._lease.ttl / 3)
+        await self._looks.stop()
 
     async def adopt(self) -> int:
         """Give a new drive to what stale or vanished replicas own, and to what this one owns but does not drive.
@@ -80,45 +74,74 @@ class Reconciler:
     async def sweep(self) -> int:
         """Give a new drive to executions whose queued drive was lost between the queue and us.
 
+        Asks about the next `LOOK` of those that wait; once it has asked about all, a new round begins.
+
         Raises:
             StoreUnavailable: the database is away.
         """
-        before = datetime.now(UTC) - CLAIM_GRACE
+        if not self._lease.may_judge:
+            return 0
         async with self._database.read() as connection:
-            rows = (
-                await connection.execute(
-                    sa.select(executions.c.id, executions.c.enqueued, executions.c.owner).where(
-                        executions.c.ended_at.is_(None),
-                        executions.c.owner.is_(None),
-                        executions.c.enqueued_at < before,
-                    )
+            query = (
+                sa.select(executions.c.id, executions.c.enqueued)
+                .where(
+                    executions.c.ended_at.is_(None),
+                    executions.c.owner.is_(None),
+                    executions.c.enqueued_at < datetime.now(UTC) - CLAIM_GRACE,
+                    sa.or_(executions.c.status != ExecutionStatus.PAUSED, executions.c.must_end_by < datetime.now(UTC)),
+                    executions.c.id > self._asked_up_to,
                 )
-            ).all()
-        lost, suspects = [], set()
-        for row in rows:
-            drive = Drive(row.id, row.enqueued)
-            fate = await self._engine.fate(drive)
-            if fate == "waiting" or self._driving(row.id):
-                continue
-            suspects.add(drive)
-            if fate != "claimed" or drive in self._suspects:  # claimed twice in a row: not merely on its way
-                lost.append(row)
-        self._suspects = suspects
+                .order_by(executions.c.id)
+                .limit(LOOK)
+            )
+            rows = (await connection.execute(query)).all()
+        lost = [row for row in rows if await self._is_lost(Drive(row.id, row.enqueued))]
+        self._asked_up_to = rows[-1].id if len(rows) == LOOK else ""
+        if not self._asked_up_to:
+            self._suspects, self._claimed = self._claimed, set()
         return await self._redrive(lost, "its drive was lost")
 
-    async def _redrive(self, rows: Sequence[sa.Row[Any, Any, Any]], why: str) -> int:
+    async def bury(self) -> int:
+        """Strike off replicas that have been gone for long: to `adopt` a vanished one is as dead as a stale one.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        if not self._lease.may_judge:
+            return 0
+        async with self._database.write() as connection:
+            gone = replicas.c.heartbeat < self._database.clock() - LONG_GONE
+            return (await connection.execute(sa.delete(replicas).where(gone))).rowcount
+
+    async def _is_lost(self, drive: Drive) -> bool:
+        fate = await self._engine.fate(drive)
+        if fate == "waiting" or self._driving(drive.execution_id):
+            return False
+        self._claimed.add(drive)
+        return fate != "claimed" or drive in self._suspects  # claimed twice in a row: not merely on its way
+
+    async def _redrive(self, rows: Sequence[sa.Row[*tuple[Any, ...]]], why: str) -> int:
         count = 0
         for row in rows:
-            async with self._database.write() as connection:
-                enqueued = await enqueue_next(
-                    connection,
-                    self._engine,
-                    execution_id=row.id,
-                    after=row.enqueued,
-                    queue=None,
-                    now=datetime.now(UTC),
-                )
-            if enqueued:
-                count += 1
-                log.info("execution gets a new drive", execution_id=row.id, generation=row.enqueued + 1, why=why)
+            try:
+                count += await self._enqueue(row, why)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # One execution that cannot be enqueued must not keep the others from it.
+                log.exception("execution gets no new drive", execution_id=row.id, why=why)
         return count
+
+    async def _enqueue(self, row: sa.Row[*tuple[Any, ...]], why: str) -> bool:
+        async with self._database.write() as connection:
+            enqueued = await enqueue_next(
+                connection,
+                self._engine,
+                execution_id=row.id,
+                after=row.enqueued,
+                queue=None,
+                now=datetime.now(UTC),
+            )
+        if enqueued:
+            log.info("execution gets a new drive", execution_id=row.id, generation=row.enqueued + 1, why=why)
+        return enqueued

@@ -14,6 +14,7 @@ from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.means import Means
+from workflow_service.store import commands
 from workflow_service.store.executions import Record, release_identities
 from workflow_service.store.journal import Also, Entry, Row
 
@@ -28,17 +29,27 @@ class Recorder:
         self.generation = generation
         self._seq = record.seq
         self.state = state
+        self._called = any(step.attempts for step in state.steps.values())
 
-    async def write(self, events: Sequence[ev.Event], *, graph: Graph | None = None, also: Also | None = None) -> None:
+    async def write(
+        self,
+        events: Sequence[ev.Event],
+        *,
+        graph: Graph | None = None,
+        also: Also | None = None,
+        after: RunState | None = None,
+    ) -> None:
         """Commit `events`, then let the state, the metrics, the log and the waiting know.
+
+        `after` is the state that they lead to, from a caller who has folded them already.
 
         Raises:
             Fenced: another drive owns the execution.
             StoreUnavailable: the journal was closed.
         """
-        state = fold_all(events, self.state)
+        state = fold_all(events, self.state) if after is None else after
         if state.final:
-            also = self._release
+            also = self._with_release(also)
         entry = Entry(
             execution_id=self._record.execution_id,
             generation=self.generation,
@@ -55,8 +66,16 @@ class Recorder:
         if state.final:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
 
-    async def _release(self, connection: AsyncConnection) -> None:
-        await release_identities(connection, workflow_id=self._record.workflow_id)
+    def _with_release(self, also: Also | None) -> Also:
+        """At the end: the identities are free again, and commands that nobody has answered come too late."""
+
+        async def release(connection: AsyncConnection) -> None:
+            if also is not None:
+                await also(connection)
+            await release_identities(connection, workflow_id=self._record.workflow_id)
+            await commands.close(connection, self._record.execution_id, now=self._means.clock())
+
+        return release
 
     def _row(self, state: RunState, graph: Graph | None) -> Row:
         needed = [step for step in state.steps.values() if step.status is not StepStatus.SKIPPED]
@@ -80,7 +99,8 @@ class Recorder:
         metrics, state = self._means.metrics, self.state
         match event:
             case ev.StepStarted():
-                if sum(len(step.attempts) for step in state.steps.values()) == 1:
+                if not self._called:
+                    self._called = True
                     metrics.first_call(seconds=(event.at - self._record.created_at).total_seconds())
                 log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph))
             case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepUnknown():
@@ -97,9 +117,7 @@ class Recorder:
                     seconds=round(seconds, 3),
                 )
             case ev.Held() | ev.RollbackStarted() | ev.UndoSucceeded() | ev.UndoFailed():
-                log.warning(
-                    "workflow execution changed course", event_kind=type(event).__name__, event=str(event)[:300]
-                )
+                log.warning("workflow execution changed course", kind=type(event).__name__, detail=str(event)[:300])
             case _:
                 pass
 

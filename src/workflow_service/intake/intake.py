@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, fingerprint, severity_rank
+from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.ports import Drive, Engine
@@ -25,6 +26,7 @@ from workflow_service.store.database import Database
 from workflow_service.store.tables import active_identities, alerts, deliveries, executions, identities, workflows
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
+SWEPT = 500  # alerts that one sweep decides
 RACES = 5  # lost races in a row, each of which means that somebody else made progress
 
 log = structlog.get_logger(__name__)
@@ -109,7 +111,7 @@ class Intake:
                     return await self._decide(connection, alert_id)
             except IntegrityError:
                 log.info("another replica decided about the same thing first", alert_id=alert_id)
-        raise RuntimeError(f"alert {alert_id} lost {RACES} races in a row")
+        raise StoreUnavailable(f"alert {alert_id} lost {RACES} races in a row")
 
     async def sweep(self) -> int:
         """Decide what a crash left undecided; returns how many.
@@ -119,12 +121,26 @@ class Intake:
         """
         before = self._clock() - UNDECIDED
         async with self._database.read() as connection:
-            query = sa.select(alerts.c.id).where(alerts.c.outcome.is_(None), alerts.c.received_at < before).limit(500)
+            query = (
+                sa.select(alerts.c.id)
+                .where(alerts.c.outcome.is_(None), alerts.c.received_at < before)
+                .order_by(alerts.c.received_at)
+                .limit(SWEPT)
+            )
             left = (await connection.execute(query)).scalars().all()
-        for alert_id in left:
+        return sum([await self._decide_late(alert_id) for alert_id in left])
+
+    async def _decide_late(self, alert_id: str) -> bool:
+        try:
             outcome = await self.decide(alert_id)
-            log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
-        return len(left)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # One alert that cannot be decided must not keep all that came after it undecided.
+            log.exception("an alert cannot be decided", alert_id=alert_id)
+            return False
+        log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
+        return True
 
     async def _decide(self, connection: AsyncConnection, alert_id: str) -> Outcome:
         row = (await connection.execute(sa.select(alerts).where(alerts.c.id == alert_id).with_for_update())).one()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from workflow_service.domain.errors import StoreUnavailable
 
 SQLITE_BUSY = 30_000  # ms that a writer waits for the other one (DBOS writes into the same file)
+# A peer that froze inside a transaction keeps its row locks for 5 s, no longer; a network that swallows packets is
+# noticed within 10 s instead of TCP's quarter of an hour.
+POSTGRESQL_SESSION: Mapping[str, Any] = {
+    "options": "-c idle_in_transaction_session_timeout=5000",
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 class Database:
@@ -35,7 +45,7 @@ class Database:
         else:
             target = self.url.set(drivername="postgresql+psycopg")
             self._writer = self._reader = create_async_engine(
-                target, pool_size=8, max_overflow=4, pool_timeout=10, connect_args={"connect_timeout": 5}
+                target, pool_size=8, max_overflow=4, pool_timeout=10, connect_args=dict(POSTGRESQL_SESSION)
             )
 
     @asynccontextmanager
@@ -45,7 +55,7 @@ class Database:
         Raises:
             StoreUnavailable: the database is away, or stays locked.
         """
-        with _translated():
+        with translated():
             async with self._writer.begin() as connection:
                 yield connection
 
@@ -56,7 +66,7 @@ class Database:
         Raises:
             StoreUnavailable: the database is away.
         """
-        with _translated():
+        with translated():
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -81,7 +91,7 @@ class Database:
         await self._reader.dispose()
 
 
-class _translated:  # noqa: N801 - reads as a word at the call site
+class translated:  # noqa: N801 - reads as a word at the call site
     """Turn the driver's ways of saying that the database is away into ours."""
 
     def __enter__(self) -> None: ...

@@ -27,6 +27,7 @@ class Record:
     workflow_id: str
     alert: Mapping[str, Any]
     severity: str
+    queue: str
     priority: int
     created_at: datetime
     seq: int
@@ -56,6 +57,8 @@ async def load(database: Database, execution_id: str) -> Record:
         .order_by(journal.c.seq)
     )
     async with database.read() as connection:
+        if not database.sqlite:  # where a transaction sees one moment anyway
+            await connection.execution_options(isolation_level="REPEATABLE READ")
         row = (await connection.execute(query)).one_or_none()
         entries = (await connection.execute(events)).all()
     if row is None:
@@ -65,11 +68,43 @@ async def load(database: Database, execution_id: str) -> Record:
         workflow_id=row.workflow_id,
         alert=row.alert,
         severity=row.severity,
+        queue=row.queue,
         priority=row.priority,
         created_at=row.created_at,
         seq=entries[-1].seq if entries else 0,
         plan=plan_from_json(row.plan) if row.plan is not None else None,
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
+    )
+
+
+async def load_bare(database: Database, execution_id: str) -> Record:
+    """An execution without plan and events, for when those cannot be read.
+
+    Raises:
+        NotFound: there is no such execution.
+        StoreUnavailable: the database is away.
+    """
+    query = (
+        sa.select(executions, alerts.c.document.label("alert"), workflows.c.severity)
+        .join(workflows, workflows.c.id == executions.c.workflow_id)
+        .join(alerts, alerts.c.id == workflows.c.alert_id)
+        .where(executions.c.id == execution_id)
+    )
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound(f"no execution {execution_id}")
+    return Record(
+        execution_id=row.id,
+        workflow_id=row.workflow_id,
+        alert=row.alert,
+        severity=row.severity,
+        queue=row.queue,
+        priority=row.priority,
+        created_at=row.created_at,
+        seq=row.seq,
+        plan=None,
+        events=(),
     )
 
 

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
@@ -71,6 +70,15 @@ _UPDATE = (
     .where(executions.c.id == sa.bindparam("b_id"), executions.c.generation == sa.bindparam("b_generation"))
     .values({"seq": sa.bindparam("b_seq"), **{name: sa.bindparam(f"b_{name}") for name in _COLUMNS}})
 )
+_CLAIM = (
+    sa.update(executions)
+    .where(
+        executions.c.id == sa.bindparam("b_id"),
+        executions.c.generation < sa.bindparam("b_generation"),
+        executions.c.ended_at.is_(None),
+    )
+    .values(generation=sa.bindparam("b_generation"), owner=sa.bindparam("b_owner"))
+)
 
 
 class Journal:
@@ -80,6 +88,7 @@ class Journal:
         self._database = database
         self._waiting: asyncio.Queue[Entry] = asyncio.Queue()
         self._flusher: asyncio.Task[None] | None = None
+        self._closed = False
         dialect_insert = sqlite_insert if database.sqlite else postgresql_insert
         # A commit whose answer was lost is written again; the fence held, so what is there already is the same.
         self._insert = dialect_insert(journal).on_conflict_do_nothing()
@@ -89,7 +98,8 @@ class Journal:
         self._flusher = asyncio.create_task(self._flush_forever(), name="journal")
 
     async def stop(self) -> None:
-        """Write no more; what was not committed was never acknowledged either."""
+        """Write no more; what was not committed was never acknowledged either. Safe to call twice."""
+        self._closed = True
         if self._flusher is not None:
             self._flusher.cancel()
             with suppress(asyncio.CancelledError):
@@ -105,15 +115,8 @@ class Journal:
             StoreUnavailable: the database is away.
         """
         async with self._database.write() as connection:
-            claimed = await connection.execute(
-                sa.update(executions)
-                .where(
-                    executions.c.id == execution_id,
-                    executions.c.generation < generation,
-                    executions.c.ended_at.is_(None),
-                )
-                .values(generation=generation, owner=owner)
-            )
+            values = {"b_id": execution_id, "b_generation": generation, "b_owner": owner}
+            claimed = await connection.execute(_CLAIM, values)
         if claimed.rowcount != 1:
             raise Fenced(f"execution {execution_id} is not for generation {generation}")
 
@@ -138,6 +141,8 @@ class Journal:
             Fenced: another drive owns the execution now; nothing was written.
             StoreUnavailable: the journal was closed meanwhile.
         """
+        if self._closed:
+            raise StoreUnavailable("the journal is closed")
         self._waiting.put_nowait(entry)
         await entry.done
 
@@ -160,7 +165,7 @@ class Journal:
             except StoreUnavailable:
                 log.warning("journal waits for the database", entries=len(group))
                 await asyncio.sleep(RETRY)
-            except (Fenced, DBAPIError, TypeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with an entry, the only writer must go on
                 await self._part(group, error)
                 return
             else:

@@ -64,6 +64,17 @@ class Document(TypeDecorator[Any]):
         return None if value is None else orjson.loads(value)
 
 
+class Words(TypeDecorator[str]):
+    """Text that quotes others: what UTF-8 or PostgreSQL cannot hold becomes visible instead of refusing the row."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        """Show NUL and lone surrogates as escapes."""
+        return None if value is None else value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -99,7 +110,7 @@ workflows = sa.Table(
     "workflows",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("alert_id", sa.Text, sa.ForeignKey("alerts.id"), nullable=False),
+    sa.Column("alert_id", sa.Text, sa.ForeignKey("alerts.id"), nullable=False, index=True),
     sa.Column("execution_id", sa.Text, nullable=False),  # the newest; its status is the workflow's
     sa.Column("alert_name", sa.Text, nullable=False),
     sa.Column("severity", sa.Text, nullable=False),
@@ -113,7 +124,7 @@ identities = sa.Table(
     "identities",
     metadata,
     sa.Column("identity", sa.Text, primary_key=True),
-    sa.Column("workflow_id", sa.Text, sa.ForeignKey("workflows.id"), primary_key=True),
+    sa.Column("workflow_id", sa.Text, sa.ForeignKey("workflows.id"), primary_key=True, index=True),
 )
 
 active_identities = sa.Table(
@@ -152,13 +163,13 @@ executions = sa.Table(
     sa.Column("actions_ended", sa.Integer, nullable=False),
     sa.Column("current_action", sa.Text),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("cause", Words, nullable=False),
     sa.Column("rollback", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
     sa.Column("started_at", Moment),
     sa.Column("must_end_by", Moment),
-    sa.Column("ended_at", Moment),
+    sa.Column("ended_at", Moment, index=True),
     sa.Index(
         "executions_active_idx",
         "owner",
@@ -193,4 +204,26 @@ catalogues = sa.Table(
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("stored_at", Moment, nullable=False),
     sa.Column("document", Document, nullable=False),
+)
+
+commands = sa.Table(
+    "commands",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("workflow_id", sa.Text, sa.ForeignKey("workflows.id"), nullable=False, index=True),
+    sa.Column("execution_id", sa.Text, nullable=False),
+    sa.Column("verb", sa.Text, nullable=False),
+    sa.Column("actor", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("arguments", Document, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("outcome", sa.Text),  # NULL: not answered yet; applied | refused
+    sa.Column("why", Words),
+    sa.Column("answered_at", Moment),
+    sa.Index(
+        "commands_unanswered_idx",
+        "execution_id",
+        sqlite_where=sa.text("outcome IS NULL"),
+        postgresql_where=sa.text("outcome IS NULL"),
+    ),
 )

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from workflow_service.store.tables import Document, Moment
+from workflow_service.store.tables import Document, Moment, Words
 
 revision = "0001"
 down_revision = None
@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("workflows_pkey")),
     )
     op.create_index("workflows_created_at_id_idx", "workflows", ["created_at", "id"], unique=False)
+    op.create_index(op.f("workflows_alert_id_idx"), "workflows", ["alert_id"], unique=False)
     op.create_table(
         "active_identities",
         sa.Column("identity", sa.Text(), nullable=False),
@@ -111,7 +112,7 @@ def upgrade() -> None:
         sa.Column("actions_ended", sa.Integer(), nullable=False),
         sa.Column("current_action", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("cause", Words(), nullable=False),
         sa.Column("rollback", sa.Text(), nullable=False),
         sa.Column("created_at", Moment(timezone=True), nullable=False),
         sa.Column("updated_at", Moment(timezone=True), nullable=False),
@@ -130,6 +131,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_index(op.f("executions_workflow_id_idx"), "executions", ["workflow_id"], unique=False)
+    op.create_index(op.f("executions_ended_at_idx"), "executions", ["ended_at"], unique=False)
     op.create_table(
         "identities",
         sa.Column("identity", sa.Text(), nullable=False),
@@ -137,6 +139,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["workflow_id"], ["workflows.id"], name=op.f("identities_workflow_id_fkey")),
         sa.PrimaryKeyConstraint("identity", "workflow_id", name=op.f("identities_pkey")),
     )
+    op.create_index(op.f("identities_workflow_id_idx"), "identities", ["workflow_id"], unique=False)
     op.create_table(
         "plans",
         sa.Column("workflow_id", sa.Text(), nullable=False),
@@ -151,7 +154,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("plans")
+    op.drop_index(op.f("identities_workflow_id_idx"), table_name="identities")
     op.drop_table("identities")
+    op.drop_index(op.f("executions_ended_at_idx"), table_name="executions")
     op.drop_index(op.f("executions_workflow_id_idx"), table_name="executions")
     op.drop_index(
         "executions_active_idx",
@@ -162,6 +167,7 @@ def downgrade() -> None:
     op.drop_table("executions")
     op.drop_index(op.f("active_identities_workflow_id_idx"), table_name="active_identities")
     op.drop_table("active_identities")
+    op.drop_index(op.f("workflows_alert_id_idx"), table_name="workflows")
     op.drop_index("workflows_created_at_id_idx", table_name="workflows")
     op.drop_table("workflows")
     op.drop_index(

@@ -1,0 +1,75 @@
+"""What a drive hears: commands become events in the order they were given, and are answered with what was written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain import controls
+from workflow_service.domain import events as ev
+from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.fold import fold
+from workflow_service.domain.run_state import RunState
+from workflow_service.ports import EventBus
+from workflow_service.store import commands
+from workflow_service.store.database import Database
+
+
+class Hearing:
+    """The commands of one execution, as one drive hears them."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: EventBus,
+        execution_id: str,
+        *,
+        heard: asyncio.Event,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._bus, self._execution_id, self._clock = database, bus, execution_id, clock
+        self.heard = heard
+        self._answers: dict[str, str | None] = {}
+
+    @property
+    def owes_answers(self) -> bool:
+        """Whether commands were judged whose answers are not committed yet."""
+        return bool(self._answers)
+
+    async def news(self, state: RunState) -> list[ev.Event]:
+        """What has been commanded since the last time, judged in the state that each command meets."""
+        if not self.heard.is_set():
+            return []
+        self.heard.clear()
+        try:
+            given = await commands.unanswered(self._database, self._execution_id)
+        except StoreUnavailable:
+            return []  # it will be heard again
+        told: list[ev.Event] = []
+        for command in given:
+            if command.id in self._answers:
+                continue
+            now, why = self._clock(), controls.refusal(state, command)
+            event: ev.Event = (
+                ev.CommandApplied(now, command.id, command.verb, command.actor, command.reason, command.arguments)
+                if why is None
+                else ev.CommandRefused(now, command.id, command.verb, command.actor, why)
+            )
+            state = fold(state, event)
+            told.append(event)
+            self._answers[command.id] = why
+        return told
+
+    async def answer(self, connection: AsyncConnection) -> None:
+        """Note the answers in the transaction that journals the events."""
+        for command_id, why in self._answers.items():
+            await commands.answer(connection, command_id, refused_because=why, now=self._clock())
+
+    async def tell(self) -> None:
+        """Wake who waits for the answers, once they are committed."""
+        for command_id in self._answers:
+            await self._bus.publish(f"command:{command_id}")
+        self._answers.clear()

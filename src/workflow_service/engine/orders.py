@@ -1,0 +1,136 @@
+"""Giving a command to a workflow: the only way in from outside, whatever state it is in.
+
+Who owns an execution alone may change it, so a command is a row and a wake-up in one transaction. An execution that
+waits for a slot has no owner; it gets a drive on the control queue, which has slots of its own. An execution that is
+over has none either and never changes: here a retry or a rollback makes its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain import controls
+from workflow_service.domain.controls import Command
+from workflow_service.domain.errors import NotFound
+from workflow_service.domain.fold import fold_all
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import Verb
+from workflow_service.engine.handover import CONTROL, enqueue_next
+from workflow_service.engine.successor import admit_successor
+from workflow_service.ports import Engine, EventBus
+from workflow_service.store import commands
+from workflow_service.store.database import Database
+from workflow_service.store.executions import Record, load
+from workflow_service.store.tables import executions, workflows
+
+WAIT = 2.0  # seconds for which the caller waits for the owner's answer
+LOOK = 0.2  # seconds between looks of its own, since wake-ups may be lost
+TOPIC = "commands"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a command: applied | refused | waiting."""
+
+    outcome: str
+    why: str
+    execution_id: str
+    state: RunState
+
+    @property
+    def allowed(self) -> tuple[Verb, ...]:
+        """What could be commanded now instead."""
+        return controls.allowed(self.state)
+
+
+class Orders:
+    """Takes commands for one replica's API."""
+
+    def __init__(self, database: Database, engine: Engine, bus: EventBus, *, clock: Callable[[], datetime]) -> None:
+        self._database, self._engine, self._bus, self._clock = database, engine, bus, clock
+
+    async def give(self, workflow_id: str, command: Command) -> Answer:
+        """Write the command down and wait a little for its answer.
+
+        Raises:
+            NotFound: there is no such workflow.
+            StoreUnavailable: the database is away; nothing was commanded.
+        """
+        async with self._database.write() as connection:
+            row = await self._newest(connection, workflow_id)
+            if row.ended_at is None:
+                await self._to_owner(connection, row, command)
+        if row.ended_at is not None:
+            return await self._succeed(row, command)
+        await self._bus.publish(TOPIC)
+        return await self._answered(row.id, command)
+
+    async def _newest(self, connection: AsyncConnection, workflow_id: str) -> Any:
+        query = (
+            sa.select(executions)
+            .join(workflows, workflows.c.execution_id == executions.c.id)
+            .where(workflows.c.id == workflow_id)
+            .with_for_update(of=executions)
+        )
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise NotFound(f"no workflow {workflow_id}")
+        return row
+
+    async def _to_owner(self, connection: AsyncConnection, row: Any, command: Command) -> None:
+        now = self._clock()
+        await commands.keep(connection, command, workflow_id=row.workflow_id, execution_id=row.id, now=now)
+        if row.owner is None:
+            await enqueue_next(
+                connection, self._engine, execution_id=row.id, after=row.enqueued, queue=CONTROL, now=now
+            )
+
+    async def _answered(self, execution_id: str, command: Command) -> Answer:
+        until = asyncio.get_running_loop().time() + WAIT
+        while True:
+            found = await commands.outcome(self._database, command.id)
+            late = asyncio.get_running_loop().time() >= until
+            if found is not None or late:
+                outcome, why = found or ("waiting", "its owner has not answered yet")
+                return Answer(outcome, why or "", execution_id, await self._state(execution_id))
+            await self._bus.wait(f"command:{command.id}", timeout=LOOK)
+
+    async def _succeed(self, row: Any, command: Command) -> Answer:
+        """A command to an execution that is over: refused, or the start of a new one."""
+        record = await load(self._database, row.id)
+        state = fold_all(record.events)
+        why = controls.refusal(state, command)
+        if why is None and record.plan is None:
+            why = f"{command.verb} is not possible: no plan was ever made"
+        execution_id = str(uuid.uuid4())
+        try:
+            why = await self._admit(record, command, execution_id, why)
+        except IntegrityError:
+            why = await self._admit(record, command, execution_id, "another workflow took its target just now")
+        if why is not None:
+            return Answer(commands.REFUSED, why, row.id, state)
+        return Answer(commands.APPLIED, "", execution_id, await self._state(execution_id))
+
+    async def _admit(self, record: Record, command: Command, execution_id: str, why: str | None) -> str | None:
+        async with self._database.write() as connection:
+            now = self._clock()
+            if why is None:
+                why = await admit_successor(
+                    connection, self._engine, record, command, execution_id=execution_id, now=now
+                )
+            source = {"workflow_id": record.workflow_id, "execution_id": record.execution_id}
+            await commands.keep(connection, command, **source, now=now)
+            await commands.answer(connection, command.id, refused_because=why, now=now)
+        return why
+
+    async def _state(self, execution_id: str) -> RunState:
+        return fold_all((await load(self._database, execution_id)).events)

@@ -1,0 +1,1 @@
+"""Parts put together: real databases, the real queue, real HTTP."""

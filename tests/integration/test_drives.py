@@ -1,0 +1,118 @@
+"""Drives at their edges: what can never be driven ends, and a replica that leaves takes little with it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.support.queue import kept
+from tests.support.replica import HIGH_CPU, act, eventually, replica, rules_of, steps
+from tests.support.rows import commit_answer_lost
+from tests.support.scripted_executor import Answer, ScriptedExecutor
+from workflow_service.app import POLLING
+from workflow_service.domain.errors import Fenced
+from workflow_service.engine import drive as drives
+from workflow_service.store.tables import active_identities, executions, journal
+
+pytestmark = [pytest.mark.requirement("BR-WF-001", "BR-WF-004")]
+
+
+async def test_what_cannot_be_driven_is_stopped_by_key_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After too many drives the execution fails and says so, but not before its action in flight was cancelled."""
+    executor = ScriptedExecutor()
+    executor.script("one", Answer(slow=True))
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules) as running:
+        workflow = await running.begin(HIGH_CPU)
+        await eventually(executor.running, "the action runs")
+    monkeypatch.setattr(drives, "MAX_GENERATIONS", 3)
+    async with replica(tmp_path, executor, RULES_FILE=rules) as running:
+        found = await running.ended(workflow)
+    assert (found["status"], found["reason"]) == ("failed", "internal_error")
+    assert executor.cancelled == [executor.effects[0]]
+    assert steps(found)["one"]["status"] == "failed"
+
+
+async def test_a_journal_that_cannot_be_read_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even when nothing of it is understood any more the execution ends, and frees what it held."""
+    executor = ScriptedExecutor()
+    executor.script("one", Answer(slow=True))
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules) as running:
+        await running.begin(HIGH_CPU)
+        await eventually(executor.running, "the action runs")
+        async with running.parts.database.write() as connection:
+            await connection.execute(sa.update(journal).where(journal.c.kind == "StepStarted").values(kind="Nonsense"))
+    monkeypatch.setattr(drives, "MAX_GENERATIONS", 3)
+    async with replica(tmp_path, executor, RULES_FILE=rules) as running:
+
+        async def reason() -> str | None:
+            async with running.parts.database.read() as connection:
+                query = sa.select(executions.c.reason).where(executions.c.ended_at.is_not(None))
+                return str(await connection.scalar(query) or "") or None
+
+        async with asyncio.timeout(20):
+            while not (why := await reason()):
+                await running.parts.bus.wait("never", timeout=0.05)
+        assert why == "internal_error"
+        [line] = [line for line in running.log if line["event"] == "what is under way cannot be settled"]
+        running.log.remove(line)
+        async with running.parts.database.read() as connection:
+            assert not (await connection.execute(sa.select(active_identities))).all()
+
+
+async def test_a_claim_whose_answer_was_lost_is_driven(tmp_path: Path) -> None:
+    """A drive that has claimed its execution without learning of it is replaced; nothing is done twice."""
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        with commit_answer_lost(running.parts.database, of="SET generation="):
+            found = await running.ended(await running.begin(HIGH_CPU))
+    assert found["status"] == "completed"
+    assert len(executor.effects) == 1
+
+
+async def test_a_replica_that_leaves_does_not_empty_the_queue(tmp_path: Path) -> None:
+    """While it drains it takes no more drives than it has slots; what waits is left for others."""
+    executor = ScriptedExecutor()
+    executor.script("one", *[Answer(slow=True)] * 20)
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, MAX_CONCURRENT_WORKFLOWS="2") as running:
+        for number in range(12):
+            await running.begin({**HIGH_CPU, "resource": f"deployment/web-{number}"})
+        await eventually(lambda: len(executor.running()) == 2, "two run")
+
+        async def waiting() -> int:
+            rows = (await kept(running.parts.database)).values()
+            return [row["status"] for row in rows if row["queue_name"] == "executions"].count("ENQUEUED")
+
+        async with asyncio.timeout(20):
+            while await waiting() < 10:
+                await running.parts.bus.wait("never", timeout=0.05)
+        running.parts.driver._draining.set()
+        await eventually(lambda: running.parts.driver.count == 0, "what ran has stopped")
+        await running.parts.bus.wait("never", timeout=20 * POLLING)
+        assert await waiting() >= 8
+
+
+async def test_a_fenced_drive_leaves_without_a_word(tmp_path: Path) -> None:
+    """When the execution is taken over in the middle, the old drive writes nothing more and calls nobody."""
+    executor = ScriptedExecutor()
+    executor.script("one", Answer(slow=True))
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        await running.begin(HIGH_CPU)
+        await eventually(executor.running, "the action runs")
+        async with running.parts.database.read() as connection:
+            row = (await connection.execute(sa.select(executions.c.id, executions.c.seq))).one()
+        await running.parts.journal.claim(row.id, 9, "somebody else")
+        with pytest.raises(Fenced):
+            await running.parts.journal.claim(row.id, 9, "a third one")
+        executor.finish()
+        await eventually(lambda: not running.parts.driver.driving(row.id), "the old drive is gone")
+        async with running.parts.database.read() as connection:
+            assert await connection.scalar(sa.select(executions.c.seq)) == row.seq
+    assert len(executor.effects) == 1

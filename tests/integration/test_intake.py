@@ -1,0 +1,168 @@
+"""Intake: every stored alert gets one outcome, whatever races, fails or crashes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.support.queue import Taken, kept, queue
+from tests.support.rows import an_alert, away, commit_answer_lost, count
+from workflow_service.domain.alert import alert_from_json
+from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.engine.on_dbos import DbosEngine
+from workflow_service.intake.intake import Delivery, Intake
+from workflow_service.store.database import Database
+from workflow_service.store.tables import (
+    active_identities,
+    alerts,
+    deliveries,
+    executions,
+    identities,
+    workflows,
+)
+
+pytestmark = [pytest.mark.requirement("BR-WF-001")]
+
+DELIVERY = Delivery(b"{}", "/api/v1/execute")
+COOLDOWN = timedelta(minutes=5)
+
+
+@pytest.fixture
+async def engine(database: Database) -> AsyncIterator[DbosEngine]:
+    """An engine that serves nothing but the queue `q`."""
+    async with queue(database, Taken().body) as started:
+        yield started
+
+
+def now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def _intake(database: Database, engine: DbosEngine) -> Intake:
+    return Intake(database, engine, cluster="default", cooldown=COOLDOWN, clock=now)
+
+
+@pytest.fixture
+def intake(database: Database, engine: DbosEngine) -> Intake:
+    """One replica's intake."""
+    return _intake(database, engine)
+
+
+def _document(number: int = 0, **values: Any) -> dict[str, Any]:
+    return {
+        "name": "HighCPUUsage",
+        "severity": "critical",
+        "namespace": "production",
+        "resource": f"deployment/web-{number}",
+        **values,
+    }
+
+
+async def _take(intake: Intake, **values: Any) -> str:
+    [alert_id] = await intake.store(DELIVERY, [alert_from_json(_document(**values))])
+    return alert_id
+
+
+async def test_an_admitted_alert_is_whole(intake: Intake, database: Database) -> None:
+    """Workflow, identities, execution and durable start come with the outcome, and a second asking changes nothing."""
+    alert_id = await _take(intake)
+    outcome = await intake.decide(alert_id)
+    assert outcome.outcome == "admitted"
+    assert await intake.decide(alert_id) == outcome
+    for table, rows in ((workflows, 1), (executions, 1), (active_identities, 2), (identities, 2)):
+        assert await count(database, table) == rows, table.name
+    [(key, row)] = (await kept(database)).items()
+    assert key.endswith(".1")
+    assert (row["queue_name"], row["priority"]) == ("planning", 1)
+
+
+async def test_a_duplicate_is_attached(intake: Intake) -> None:
+    """The same thing again, firing or resolved, belongs to the workflow that runs for it."""
+    first = await intake.decide(await _take(intake))
+    for values in ({}, {"status": "resolved"}, {"name": "OtherAlert"}):
+        again = await intake.decide(await _take(intake, **values))
+        assert (again.outcome, again.workflow_id) == ("attached", first.workflow_id)
+
+
+async def test_after_a_success_it_cools_down(intake: Intake, database: Database) -> None:
+    """Shortly after a success nothing is done about the same thing; after a failure it is."""
+    first = await intake.decide(await _take(intake))
+
+    async def end(status: str) -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.update(executions).values(status=status, ended_at=now()))
+            await connection.execute(sa.delete(active_identities))
+
+    await end("completed")
+    again = await intake.decide(await _take(intake))
+    assert (again.outcome, again.workflow_id) == ("cooled_down", first.workflow_id)
+    assert (await intake.decide(await _take(intake, status="resolved"))).outcome == "resolved"
+    await end("failed")
+    assert (await intake.decide(await _take(intake))).outcome == "admitted"
+
+
+@pytest.mark.parametrize("number", range(3))
+async def test_replicas_that_decide_about_the_same_thing(database: Database, engine: DbosEngine, number: int) -> None:
+    """Eight alerts about one thing at once on several replicas: one is admitted, the others are attached to it."""
+    others = [Database(database.url.render_as_string(hide_password=False)) for _ in range(4)]
+    try:
+        intakes = [_intake(other, engine) for other in others] * 2
+        ids = [await _take(intakes[0], number=number, name=f"Alert{nth}") for nth in range(len(intakes))]
+        outcomes = await asyncio.gather(*(one.decide(key) for one, key in zip(intakes, ids, strict=True)))
+    finally:
+        for other in others:
+            await other.close()
+    assert sorted(outcome.outcome for outcome in outcomes) == ["admitted", *["attached"] * 7]
+    assert len({outcome.workflow_id for outcome in outcomes}) == 1
+    assert await count(database, executions) == 1
+
+
+async def test_replicas_that_decide_about_the_same_alert(database: Database, engine: DbosEngine) -> None:
+    """The API and the sweepers of several replicas may decide about one alert at once: there is one outcome."""
+    alert_id = await _take(_intake(database, engine))
+    outcomes = await asyncio.gather(*(_intake(database, engine).decide(alert_id) for _ in range(8)))
+    assert {outcome.outcome for outcome in outcomes} == {"admitted"}
+    assert len({outcome.workflow_id for outcome in outcomes}) == 1
+
+
+async def test_a_lost_commit_answer_decides_nothing_twice(intake: Intake, database: Database) -> None:
+    """When only the answer of the decision is lost, asking again gives what was decided."""
+    alert_id = await _take(intake)
+    with commit_answer_lost(database), pytest.raises(StoreUnavailable):
+        await intake.decide(alert_id)
+    assert (await intake.decide(alert_id)).outcome == "admitted"
+    assert await count(database, executions) == 1
+
+
+async def test_what_cannot_be_stored_is_not_acknowledged(intake: Intake, database: Database) -> None:
+    """Without a database storing fails, and leaves nothing behind."""
+    with away(database), pytest.raises(StoreUnavailable):
+        await _take(intake)
+    assert await count(database, alerts) == await count(database, deliveries) == 0
+
+
+async def test_the_sweeper_decides_what_was_left(intake: Intake, database: Database) -> None:
+    """Alerts that a crash left undecided get their outcome; fresh ones are left to whoever stored them."""
+    for number in range(3):
+        await an_alert(database, at=now() - timedelta(minutes=1), outcome=None, document=_document(number))
+    fresh = await _take(intake, number=9)
+    assert await intake.sweep() == 3
+    assert await intake.sweep() == 0
+    assert await count(database, workflows) == 3
+    assert (await intake.decide(fresh)).outcome == "admitted"
+
+
+async def test_one_bad_alert_does_not_stop_the_sweeper(intake: Intake, database: Database) -> None:
+    """An alert that cannot be decided, for whatever reason, does not keep those behind it undecided."""
+    minute = timedelta(minutes=1)
+    await an_alert(database, at=now() - 2 * minute, outcome=None, document={"no": "name"})
+    for number in range(3):
+        await an_alert(database, at=now() - minute, outcome=None, document=_document(number))
+    assert await intake.sweep() == 3
+    assert await count(database, workflows) == 3

@@ -1,0 +1,124 @@
+"""The rules of commands, told from the journal and the plan alone, never with the code under test."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from workflow_service.domain import events as ev
+from workflow_service.domain.plan import Plan, Step
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
+
+PAUSE_BOUND = timedelta(hours=24)
+UNDO_STORIES = {UndoStatus.AVAILABLE, UndoStatus.UNDOING, UndoStatus.UNDONE, UndoStatus.UNDO_FAILED}
+
+
+@dataclass
+class Told:
+    """What people have said so far, and what the clock did meanwhile."""
+
+    wish: ev.CommandApplied | None = None  # the last cancel or rollback
+    pausing: bool = False  # asked for and not reached
+    paused_at: datetime | None = None
+    started_at: datetime | None = None
+    stood_still: timedelta = timedelta()
+    waived: set[str] = field(default_factory=set)  # steps skipped by hand
+
+    @property
+    def undo_wanted(self) -> bool:
+        """Whether the last word was to take back what was done."""
+        wish = self.wish
+        return wish is not None and (wish.verb is Verb.ROLLBACK or wish.arguments.get("undo") is True)
+
+    def bound(self, timeout: float) -> datetime | None:
+        """When the run's time is over; a clock that stands still has none."""
+        if self.started_at is None or self.paused_at is not None:
+            return None
+        return self.started_at + timedelta(seconds=timeout) + self.stood_still
+
+    def pause_is_over(self, now: datetime) -> bool:
+        """Whether a pause has lasted too long."""
+        return self.paused_at is not None and now >= self.paused_at + PAUSE_BOUND
+
+    def hear(self, event: ev.Event) -> None:
+        """Go on by one event."""
+        match event:
+            case ev.Started(at):
+                self.started_at = at
+            case ev.Paused(at):
+                self.pausing, self.paused_at = False, at
+            case ev.CommandApplied(verb=Verb.PAUSE):
+                self.pausing = True
+            case ev.CommandApplied(verb=Verb.RESUME):
+                if self.paused_at is not None and self.started_at is not None:
+                    self.stood_still += event.at - self.paused_at
+                self.pausing, self.paused_at = False, None
+            case ev.CommandApplied(verb=Verb.CANCEL | Verb.ROLLBACK):
+                self.wish, self.pausing = event, False
+            case ev.CommandApplied(verb=Verb.SKIP_STEP):
+                self.waived.add(str(event.arguments["step"]))
+            case _:
+                pass
+
+
+def told(journal: list[ev.Event]) -> Told:
+    """What people have said in this journal."""
+    story = Told()
+    for event in journal:
+        story.hear(event)
+    return story
+
+
+def check_obeyed(plan: Plan, journal: list[ev.Event]) -> None:
+    """Nothing starts against a command or out of time, nothing in flight goes untold, and each word comes in time."""
+    story, in_flight = Told(), set[str]()
+    for event in journal:
+        match event:
+            case ev.StepStarted(key=key, step=step):
+                assert story.paused_at is None, f"{step} was started while paused"
+                assert not story.wish, f"{step} was started after {story.wish}"
+                assert not story.pausing, f"{step} was started though a pause was asked for"
+                assert step not in story.waived, f"{step} was started though it was to be skipped"
+                bound = story.bound(plan.timeout)
+                assert bound is not None, f"{step} was started before the run clock"
+                assert event.at < bound, f"{step} was started out of time"
+                in_flight.add(key)
+            case ev.StepSucceeded() | ev.AttemptFailed() | ev.AttemptUnsent() | ev.StepUnknown():
+                in_flight.discard(event.key)
+            case ev.Paused():
+                assert story.pausing, "it stands still and nobody asked for it"
+                assert not in_flight, "it stands still while something is in flight"
+            case ev.RollbackStarted() | ev.Ended():
+                assert not in_flight, "what was in flight is not journalled"
+            case _:
+                pass
+        story.hear(event)
+
+
+def check_asked(story: Told, state: RunState) -> None:
+    """Whether the end is the one that was asked for, and a pause that ended it had lasted too long."""
+    undos = {attempt.undo for step in state.steps.values() for attempt in step.attempts}
+    ended = (state.status, state.reason)
+    if state.reason == "pause_expired":
+        assert ended == (ExecutionStatus.CANCELLED, "pause_expired")
+        assert story.wish is None
+        assert state.ended_at is not None
+        assert story.pause_is_over(state.ended_at)
+        assert any(step.status is StepStatus.CANCELLED for step in state.steps.values())
+    if story.wish is None:
+        assert state.reason not in {"cancel_requested", "rollback_requested"}, "nobody asked for it"
+        return
+    assert (state.rollback is not RollbackStatus.NONE) == (story.undo_wanted and bool(undos & UNDO_STORIES))
+    if story.wish.verb is Verb.CANCEL:
+        done = state.status is ExecutionStatus.COMPLETED and not story.undo_wanted
+        assert done or ended == (ExecutionStatus.CANCELLED, "cancel_requested")
+    elif UndoStatus.UNDO_FAILED in undos:
+        assert ended == (ExecutionStatus.FAILED, "rollback_incomplete")
+    elif UndoStatus.UNDONE in undos:
+        assert ended == (ExecutionStatus.ROLLED_BACK, "rollback_requested")
+    else:
+        assert ended == (ExecutionStatus.CANCELLED, "rollback_requested")
+
+
+def not_needed(plan: Plan, step: Step) -> bool:
+    """Whether the step is a stand-in: the one that it stands in for tells whether it was needed."""
+    return any(other.alternative == step.id for other in plan.steps)

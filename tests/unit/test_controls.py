@@ -1,0 +1,399 @@
+"""Every state and sub-state of an execution x every verb: refused in words, or obeyed; and what obeying means."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.factories import a_graph, a_run, a_step, at, begun, failed, key_of, started, succeeded
+from tests.unit.pretend_engine import PretendEngine
+from workflow_service.domain import events as ev
+from workflow_service.domain.controls import ALLOWED, Command, allowed, refusal
+from workflow_service.domain.decide import (
+    PAUSE_BOUND,
+    BeginRollback,
+    CancelStep,
+    decide,
+    must_end_by,
+    run_deadline,
+    step_deadline,
+)
+from workflow_service.domain.errors import ErrorClass, IllegalTransition
+from workflow_service.domain.fold import fold, fold_all
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import (
+    FINAL_EXECUTION,
+    ExecutionStatus,
+    RollbackStatus,
+    StepStatus,
+    UndoStatus,
+    Verb,
+)
+
+_E = ExecutionStatus
+LINE = a_graph(a_step("a"), a_step("b", "a"), a_step("c", "b"))
+Journal = tuple[ev.Event, ...]
+
+
+def said(verb: Verb, *, after: float = 5, **arguments: object) -> ev.CommandApplied:
+    """Somebody's command is obeyed."""
+    return ev.CommandApplied(at(after), f"{verb}-1", verb, "ana", "told to", arguments)
+
+
+def done(*steps: str) -> Journal:
+    """These steps succeeded."""
+    return tuple(event for step in steps for event in (started(step), succeeded(step)))
+
+
+def ended(status: ExecutionStatus) -> ev.Ended:
+    """The last word."""
+    return ev.Ended(at(9), status, "some_reason")
+
+
+RUN = begun(LINE)
+HALF = (*RUN, *done("a"))
+IN_FLIGHT = (*RUN, started("a"))
+BACK_OFF = (*IN_FLIGHT, failed("a", error_class=ErrorClass.TRANSIENT, retry_at=at(60)))
+STANDING = (*HALF, said(Verb.PAUSE), ev.Paused(at(6)))
+UNDOING = (*HALF, said(Verb.ROLLBACK), ev.RollbackStarted(at(6), "rollback_requested"))
+SENT = ev.UndoStarted(at(7), "a", key_of("a"), "undo-1")
+NO_CHANGE = (*RUN, started("a"), failed("a"))
+
+# name of the situation: its journal, and the verbs that act in it; every other verb is refused
+CELLS: Mapping[str, tuple[Journal, str]] = {
+    "created": ((), "cancel"),
+    "planning": (RUN[:1], "cancel"),
+    "queued": (RUN[:2], "pause cancel skip-step"),
+    "queued, pause asked": ((*RUN[:2], said(Verb.PAUSE)), "resume cancel skip-step"),
+    "queued, cancel asked": ((*RUN[:2], said(Verb.CANCEL)), ""),
+    "running, between steps": (HALF, "pause cancel rollback skip-step"),
+    "running, in flight": (IN_FLIGHT, "pause cancel rollback skip-step"),
+    "running, back-off": (BACK_OFF, "pause cancel rollback skip-step"),
+    "running, last step in flight": ((*HALF, *done("b"), started("c")), "pause cancel rollback"),
+    "running, pause asked": ((*IN_FLIGHT, said(Verb.PAUSE)), "resume cancel rollback skip-step"),
+    "running, cancel asked": ((*IN_FLIGHT, said(Verb.CANCEL)), "rollback"),
+    "running, cancel with undo asked": ((*IN_FLIGHT, said(Verb.CANCEL, undo=True)), "rollback"),
+    "running, rollback asked": ((*IN_FLIGHT, said(Verb.ROLLBACK)), ""),
+    "running, resumed": ((*STANDING, said(Verb.RESUME, after=7)), "pause cancel rollback skip-step"),
+    "paused": (STANDING, "resume cancel rollback skip-step"),
+    "paused before it began": ((*RUN[:2], said(Verb.PAUSE), ev.Paused(at(6))), "resume cancel rollback skip-step"),
+    "paused, cancel asked": ((*STANDING, said(Verb.CANCEL)), "rollback"),
+    "paused, rollback asked": ((*STANDING, said(Verb.ROLLBACK)), ""),
+    "rolling back": (UNDOING, ""),
+    "rolling back by policy, pause asked before": (
+        (*HALF, started("b"), said(Verb.PAUSE), failed("b"), ev.RollbackStarted(at(6), "critical_step_failed")),
+        "",
+    ),
+    "completed": ((*HALF, *done("b", "c"), ended(_E.COMPLETED)), "rollback"),
+    "completed, nothing to undo": ((*RUN, ended(_E.COMPLETED)), ""),
+    "partially_completed": ((*HALF, ended(_E.PARTIALLY_COMPLETED)), "retry rollback"),
+    "failed": ((*HALF, ended(_E.FAILED)), "retry rollback"),
+    "failed, nothing to undo": ((*NO_CHANGE, ended(_E.FAILED)), "retry"),
+    "failed while a pause was asked for": ((*HALF, said(Verb.PAUSE), ended(_E.FAILED)), "retry rollback"),
+    "failed, undo failed": (
+        (*UNDOING, SENT, ev.UndoFailed(at(8), "a", key_of("a"), ErrorClass.CONFLICT, "drifted"), ended(_E.FAILED)),
+        "retry rollback",
+    ),
+    "failed, undo in doubt": ((*UNDOING, SENT, ended(_E.FAILED)), "retry rollback"),
+    "cancelled": ((*HALF, said(Verb.CANCEL), ended(_E.CANCELLED)), "retry rollback"),
+    "cancelled before planning": ((said(Verb.CANCEL), ended(_E.CANCELLED)), "retry"),
+    "cancelled, pause expired": ((*STANDING, ended(_E.CANCELLED)), "retry rollback"),
+    "timed_out": ((*HALF, ended(_E.TIMED_OUT)), "retry rollback"),
+    "rejected": ((*RUN[:2], ended(_E.REJECTED)), ""),
+    "resolved": ((*HALF, ended(_E.RESOLVED)), "rollback"),
+    "rolled_back": (
+        (*UNDOING, SENT, ev.UndoSucceeded(at(8), "a", key_of("a")), ended(_E.ROLLED_BACK)),
+        "retry",
+    ),
+}
+# Statuses that no event leads to yet: the same run, seen in them.
+RELABELLED = {
+    _E.AWAITING_APPROVAL: "cancel skip-step",
+    _E.RECOVERING: "pause cancel rollback",
+    _E.VERIFYING: "pause cancel rollback",
+}
+STATES: Mapping[str, tuple[RunState, Journal, set[str]]] = {
+    **{name: (fold_all(journal), journal, set(acts.split())) for name, (journal, acts) in CELLS.items()},
+    **{
+        status.value: (replace(fold_all(HALF), status=status), HALF, set(acts.split()))
+        for status, acts in RELABELLED.items()
+    },
+}
+WALK = [(name, verb) for name in STATES for verb in Verb]
+LAST = "running, last step in flight"
+OBEYED = [(name, verb) for name, verb in WALK if verb in STATES[name][2] and not STATES[name][0].final]
+
+
+def order(verb: Verb, **arguments: object) -> Command:
+    """A command; what a step is to be skipped is the last one."""
+    return Command("c-1", verb, "ana", "told to", {"step": "c"} if verb is Verb.SKIP_STEP else arguments)
+
+
+def engine_in(name: str) -> PretendEngine:
+    """An engine that finds an execution in that situation."""
+    state, journal, _ = STATES[name]
+    engine = PretendEngine(LINE, now=at(20))
+    plan = () if state.plan_hash else tuple(engine.journal if state.status is _E.CREATED else engine.journal[1:])
+    engine.journal, engine.state = [*journal, *plan], fold_all(plan, state)
+    return engine
+
+
+def test_every_status_is_walked() -> None:
+    """No status is missing from the cells, and none from the table."""
+    assert {state.status for state, _, _ in STATES.values()} == set(_E) == set(ALLOWED)
+
+
+@pytest.mark.parametrize(("name", "verb"), WALK)
+def test_every_cell_acts_or_is_refused_in_words(name: str, verb: Verb) -> None:
+    """A verb acts where the cells say so, and is offered there; anywhere else the refusal names verb and state."""
+    state, _, acts = STATES[name]
+    why = refusal(state, order(verb))
+    assert (why is None) == (verb in acts), why
+    assert (verb in allowed(state)) == (verb in acts)
+    if why is not None:
+        assert verb in why
+        assert state.status in why
+
+
+@pytest.mark.parametrize(("name", "verb"), [cell for cell in OBEYED if cell[0] not in {LAST, "awaiting_approval"}])
+def test_what_is_allowed_has_its_effect(name: str, verb: Verb) -> None:
+    """Each command that is obeyed brings the execution where its verb says, from wherever it stands."""
+    engine = engine_in(name)
+    assert engine.command(verb, **({"step": "c"} if verb is Verb.SKIP_STEP else {})) is None
+    if verb is Verb.PAUSE:
+        _comes_to_a_standstill(engine)
+        return
+    if verb is Verb.RESUME:
+        assert (engine.state.wanted, engine.state.paused_at) == (None, None)
+    before = len(engine.journal)
+    engine.drive_to_the_end()
+    begun_since = {event.step for event in engine.journal[before:] if isinstance(event, ev.StepStarted)}
+    undone = any(step.undo is UndoStatus.UNDONE for step in engine.state.steps.values())
+    match verb:
+        case Verb.RESUME:
+            assert engine.state.status is _E.COMPLETED
+        case Verb.CANCEL:
+            assert (engine.state.status, begun_since, undone) == (_E.CANCELLED, set(), False)
+        case Verb.ROLLBACK:
+            assert engine.state.status is (_E.ROLLED_BACK if undone else _E.CANCELLED)
+            assert (engine.state.reason, begun_since) == ("rollback_requested", set())
+        case _:
+            assert engine.state.steps["c"].status is StepStatus.SKIPPED
+            assert "c" not in begun_since
+
+
+@pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.CANCEL])
+def test_a_word_during_the_last_step_finds_everything_done(verb: Verb) -> None:
+    """The last step was in flight and finishes well: nothing is left to hold back, so the execution completes."""
+    engine = engine_in(LAST)
+    assert engine.command(verb) is None
+    engine.drive_to_the_end()
+    assert engine.state.status is _E.COMPLETED
+
+
+def test_what_waits_for_an_approval_can_be_cancelled_or_spared_a_step() -> None:
+    """A cancelled one ends before anything else begins; a skipped step leaves the rest waiting."""
+    state = STATES["awaiting_approval"][0]
+    cancelled = fold(state, said(Verb.CANCEL))
+    assert {getattr(action, "step", "") for action in decide(LINE, cancelled, at(7)).actions} == {"b", "c"}
+    assert {type(action) for action in decide(LINE, cancelled, at(7)).actions} == {CancelStep}
+    spared = fold(state, said(Verb.SKIP_STEP, step="c"))
+    assert (spared.status, spared.steps["c"].status) == (_E.AWAITING_APPROVAL, StepStatus.SKIPPED)
+
+
+def _comes_to_a_standstill(engine: PretendEngine) -> None:
+    """What is in flight finishes; nothing else begins."""
+    started_before = [event for event in engine.journal if isinstance(event, ev.StepStarted)]
+    engine.obey()
+    for step in list(engine.live):
+        engine.succeed(step)
+    engine.obey()
+    assert engine.state.status is _E.PAUSED
+    assert [event for event in engine.journal if isinstance(event, ev.StepStarted)] == started_before
+
+
+@pytest.mark.parametrize("name", [name for name in STATES if STATES[name][0].status in FINAL_EXECUTION])
+def test_a_final_execution_is_changed_by_no_command(name: str) -> None:
+    """Retry and rollback of one that is over make a new execution: its own journal takes no command any more."""
+    state, _, acts = STATES[name]
+    assert acts <= {Verb.RETRY, Verb.ROLLBACK}
+    assert state.wanted is None
+    for verb in Verb:
+        with pytest.raises(IllegalTransition):
+            fold(state, ev.CommandApplied(at(30), "c", verb, "ana"))
+
+
+def test_a_retry_is_never_part_of_the_execution_it_retries() -> None:
+    """An active execution takes no retry, whatever its journal says."""
+    with pytest.raises(IllegalTransition, match="new execution"):
+        fold(fold_all(HALF), ev.CommandApplied(at(30), "c", Verb.RETRY, "ana"))
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("a", "step: 'a' is succeeded"),
+        ("b", "step: 'b' is running"),
+        ("z", "step: 'z' is no step of this workflow (a, b, c)"),
+        (None, "step: None is no step"),
+        (["c"], "is no step"),
+    ],
+)
+def test_only_a_step_that_has_not_begun_can_be_skipped(step: object, words: str) -> None:
+    """The refusal names the field, what was given and the rule."""
+    command = Command("c", Verb.SKIP_STEP, "ana", "", {"step": step})
+    why = refusal(fold_all((*HALF, started("b"))), command)
+    assert why is not None
+    assert words in why
+    assert why.startswith("skip-step is not possible while the workflow is running: ")
+
+
+def last_word(graph: Graph, *events: ev.Event, after: float = 10) -> tuple[ExecutionStatus, str, RollbackStatus, str]:
+    """How an engine that finds this run ends it."""
+    engine = PretendEngine(graph, now=at(after))
+    engine.journal = [*begun(graph), *events]
+    engine.state = fold_all(engine.journal)
+    engine.drive_to_the_end()
+    engine.check()
+    state = engine.state
+    return state.status, state.reason, state.rollback, state.cause
+
+
+ONE = a_graph(a_step("a"))
+PAIR = a_graph(a_step("a", on_failure=OnFailure.ROLLBACK), a_step("b", on_failure=OnFailure.ROLLBACK), max_parallel=2)
+HEALING = a_graph(a_step("a", alternative="b"), a_step("b"), a_step("c", "a"))
+DONE, NONE = RollbackStatus.DONE, RollbackStatus.NONE
+
+
+@pytest.mark.requirement("BR-WF-004")
+def test_a_cancel_that_finds_everything_done_changes_nothing() -> None:
+    """The last action was in flight and succeeded: nothing was left out, so the execution has completed."""
+    assert last_word(ONE, started("a"), said(Verb.CANCEL))[:2] == (_E.COMPLETED, "all_steps_succeeded")
+    assert last_word(ONE, started("a"), said(Verb.CANCEL, undo=True))[:3] == (_E.CANCELLED, "cancel_requested", DONE)
+    assert last_word(ONE, started("a"), said(Verb.CANCEL), failed("a"))[:2] == (_E.CANCELLED, "cancel_requested")
+    assert last_word(ONE, said(Verb.SKIP_STEP, step="a"), said(Verb.CANCEL))[0] is _E.CANCELLED
+
+
+@pytest.mark.requirement("BR-WF-015")
+def test_whoever_cancels_decides_about_the_undo() -> None:
+    """Without undo nothing is undone, even where a failure would have asked for it; a rollback may still be asked."""
+    broken = (*done("a"), started("b"), said(Verb.CANCEL), failed("b"))
+    assert last_word(PAIR, *broken)[:3] == (_E.CANCELLED, "cancel_requested", NONE)
+    assert last_word(PAIR, *broken, said(Verb.ROLLBACK))[:3] == (_E.ROLLED_BACK, "rollback_requested", DONE)
+    undo = (*done("a"), started("b"), said(Verb.CANCEL, undo=True), failed("b"))
+    assert last_word(PAIR, *undo)[:3] == (_E.CANCELLED, "cancel_requested", DONE)
+
+
+def test_a_rollback_with_nothing_to_undo_says_so() -> None:
+    """It is not `rolled_back`: nothing was."""
+    status, reason, rolled, cause = last_word(LINE, said(Verb.ROLLBACK))
+    assert (status, reason, rolled) == (_E.CANCELLED, "rollback_requested", NONE)
+    assert cause == "rollback by ana: told to (nothing had been changed that can be undone)"
+
+
+def test_a_rollback_by_hand_is_journalled_as_such_however_late_it_is() -> None:
+    """Asked for before the deadline and begun after it: the reason is the person, not the clock."""
+    state = a_run(ONE, *done("a"), said(Verb.ROLLBACK))
+    assert decide(ONE, state, at(9999)).actions == (BeginRollback("rollback_requested"),)
+    late = a_run(LINE, *done("a"), said(Verb.ROLLBACK), *(ev.StepCancelled(at(5), name, "x") for name in "bc"))
+    assert decide(LINE, late, at(9999)).actions == (BeginRollback("rollback_requested"),)
+
+
+def test_a_pause_that_nobody_ends_is_cancelled() -> None:
+    """After its bound what is left is given up and the end says why; nothing is undone unasked."""
+    status, reason, rolled, _ = last_word(LINE, *done("a"), said(Verb.PAUSE), ev.Paused(at(6)))
+    assert (status, reason, rolled) == (_E.CANCELLED, "pause_expired", NONE)
+    state = fold_all(STANDING)
+    assert decide(LINE, state, at(7)).actions == ()
+    assert decide(LINE, state, at(7)).wake_at == must_end_by(LINE, state) == at(6) + PAUSE_BOUND
+
+
+def test_a_pause_whose_last_step_is_skipped_has_not_expired() -> None:
+    """Nothing is left to wait for: the end tells what was done, not that somebody was late."""
+    journal = (*done("a", "b"), said(Verb.PAUSE), ev.Paused(at(6)), said(Verb.SKIP_STEP, step="c"))
+    assert last_word(LINE, *journal)[:2] == (_E.PARTIALLY_COMPLETED, "critical_step_skipped")
+    assert last_word(LINE, *journal, after=90000)[:2] == (_E.PARTIALLY_COMPLETED, "critical_step_skipped")
+
+
+@pytest.mark.requirement("BR-WF-004")
+def test_a_critical_step_that_was_skipped_by_hand_is_not_completed() -> None:
+    """`completed` means that every critical step held; a non-critical one may be left out; nothing done has failed."""
+    skip = said(Verb.SKIP_STEP, step="b")
+    status, reason, _, cause = last_word(LINE, *done("a"), skip, *done("c"))
+    assert (status, reason) == (_E.PARTIALLY_COMPLETED, "critical_step_skipped")
+    assert cause == "b was skipped by hand: skip-step by ana: told to"
+    optional = a_graph(a_step("a"), a_step("b", critical=False))
+    assert last_word(optional, *done("a"), skip)[:2] == (_E.COMPLETED, "all_steps_succeeded")
+    assert last_word(ONE, said(Verb.SKIP_STEP, step="a"))[:2] == (_E.FAILED, "nothing_succeeded")
+
+
+def test_an_alternative_skipped_in_advance_answers_no_failure() -> None:
+    """The dependants of a failed step do not run because its stand-in was skipped before anyone knew of the failure."""
+    skip = said(Verb.SKIP_STEP, step="b", after=1)
+    assert last_word(HEALING, started("a"), skip, failed("a", after=2))[:2] == (_E.FAILED, "critical_step_failed")
+    early = a_run(HEALING, started("a"), skip, failed("a", after=2))
+    assert [action.step for action in decide(HEALING, early, at(3)).actions if hasattr(action, "step")] == ["c"]
+    assert last_word(HEALING, started("a"), skip, succeeded("a", after=2))[0] is _E.COMPLETED
+
+
+def test_an_alternative_skipped_after_the_failure_lets_the_run_go_on() -> None:
+    """Who knows of the failure and skips the stand-in wants to go on; the end tells the failure all the same."""
+    journal = (started("a"), failed("a", after=1), said(Verb.SKIP_STEP, step="b", after=2))
+    assert last_word(HEALING, *journal, *done("c"))[:2] == (_E.FAILED, "critical_step_failed")
+    engine = PretendEngine(HEALING, now=at(3))
+    engine.journal = [*begun(HEALING), *journal]
+    engine.state = fold_all(engine.journal)
+    engine.obey()
+    assert set(engine.live) == {"c"}
+
+
+def test_what_is_left_out_was_late_whatever_the_clock_says_now() -> None:
+    """A replica whose clock is behind ends what another one has cut off as timed out, not as completed."""
+    cut = (*done("a"), *(ev.StepCancelled(at(600), name, "the execution's time is over") for name in "bc"))
+    (finish,) = decide(LINE, a_run(LINE, *cut), at(599)).actions
+    assert getattr(finish, "status", None) is _E.TIMED_OUT
+
+
+def test_the_run_clock_stands_still_while_paused() -> None:
+    """A pause moves the run's deadline by its own length; while it lasts there is none."""
+    assert run_deadline(LINE, fold_all(STANDING)) is None
+    resumed = fold_all((*STANDING, said(Verb.RESUME, after=1006)))
+    assert run_deadline(LINE, resumed) == at(600 + 1000)
+    again = (said(Verb.PAUSE, after=1100), ev.Paused(at(1100)), said(Verb.RESUME, after=1105))
+    assert run_deadline(LINE, fold_all((*STANDING, said(Verb.RESUME, after=1006), *again))) == at(600 + 1005)
+
+
+def test_a_pause_before_the_start_lends_the_run_no_time() -> None:
+    """The run clock has not begun, so it cannot stand still."""
+    early = (*RUN[:2], said(Verb.PAUSE), ev.Paused(at(6)), said(Verb.RESUME, after=3606))
+    state = fold_all((*early, ev.Started(at(4000))))
+    assert run_deadline(LINE, state) == at(4600)
+
+
+def test_a_pause_lends_its_time_to_the_steps_that_had_begun_and_to_no_other() -> None:
+    """A step in back-off gets the paused time back; one that starts afterwards has just its own deadline."""
+    graph = a_graph(a_step("a", deadline=50), a_step("b", deadline=50), max_parallel=1)
+    standing = (said(Verb.PAUSE), ev.Paused(at(6)), said(Verb.RESUME, after=1006))
+    waiting = failed("a", error_class=ErrorClass.TRANSIENT, retry_at=at(20))
+    again = a_run(graph, started("a"), waiting, *standing, started("a", 1, after=1006))
+    assert step_deadline(graph, again, "a") == at(1050)
+    later = a_run(graph, *done("a"), *standing, started("b", after=1010))
+    assert step_deadline(graph, later, "b") == at(1060)
+    unsent = ev.AttemptUnsent(at(1), "a", key_of("a"))
+    fresh = a_run(graph, started("a"), unsent, *standing, started("a", after=1010))
+    assert step_deadline(graph, fresh, "a") == at(1060)
+
+
+def test_a_run_that_is_to_pause_is_told_at_its_deadline() -> None:
+    """While something is in flight the clock still runs, and `decide` asks to be called again in time."""
+    state = fold_all((*IN_FLIGHT, said(Verb.PAUSE)))
+    assert decide(LINE, state, at(7), live=frozenset("a")).wake_at == at(600)
+
+
+def test_a_resume_before_the_standstill_just_goes_on() -> None:
+    """Nothing has stood still, so nothing is lent and the next step starts."""
+    state = fold_all((*HALF, said(Verb.PAUSE), said(Verb.RESUME, after=50)))
+    assert (state.status, state.wanted, run_deadline(LINE, state)) == (_E.RUNNING, None, at(600))
+    assert [getattr(action, "step", "") for action in decide(LINE, state, at(51)).actions] == ["b"]

@@ -1,0 +1,206 @@
+"""Every setting changes what the service does: each test would fail with the setting's default."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.replica import HIGH_CPU, Running, act, eventually, kinds, replica, rules_of, steps
+from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
+from workflow_service.domain.errors import ErrorClass
+
+SLOW = Answer(slow=True)
+
+
+def alert(number: int) -> dict[str, Any]:
+    """One of many alerts about different deployments."""
+    return {"name": "Trouble", "severity": "warning", "namespace": "shop", "resource": f"deployment/web-{number}"}
+
+
+async def age(directory: Path, workflow_id: str, time: str) -> None:
+    """Make an execution end long ago."""
+
+    def send() -> None:  # in a thread: the replica holds the write lock across awaits
+        with closing(sqlite3.connect(directory / "data" / "workflow-service.sqlite", timeout=20)) as connection:
+            statement = f"UPDATE executions SET ended_at = datetime('now', '{time}') WHERE workflow_id = ?"  # noqa: S608
+            connection.execute(statement, (workflow_id,))
+            connection.commit()
+
+    await asyncio.to_thread(send)
+
+
+async def test_max_concurrent_workflows(tmp_path: Path) -> None:
+    """With one slot the second workflow is planned and queued, and begins when the first has ended."""
+    executor = ScriptedExecutor()
+    executor.script("cure", SLOW, SLOW)
+    rules = rules_of(tmp_path, act("cure"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, MAX_CONCURRENT_WORKFLOWS="1") as running:
+        ids = [await running.begin(alert(number)) for number in range(2)]
+        for workflow_id in ids:
+            await running.until(workflow_id, lambda found: "Planned" in kinds(found), "it is planned")
+        await eventually(executor.running, "one runs")
+        assert sorted([(await running.detail(one))["status"] for one in ids]) == ["queued", "running"]
+        executor.finish()
+        await eventually(lambda: len(executor.sent) == 2, "the other begins")
+        executor.finish()
+        for workflow_id in ids:
+            await running.ended(workflow_id)
+    assert executor.most_at_once == 1
+
+
+async def test_workflow_execution_timeout(tmp_path: Path) -> None:
+    """The plan is bound by it, and by the number of steps when it is `auto`."""
+    rules = rules_of(tmp_path, act("cure"))
+    for given, seconds in (("90s", 90.0), ("auto", 600.0)):
+        directory = tmp_path / given
+        directory.mkdir()
+        async with replica(directory, ScriptedExecutor(), RULES_FILE=rules, WORKFLOW_EXECUTION_TIMEOUT=given) as one:
+            result = await one.result(HIGH_CPU)
+        assert result["execution_details"]["plan"]["timeout_seconds"] == seconds
+
+
+async def test_parallel_execution_enabled(tmp_path: Path) -> None:
+    """Switched off: plan order, one by one, though nothing needs anything."""
+    executor = ScriptedExecutor()
+    rules = rules_of(tmp_path, act("c"), act("a"), act("b"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, PARALLEL_EXECUTION_ENABLED="false") as running:
+        result = await running.result(HIGH_CPU)
+    assert [order.step_id for order in executor.sent] == ["c", "a", "b"]
+    assert result["execution_details"]["plan"]["waves"] == [["c"], ["a"], ["b"]]
+
+
+async def test_max_parallel_actions(tmp_path: Path) -> None:
+    """More than the default of five run side by side when it allows them."""
+    names = [f"step-{number}" for number in range(7)]
+    executor = ScriptedExecutor()
+    for name in names:
+        executor.script(name, SLOW)
+    rules = rules_of(tmp_path, *(act(name) for name in names))
+    async with replica(tmp_path, executor, RULES_FILE=rules, MAX_PARALLEL_ACTIONS="7") as running:
+        workflow_id = await running.begin(HIGH_CPU)
+        await eventually(lambda: len(executor.running()) == 7, "all run")
+        executor.finish()
+        await running.ended(workflow_id)
+
+
+async def test_action_timeout(tmp_path: Path) -> None:
+    """An action whose type and rule name no time-out is cancelled after it."""
+    executor = ScriptedExecutor()
+    executor.script("cure", SLOW)
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("cure")), ACTION_TIMEOUT="1s") as running:
+        result = await running.result(HIGH_CPU)
+    assert executor.cancelled == [f"{result['execution_id']}:cure"]
+    assert steps(result)["cure"]["error_class"] == "timeout"
+    assert result["status"] == "failed"
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_retry_attempts(tmp_path: Path, retries: int) -> None:
+    """So often is a passing failure tried again, and not once more."""
+    executor = ScriptedExecutor()
+    executor.script("cure", *[failing(ErrorClass.TRANSIENT, "busy")] * 5)
+    rules = rules_of(tmp_path, act("cure"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, RETRY_ATTEMPTS=str(retries)) as running:
+        result = await running.result(HIGH_CPU)
+    assert len(executor.sent) == 1 + retries
+    assert result["abort_reason"] == "Critical action cure failed: busy"
+
+
+async def test_coordination_timeout(tmp_path: Path) -> None:
+    """No step takes longer with all its attempts: retries that would begin later do not happen."""
+    executor = ScriptedExecutor()
+    executor.script("cure", *[failing(ErrorClass.TRANSIENT)] * 20)
+    rules = rules_of(tmp_path, act("cure"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, RETRY_ATTEMPTS="20", COORDINATION_TIMEOUT="1s") as running:
+        result = await running.result(HIGH_CPU)
+    assert result["status"] == "failed"
+    assert len(executor.sent) <= 2
+    assert all(order.remaining_seconds <= 1 for order in executor.sent)
+
+
+async def test_rollback_enabled(tmp_path: Path) -> None:
+    """Switched off: a critical failure stops, nothing is undone, and nothing claims that it should have been."""
+    executor = ScriptedExecutor()
+    executor.script("two", failing(ErrorClass.PERMANENT))
+    rules = rules_of(tmp_path, act("one"), act("two", needs=["one"]))
+    async with replica(tmp_path, executor, RULES_FILE=rules, ROLLBACK_ENABLED="false") as running:
+        result = await running.result(HIGH_CPU)
+        health = (await running.http.get("/health")).json()
+    assert [order.step_id for order in executor.sent] == ["one", "two"]
+    assert (result["status"], result["rollback_initiated"]) == ("failed", False)
+    assert result["workflow_result"]["rollback"] == "none"
+    assert health["components"]["rollback"] is False
+
+
+async def test_state_retention_period_and_monitoring_interval(tmp_path: Path) -> None:
+    """What ended longer ago than that loses its journal, at the pace of the monitoring; the rest keeps it."""
+    rules = rules_of(tmp_path, act("cure"))
+    async with replica(
+        tmp_path, ScriptedExecutor(), RULES_FILE=rules, STATE_RETENTION_PERIOD="1h", MONITORING_INTERVAL="100ms"
+    ) as running:
+        old, young = [(await running.result(alert(number)))["workflow_id"] for number in range(2)]
+        await age(tmp_path, old, "-2 hours")
+        await age(tmp_path, young, "-30 minutes")
+        found = await running.until(old, lambda found: not found["events"], "the old one is forgotten")
+        assert found["status"] == "completed"
+        assert (await running.detail(young))["events"]
+
+
+async def test_monitoring_interval_is_the_pace_of_the_gauges(tmp_path: Path) -> None:
+    """A running workflow is seen in the metrics within moments, not after the default of 30 s."""
+    executor = ScriptedExecutor()
+    executor.script("cure", SLOW)
+    rules = rules_of(tmp_path, act("cure"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, MONITORING_INTERVAL="100ms") as running:
+        workflow_id = await running.begin(HIGH_CPU)
+        await _metric(running, 'status="running"', within=5.0)
+        executor.finish()
+        await running.ended(workflow_id)
+
+
+async def _metric(running: Running, part: str, *, within: float) -> None:
+    until = asyncio.get_running_loop().time() + within
+    while True:
+        lines = (await running.http.get("/metrics")).text.splitlines()
+        if any(part in line and line.endswith(" 1.0") for line in lines):
+            return
+        assert asyncio.get_running_loop().time() < until, [line for line in lines if "workflow" in line]
+        await asyncio.sleep(0.05)
+
+
+async def test_execute_wait(tmp_path: Path) -> None:
+    """With none, everybody who does not ask otherwise is answered at once; who asks to wait still may."""
+    async with replica(tmp_path, ScriptedExecutor(), EXECUTE_WAIT="0s") as running:
+        answer = await running.execute(alert(1))
+        patient = await running.execute(alert(2), prefer="wait=20")
+        await running.ended(answer.json()["result"]["workflow_id"])
+    assert (answer.status_code, patient.status_code) == (202, 200)
+
+
+async def test_intake_cooldown(tmp_path: Path) -> None:
+    """With none, the same alert is remediated again at once."""
+    async with replica(tmp_path, ScriptedExecutor(), INTAKE_COOLDOWN="0s") as running:
+        first, second = await running.result(HIGH_CPU), await running.result(HIGH_CPU)
+    assert first["workflow_id"] != second["workflow_id"]
+    assert second["execution_details"]["intake"]["outcome"] == "admitted"
+
+
+async def test_cluster_name(tmp_path: Path) -> None:
+    """It says which cluster an alert is about that names none, to the executor and in the list."""
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor, CLUSTER_NAME="prod-eu") as running:
+        await running.result(HIGH_CPU)
+        [listed] = (await running.http.get("/api/v1/workflows")).json()["workflows"]
+    assert {order.cluster for order in executor.sent} == {"prod-eu"}
+    assert listed["target"] == "target:prod-eu/production/pod/web-server-123"
+
+
+async def test_rules_file(tmp_path: Path) -> None:
+    """The operator's own rules replace the shipped ones, and the plan says which file made it."""
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules_of(tmp_path, act("mine"))) as running:
+        result = await running.result(HIGH_CPU)
+    assert list(steps(result)) == ["mine"]
+    assert result["execution_details"]["plan"]["rule"] == "test"
