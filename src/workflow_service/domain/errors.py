@@ -48,7 +48,8 @@ class Violation:
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        return f"{self.field}: {shown if len(shown) <= 200 else shown[:197] + "..."} {self.rule}"
+        short = shown if len(shown) <= 200 else f"{shown[:197]}..."
+        return f"{self.field}: {short} {self.rule}"
 
 
 class WorkflowServiceError(Exception):
