@@ -23,14 +23,14 @@ pytestmark = [pytest.mark.requirement("BR-WF-001", "BR-WF-004")]
 async def test_what_cannot_be_driven_is_stopped_by_key_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After too many drives the execution fails and says so, but not before its action in flight was cancelled."""
+    """After too many drives that wrote nothing the execution fails and says so, but not before its action in flight was cancelled."""
     executor = ScriptedExecutor()
     executor.script("one", Answer(slow=True))
     rules = rules_of(tmp_path, act("one"))
     async with replica(tmp_path, executor, RULES_FILE=rules) as running:
         workflow = await running.begin(HIGH_CPU)
         await eventually(executor.running, "the action runs")
-    monkeypatch.setattr(drives, "MAX_GENERATIONS", 3)
+    monkeypatch.setattr(drives, "MAX_FRUITLESS", 1)
     async with replica(tmp_path, executor, RULES_FILE=rules) as running:
         found = await running.ended(workflow)
     assert (found["status"], found["reason"]) == ("failed", "internal_error")
@@ -48,7 +48,7 @@ async def test_a_journal_that_cannot_be_read_ends_too(tmp_path: Path, monkeypatc
         await eventually(executor.running, "the action runs")
         async with running.parts.database.write() as connection:
             await connection.execute(sa.update(journal).where(journal.c.kind == "StepStarted").values(kind="Nonsense"))
-    monkeypatch.setattr(drives, "MAX_GENERATIONS", 3)
+    monkeypatch.setattr(drives, "MAX_FRUITLESS", 1)
     async with replica(tmp_path, executor, RULES_FILE=rules) as running:
 
         async def reason() -> str | None:
@@ -116,3 +116,12 @@ async def test_a_fenced_drive_leaves_without_a_word(tmp_path: Path) -> None:
         async with running.parts.database.read() as connection:
             assert await connection.scalar(sa.select(executions.c.seq)) == row.seq
     assert len(executor.effects) == 1
+
+
+async def test_drives_that_get_on_may_be_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only drives in a row that wrote nothing count: one that was woken often and did its work is not given up."""
+    monkeypatch.setattr(drives, "MAX_FRUITLESS", 2)  # the second drive of every execution already passes for many
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        found = await running.ended(await running.begin(HIGH_CPU))
+    assert found["status"] == "completed"

@@ -9,6 +9,7 @@ from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import Action, OnFailure, Plan, RetryPolicy, Step
 from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import Verb
 from workflow_service.domain.target import Target
 
 T0 = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -89,3 +90,13 @@ def failed(step: str, attempt: int = 0, *, after: float = 0, **values: Any) -> e
     """It failed for good and changed nothing."""
     defaults = {"error_class": ErrorClass.PERMANENT, "message": "image not found"}
     return ev.AttemptFailed(at(after), step, key_of(step, attempt), **{**defaults, **values})
+
+
+def said(verb: Verb, *, after: float = 5, **arguments: object) -> ev.CommandApplied:
+    """Somebody's command is obeyed."""
+    return ev.CommandApplied(at(after), f"{verb}-1", verb, "ana", "told to", arguments)
+
+
+def done(*steps: str) -> tuple[ev.Event, ...]:
+    """These steps succeeded."""
+    return tuple(event for step in steps for event in (started(step), succeeded(step)))

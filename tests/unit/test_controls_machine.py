@@ -1,7 +1,7 @@
 """A whole execution that people interfere with at random moments, against the real `controls`, `decide` and `fold`."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
@@ -81,7 +81,6 @@ class ControlledExecution(Execution):
         super().teardown()
 
 
-ControlledExecution.TestCase.settings = settings(max_examples=2 * settings().max_examples)
 TestControlledExecution = pytest.mark.requirement("BR-WF-004", "BR-WF-015")(ControlledExecution.TestCase)
 
 

@@ -27,11 +27,11 @@ from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
 from workflow_service.engine.run import Run
 from workflow_service.ports import Drive
-from workflow_service.store.executions import Record, keep_plan, load
+from workflow_service.store.executions import Record, keep_plan, last_generation, load
 
 RETRY = 0.5  # seconds between tries to begin while the database is away
 LAST_WORDS = 5.0  # seconds that drives which are to stop get for what they still have to write
-MAX_GENERATIONS = 50  # an execution whose drives keep dying here has met a bug of ours; it ends and says so
+MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
 
 Found = TypeVar("Found")
 
@@ -113,7 +113,7 @@ class Driver:
     async def _ride(self, drive: Drive) -> None:
         journal, database = self._means.journal, self._means.database
         await self._patiently(lambda: journal.claim(drive.execution_id, drive.generation, self._means.replica))
-        if drive.generation >= MAX_GENERATIONS:
+        if drive.generation >= MAX_FRUITLESS and await self._is_hopeless(drive):
             await give_up(self._means, drive)
             return
         record = await self._patiently(lambda: load(database, drive.execution_id))
@@ -130,6 +130,10 @@ class Driver:
                 await run.ride()
             elif not await self._ended_by_hand(recorder, hearing):
                 await self._plan(recorder, record, state, drive)
+
+    async def _is_hopeless(self, drive: Drive) -> bool:
+        last = await self._patiently(lambda: last_generation(self._means.database, drive.execution_id))
+        return drive.generation - last >= MAX_FRUITLESS
 
     async def _patiently(self, do: Callable[[], Awaitable[Found]]) -> Found:
         """What `do` gives, as soon as the database is there."""

@@ -77,6 +77,17 @@ async def load(database: Database, execution_id: str) -> Record:
     )
 
 
+async def last_generation(database: Database, execution_id: str) -> int:
+    """The newest drive that has written anything into the journal; 0 when none has.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(sa.func.max(journal.c.generation)).where(journal.c.execution_id == execution_id)
+    async with database.read() as connection:
+        return await connection.scalar(query) or 0
+
+
 async def load_bare(database: Database, execution_id: str) -> Record:
     """An execution without plan and events, for when those cannot be read.
 
