@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.requirement("BR-WF-001", "BR-WF-004")]
 async def test_what_cannot_be_driven_is_stopped_by_key_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After too many drives that wrote nothing the execution fails and says so, but not before its action in flight was cancelled."""
+    """Only drives in a row that wrote nothing count; the execution fails and says so, its action cancelled by key."""
     executor = ScriptedExecutor()
     executor.script("one", Answer(slow=True))
     rules = rules_of(tmp_path, act("one"))
