@@ -29,7 +29,7 @@ from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.means import Means
-from workflow_service.engine.on_dbos import DbosEngine
+from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.intake.intake import Intake
@@ -48,7 +48,7 @@ from workflow_service.store.journal import Journal
 from workflow_service.telemetry.log import configure
 from workflow_service.telemetry.metrics import Metrics
 
-POLLING = 0.05  # seconds between looks into the durable queues
+POLLING = 0.06  # seconds between looks into the queues that an alert goes through: half of it is waited, twice
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
@@ -104,12 +104,12 @@ class Replica:
         self.executor: Executor = executor or HttpExecutor(
             coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
         )
-        slots = {
-            CONTROL: CONTROL_SLOTS,
-            PLANNING: PLANNING_SLOTS,
-            RUNNING: settings.orchestration.max_concurrent_workflows,
+        queues = {
+            CONTROL: Polled(CONTROL_SLOTS, every=0.2),
+            PLANNING: Polled(PLANNING_SLOTS, every=POLLING),
+            RUNNING: Polled(settings.orchestration.max_concurrent_workflows, every=POLLING),
         }
-        self.engine = DbosEngine(self.database.url, replica=replica, queues=slots, polling=POLLING)
+        self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.driver = Driver(self._means(replica))
         self.reconciler = Reconciler(

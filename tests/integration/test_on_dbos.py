@@ -210,7 +210,7 @@ async def test_stopping_lets_go_of_everything(database: Database) -> None:
 
 async def test_a_start_without_a_database_says_so() -> None:
     """The error is ours, at once, and the next start is not hindered by it."""
-    engine = DbosEngine(sa.make_url("postgresql://127.0.0.1:1/none"), replica="r", queues={}, polling=1)
+    engine = DbosEngine(sa.make_url("postgresql://127.0.0.1:1/none"), replica="r", queues={})
     logging.getLogger("dbos").disabled = True
     try:
         with pytest.raises(StoreUnavailable):

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.support.rows import DEADLINE
-from workflow_service.engine.on_dbos import DbosEngine
+from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.ports import Drive
 from workflow_service.store.database import Database
 
@@ -50,7 +50,8 @@ async def queue(
     queues: Mapping[str, int] | None = None,
 ) -> AsyncIterator[DbosEngine]:
     """An engine that lives as long as the block. It serves `queues` and all that any engine has served here."""
-    engine = DbosEngine(database.url, replica=replica, queues=queues or {}, polling=0.02)
+    polled = {name: Polled(slots, every=0.02) for name, slots in (queues or {}).items()}
+    engine = DbosEngine(database.url, replica=replica, queues=polled)
     await engine.start(body)
     try:
         yield engine

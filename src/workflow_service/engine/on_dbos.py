@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,12 +48,20 @@ class _Json(Serializer):
         return "json"
 
 
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """How one queue is served: drives at once on this replica, and seconds between looks (DBOS knows no wake-ups)."""
+
+    slots: int
+    every: float
+
+
 class DbosEngine:
     """Implements `ports.Engine`. One per process: DBOS is a process-wide object."""
 
-    def __init__(self, url: sa.URL, *, replica: str, queues: Mapping[str, int], polling: float) -> None:
-        """`queues` maps each queue to how many of its drives may run here at once; `polling` is in seconds."""
-        self._replica, self._queues, self._polling = replica, queues, polling
+    def __init__(self, url: sa.URL, *, replica: str, queues: Mapping[str, Polled]) -> None:
+        """`queues`: the queues that this replica takes drives from."""
+        self._replica, self._queues = replica, queues
         self._engine = _engine(url)
         self._connecting = Connecting(self._engine)
         self._client: DBOSClient | None = None
@@ -81,9 +90,12 @@ class DbosEngine:
 
         del drive  # the registry keeps it
         DBOS.launch()
-        for queue, slots in self._queues.items():
+        for queue, polled in self._queues.items():
             await DBOS.register_queue_async(
-                queue, worker_concurrency=slots, polling_interval_sec=self._polling, on_conflict="always_update"
+                queue,
+                worker_concurrency=polled.slots,
+                polling_interval_sec=polled.every,
+                on_conflict="always_update",
             )
         self._client = await asyncio.to_thread(
             lambda: DBOSClient(
