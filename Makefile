@@ -44,6 +44,7 @@ docs: $(STAMP) ## write the generated documents anew
 
 bench: $(STAMP) ## ratios against plain DBOS steps, measured in one run
 	@$(RUN)/python bench/engine.py
+	@$(RUN)/python bench/decide.py
 
 build: $(STAMP) ## a wheel whose two console scripts run anywhere
 	@$(UV) build --wheel --quiet --out-dir dist

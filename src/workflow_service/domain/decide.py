@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from workflow_service.domain import rollback
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
-from workflow_service.domain.run_state import RunState, StepState
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 from workflow_service.domain.verdict import BROKEN, DONE, Finish, Settled, broken_for_good, settled, verdict
 
 PAUSE_BOUND = timedelta(hours=24)  # a pause that nobody ends is ended as cancelled
+_NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 SETTLE_GRACE = 30.0  # seconds after the run's bound in which attempts in flight are still cancelled by key
 
 
@@ -157,15 +158,16 @@ def _run(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_unti
     resumes = tuple(_resumes(graph, state, live))
     if skips := tuple(_skips(graph, state)):  # first, so that what nobody needs is never called late or cancelled
         return Decision((*resumes, *skips))
-    broken = [name for name in graph.order if broken_for_good(graph, state, name)]
+    present = {step.status for step in state.steps.values()}
+    broken = [name for name in graph.order if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, now) and (bool(broken) or _unfinished(state))
     if why := _stopping(state, now, broken, expired=expired):
-        open_ = (name for name in graph.order if _not_started(state.steps[name]) and name not in live)
+        open_ = (name for name in graph.order if state.steps[name].status in _NOT_STARTED and name not in live)
         actions = (*resumes, *(CancelStep(name, why) for name in open_))
         if actions or live:
             return Decision(actions)
         return Decision((_conclude(graph, state, broken, expired=expired),))
-    if not resumes and all(step.final for step in state.steps.values()):
+    if not resumes and present <= FINAL_STEP:
         return Decision((_conclude(graph, state, broken, expired=False),))
     if state.paused_at is not None or state.wanted is Verb.PAUSE:
         still = () if live or state.paused_at else (Pause(),)
@@ -212,7 +214,9 @@ def _start(
     resumes: tuple[Action, ...],
 ) -> Decision:
     steps = state.steps
-    ready = [n for n in graph.order if _not_started(steps[n]) and n not in live and _may_start(graph, state, n)]
+    well = {name for name in steps if steps[name].status in DONE or settled(graph, state, name) is Settled.WELL}
+    open_ = (n for n in graph.order if steps[n].status in _NOT_STARTED and n not in live)
+    ready = [name for name in open_ if _may_start(graph, state, name, well)]
     wakes = [at for name in ready if (at := steps[name].not_before) is not None and at > now]
     due = [name for name in ready if (at := steps[name].not_before) is None or at <= now]
     starts: tuple[Action, ...] = ()
@@ -227,15 +231,12 @@ def _start(
     return Decision((*resumes, *starts), wake_at=min(wakes, default=None))
 
 
-def _not_started(step: StepState) -> bool:
-    return step.status in {StepStatus.PENDING, StepStatus.WAITING}
-
-
-def _may_start(graph: Graph, state: RunState, name: str) -> bool:
+def _may_start(graph: Graph, state: RunState, name: str, well: Set[str]) -> bool:
+    """Whether all that it waits for has settled well; for an alternative, whether what it stands in for is broken."""
     primary = graph.primary.get(name)
-    if primary is not None and state.steps[primary].status not in BROKEN:
-        return False
-    return all(parent == primary or settled(graph, state, parent) is Settled.WELL for parent in graph.waits_for[name])
+    if primary is None:
+        return graph.waits_for[name] <= well
+    return state.steps[primary].status in BROKEN and graph.waits_for[name] - {primary} <= well
 
 
 def _skips(graph: Graph, state: RunState) -> Iterator[Action]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -88,7 +88,7 @@ class Plan:
     @property
     def hash(self) -> str:
         """sha256 over the canonical JSON of everything that decides what will happen."""
-        body = asdict(self)
+        body = plan_to_json(self)
         body.pop("metadata")
         return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -111,7 +111,18 @@ def _missing(step_id: str) -> Step:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The stored form of a plan: plain JSON values only."""
-    return asdict(plan)
+    return {**_values(plan), "steps": [_step_to_json(step) for step in plan.steps]}
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    action = _values(step.action)
+    target = _values(step.action.target) if step.action.target else None
+    return {**_values(step), "action": {**action, "target": target}, "retry": _values(step.retry)}
+
+
+def _values(item: Plan | Step | Action | RetryPolicy | Target) -> dict[str, Any]:
+    """Like `asdict`, but one level deep and without copying: many times faster for a hundred steps."""
+    return {name: getattr(item, name) for name in item.__dataclass_fields__}
 
 
 def plan_from_json(document: Mapping[str, Any]) -> Plan:
