@@ -226,8 +226,7 @@ def _start(
         free = max(0, graph.plan.max_parallel - len(live) - len(resumes))
         due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
         starts = tuple(StartStep(name, steps[name].next_attempt) for name in due[:free])
-    if (deadline := run_deadline(graph, state)) is not None:
-        wakes.append(deadline)
+    wakes += filter(None, [run_deadline(graph, state)])
     return Decision((*resumes, *starts), wake_at=min(wakes, default=None))
 
 
