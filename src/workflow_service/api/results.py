@@ -33,13 +33,16 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
     start = found["started_at"] or found["created_at"]
     spent = _nanoseconds(start, found["ended_at"]) if found["ended_at"] else 0
     status = str(found["status"])
+    forgotten = (
+        found["ended_at"] is not None and not record.events
+    )  # the journal lives as long as STATE_RETENTION_PERIOD
     answer = {
         "success": status == ExecutionStatus.COMPLETED,
         "workflow_id": found["workflow_id"],
         "execution_id": found["execution_id"],
         "status": status,
         "actions_total": found["actions_total"],
-        "actions_executed": len(done),
+        "actions_executed": found["actions_ended"] if forgotten else len(done),
         "completed_actions": done,
         "failed_actions": failed,
         "execution_time": spent,
@@ -60,6 +63,7 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
             "intake": intake,
             "plan": plan_view(plan) if plan else None,
             "steps": steps,
+            "forgotten": forgotten,
         },
     }
     if found["cause"] and status != ExecutionStatus.COMPLETED:
@@ -206,5 +210,5 @@ def nothing_to_do(intake: Mapping[str, Any], now: datetime) -> dict[str, Any]:
             "rollback": RollbackStatus.NONE,
             "changes": [],
         },
-        "execution_details": {"intake": intake, "plan": None, "steps": []},
+        "execution_details": {"intake": intake, "plan": None, "steps": [], "forgotten": False},
     }

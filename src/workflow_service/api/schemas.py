@@ -65,6 +65,7 @@ class ExecutionDetails(BaseModel):
     intake: dict[str, Any] | None
     plan: dict[str, Any] | None
     steps: list[ActionOut]
+    forgotten: bool = Field(description="the steps were deleted STATE_RETENTION_PERIOD after the end")
 
 
 class ResultOut(BaseModel):

@@ -70,6 +70,18 @@ class Database:
             async with self._reader.connect() as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection whose reads all see one and the same moment.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        async with self.read() as connection:
+            if not self.sqlite:  # where a transaction sees one moment anyway
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
     async def ping(self) -> bool:
         """Whether a read succeeds right now; never raises."""
         try:

@@ -42,6 +42,16 @@ async def load(database: Database, execution_id: str) -> Record:
         NotFound: there is no such execution.
         StoreUnavailable: the database is away.
     """
+    async with database.snapshot() as connection:
+        return await load_from(connection, execution_id)
+
+
+async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
+    """Everything about one execution, as `connection` sees it.
+
+    Raises:
+        NotFound: there is no such execution.
+    """
     query = (
         sa.select(executions, alerts.c.document.label("alert"), workflows.c.severity, plans.c.document.label("plan"))
         .join(workflows, workflows.c.id == executions.c.workflow_id)
@@ -56,11 +66,8 @@ async def load(database: Database, execution_id: str) -> Record:
         .where(journal.c.execution_id == execution_id)
         .order_by(journal.c.seq)
     )
-    async with database.read() as connection:
-        if not database.sqlite:  # where a transaction sees one moment anyway
-            await connection.execution_options(isolation_level="REPEATABLE READ")
-        row = (await connection.execute(query)).one_or_none()
-        entries = (await connection.execute(events)).all()
+    row = (await connection.execute(query)).one_or_none()
+    entries = (await connection.execute(events)).all()
     if row is None:
         raise NotFound(f"no execution {execution_id}")
     return Record(

@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.store.database import Database
-from workflow_service.store.executions import Record, load
+from workflow_service.store.executions import Record, load_from
 from workflow_service.store.tables import catalogues, executions, workflows
 
 SAMPLES, LEAST_SAMPLES = 50, 3  # of earlier runs, for an estimate
@@ -83,23 +84,20 @@ async def summary(database: Database, workflow_id: str) -> Summary:
         NotFound: there is none.
         StoreUnavailable: the database is away.
     """
-    query = sa.select(*_SUMMARY).select_from(_JOINED).where(workflows.c.id == workflow_id)
     async with database.read() as connection:
-        row = (await connection.execute(query)).mappings().one_or_none()
-    if row is None:
-        raise NotFound(f"no workflow {workflow_id}")
-    return _plain(row)
+        return await _summary(connection, workflow_id)
 
 
 async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
-    """One workflow with its plan and journal.
+    """One workflow with its plan and journal, as of one moment.
 
     Raises:
         NotFound: there is none.
         StoreUnavailable: the database is away.
     """
-    found = await summary(database, workflow_id)
-    return found, await load(database, found["execution_id"])
+    async with database.snapshot() as connection:
+        found = await _summary(connection, workflow_id)
+        return found, await load_from(connection, found["execution_id"])
 
 
 async def active_by_status(database: Database) -> Mapping[str, int]:
@@ -159,6 +157,14 @@ async def keep_catalogue(
         row = {"digest": digest, "stored_at": now, "document": document}
         statement = insert(catalogues).values(cluster=cluster, **row)
         await connection.execute(statement.on_conflict_do_update(index_elements=[catalogues.c.cluster], set_=row))
+
+
+async def _summary(connection: AsyncConnection, workflow_id: str) -> Summary:
+    query = sa.select(*_SUMMARY).select_from(_JOINED).where(workflows.c.id == workflow_id)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"no workflow {workflow_id}")
+    return _plain(row)
 
 
 def _plain(row: sa.RowMapping) -> dict[str, Any]:
