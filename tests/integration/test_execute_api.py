@@ -213,6 +213,7 @@ def test_health_and_probes(stack: Stack) -> None:
     assert body["version"]
     assert body["uptime"] > 0
     assert get(stack, "/livez").status_code == get(stack, "/readyz").status_code == 200
+    assert stack.execute({"name": "ProbesAreFine", "severity": "info"}).status_code == 200
     metrics = get(stack, "/metrics").text.splitlines()
     assert "workflow_service_up 1.0" in metrics
     [counted] = [line for line in metrics if line.startswith("workflow_service_executions_total ")]
