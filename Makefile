@@ -25,8 +25,8 @@ demo: $(STAMP) ## three alerts become remediations on an in-memory cluster, visi
 run: $(STAMP) ## both services on embedded parts, kept up for curl
 	@$(RUN)/workflow-service embedded
 
-test: $(STAMP) ## every test that this machine can run, with real PostgreSQL and Redis from wheels
-	@$(RUN)/pytest -n 2 --dist worksteal -q
+test: $(STAMP) ## every test that this machine can run, with real PostgreSQL and Redis from wheels; a file stays on one worker
+	@$(RUN)/pytest -n 2 --dist loadfile -q
 
 check: $(STAMP) ## ruff, mypy strict, import contracts, generated documents
 	@$(RUN)/ruff check .
