@@ -1,8 +1,9 @@
 """Opening the database: one active instance, migrations, and settings that make a commit survive a crash."""
 
+import asyncio
 import fcntl
 import hashlib
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _ADVISORY_LOCK = int.from_bytes(hashlib.sha256(b"kubernaut executor-service ledger").digest()[:8], "big", signed=True)
+
+_UNLOCK_PATIENCE_S = 2.0
 
 
 class LedgerError(RuntimeError):
@@ -72,10 +75,18 @@ class AdvisoryLock:
         return cls(engine, connection)
 
     async def release(self) -> None:
-        """Give the right back by ending the session."""
-        if not self._connection.closed:
-            await self._connection.invalidate()
-            await self._connection.close()
+        """Give the right back and end the session.
+
+        Unlocking comes first because PostgreSQL ends a closed session in its own time, and the next instance may
+        be asking already. A session that was cut holds nothing any more.
+        """
+        if self._connection.closed:
+            return
+        with suppress(TimeoutError, sa.exc.SQLAlchemyError):
+            async with asyncio.timeout(_UNLOCK_PATIENCE_S):
+                await self._connection.scalar(sa.select(sa.func.pg_advisory_unlock(_ADVISORY_LOCK)))
+        await self._connection.invalidate()
+        await self._connection.close()
 
     async def held(self) -> bool:
         """Whether the right is ours. A session that was cut takes the lock again, unless another instance has it.
