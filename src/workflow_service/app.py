@@ -24,7 +24,7 @@ from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
-from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING
+from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
@@ -50,6 +50,7 @@ from workflow_service.telemetry.metrics import Metrics
 
 POLLING = 0.06  # seconds between looks into the queues that an alert goes through: half of it is waited, twice
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
+MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
@@ -108,6 +109,7 @@ class Replica:
             CONTROL: Polled(CONTROL_SLOTS, every=0.2),
             PLANNING: Polled(PLANNING_SLOTS, every=POLLING),
             RUNNING: Polled(settings.orchestration.max_concurrent_workflows, every=POLLING),
+            MANUAL: Polled(MANUAL_SLOTS, every=POLLING),
         }
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.listening = Listening(self.database, self.bus, replica=replica)
