@@ -41,7 +41,7 @@ from workflow_service.planning.planner import Planner
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
-from workflow_service.store import migrations, queries, retention
+from workflow_service.store import migrations, queries, retention, waiting
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -215,7 +215,8 @@ class Replica:
 
         async def measure() -> None:
             self.metrics.active(await queries.active_by_status(self.database))
-            self.metrics.queued(await queries.waiting_by_queue(self.database))
+            self.metrics.queued(await waiting.waiting_by_queue(self.database))
+            self.metrics.silent(seconds=await waiting.oldest_without_progress(self.database, now()))
 
         async def forget() -> None:
             await retention.forget_detail(self.database, ended_before=now() - detail)
