@@ -22,6 +22,7 @@ from workflow_service.api.workflows import Workflows
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
+from workflow_service.engine import reaping
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING
@@ -225,6 +226,7 @@ class Replica:
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, measure),
             Chore("forget", period, forget),
         ]

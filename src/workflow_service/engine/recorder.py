@@ -11,6 +11,7 @@ from workflow_service.domain import events as ev
 from workflow_service.domain.decide import must_end_by
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.means import Means
@@ -91,7 +92,7 @@ class Recorder:
             plan_hash=state.plan_hash,
             updated_at=self._means.clock(),
             started_at=state.started_at,
-            must_end_by=must_end_by(graph, state) if graph else None,
+            must_end_by=must_end_by(graph, state) if graph else self._record.created_at + QUEUE_BOUND,
             ended_at=state.ended_at,
         )
 

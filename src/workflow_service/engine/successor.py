@@ -12,7 +12,7 @@ from workflow_service.domain.events import Inherited, event_to_json
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
 from workflow_service.domain.inheritance import for_retry, for_rollback
-from workflow_service.domain.queueing import turn
+from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
 from workflow_service.engine.handover import MANUAL
 from workflow_service.ports import Drive, Engine
@@ -69,6 +69,7 @@ async def admit_successor(
             rollback=RollbackStatus.NONE,
             created_at=now,
             updated_at=now,
+            must_end_by=now + QUEUE_BOUND,
         )
     )
     row = {"execution_id": execution_id, "seq": 1, "generation": 0, "at": now, "kind": "Inherited"}
