@@ -55,8 +55,6 @@ MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURREN
 PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
-RECORDS_KEPT = timedelta(days=30)  # deliveries, outcomes and workflow rows, after the end
-
 
 log = structlog.get_logger(__name__)
 
@@ -212,7 +210,7 @@ class Replica:
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
-        detail = timedelta(seconds=self._settings.orchestration.state_retention_period)
+        keep = _keep(self._settings)
 
         async def measure() -> None:
             self.metrics.active(await queries.active_by_status(self.database))
@@ -220,9 +218,8 @@ class Replica:
             self.metrics.silent(seconds=await waiting.oldest_without_progress(self.database, now()))
 
         async def forget() -> None:
-            await retention.forget_detail(self.database, ended_before=now() - detail)
-            await retention.forget_workflows(self.database, ended_before=now() - RECORDS_KEPT)
-            await self.engine.forget(older_than=detail)
+            await retention.forget(self.database, keep, now=now())
+            await self.engine.forget(older_than=keep.detail)
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
@@ -256,6 +253,15 @@ class Replica:
             version=__version__,
             started=self._started,
         )
+
+
+def _keep(settings: Settings) -> retention.Keep:
+    return retention.Keep(
+        detail=timedelta(seconds=settings.orchestration.state_retention_period),
+        deliveries=timedelta(seconds=settings.retention.deliveries),
+        outcomes=timedelta(seconds=settings.retention.outcomes),
+        audit=timedelta(seconds=settings.retention.audit),
+    )
 
 
 def _limits(settings: Settings) -> PlanLimits:
