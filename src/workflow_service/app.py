@@ -28,6 +28,7 @@ from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
+from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Means
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
@@ -197,6 +198,7 @@ class Replica:
             engine=self.engine,
             executor=self.executor,
             courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
+            lookout=Lookout(self.executor, clock=now),
             bus=self.bus,
             listening=self.listening,
             metrics=self.metrics,

@@ -111,6 +111,13 @@ class Executor(Protocol):
         """Look at an object now, never from a cache."""
         ...
 
+    async def measure(self, promql: str) -> Observation:
+        """Ask Prometheus, through the executor: `value` (of the first series), `values` (of all), `series` (how many).
+
+        What has no series is not found.
+        """
+        ...
+
     async def healthy(self) -> bool:
         """Whether it answers; never raises."""
         ...

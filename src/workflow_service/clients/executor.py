@@ -149,6 +149,14 @@ class HttpExecutor:
         except (TypeError, ValueError) as error:
             raise Unanswered(f"executor's observation makes no sense: {error}") from error
 
+    async def measure(self, promql: str) -> Observation:
+        """Ask Prometheus through the executor."""
+        document = (await self._read("POST", "/api/v1/observe", {"promql": promql})).mapping()
+        try:
+            return wire.observation(document, cluster="")
+        except (TypeError, ValueError) as error:
+            raise Unanswered(f"executor's measurement makes no sense: {error}") from error
+
     async def healthy(self) -> bool:
         """Whether it answers its health check with anything but a server error."""
         try:

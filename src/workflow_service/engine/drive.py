@@ -187,7 +187,7 @@ class Driver:
             await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
         now = clock()
-        planned = Planned(now, plan.hash, tuple(step.id for step in plan.steps))
+        planned = Planned(now, plan.hash, tuple(graph.steps))
 
         async def also(connection: AsyncConnection) -> None:
             await keep_plan(connection, workflow_id=record.workflow_id, plan=plan, now=now)

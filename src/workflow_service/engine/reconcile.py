@@ -10,7 +10,6 @@ import sqlalchemy as sa
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.domain.states import ExecutionStatus
 from workflow_service.engine.handover import enqueue_next
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
@@ -88,7 +87,7 @@ class Reconciler:
                     executions.c.ended_at.is_(None),
                     executions.c.owner.is_(None),
                     executions.c.enqueued_at < datetime.now(UTC) - CLAIM_GRACE,
-                    sa.or_(executions.c.status != ExecutionStatus.PAUSED, executions.c.must_end_by < datetime.now(UTC)),
+                    sa.or_(executions.c.wake_at.is_(None), executions.c.wake_at < datetime.now(UTC)),
                     executions.c.id > self._asked_up_to,
                 )
                 .order_by(executions.c.id)

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain import events as ev
-from workflow_service.domain.decide import must_end_by
+from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
@@ -17,6 +17,8 @@ from workflow_service.engine.means import Means
 from workflow_service.store import commands
 from workflow_service.store.executions import Record, release_identities
 from workflow_service.store.journal import Also, Entry, Row
+
+_UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
 log = structlog.get_logger(__name__)
 
@@ -78,8 +80,9 @@ class Recorder:
         return release
 
     def _row(self, state: RunState, graph: Graph | None) -> Row:
-        needed = [step for step in state.steps.values() if step.status is not StepStatus.SKIPPED]
-        running = (name for name, step in state.steps.items() if step.status is StepStatus.RUNNING)
+        single = (step for name, step in state.steps.items() if graph is None or not graph.group(name))
+        needed = [step for step in single if step.status is not StepStatus.SKIPPED]
+        running = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
         return Row(
             status=state.status,
             actions_total=len(needed),
@@ -91,7 +94,8 @@ class Recorder:
             plan_hash=state.plan_hash,
             updated_at=self._means.clock(),
             started_at=state.started_at,
-            must_end_by=must_end_by(graph, state) if graph else None,
+            must_end_by=must_end_by(graph, state),
+            wake_at=wake_at(graph, state),
             ended_at=state.ended_at,
         )
 
@@ -123,7 +127,8 @@ class Recorder:
 
     def _tell_step(self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None) -> None:
         step = self.state.steps[event.step]
-        action = graph.steps[event.step].action.type if graph else "unknown"
+        planned = graph.steps[event.step].action if graph else None
+        action = planned.type if planned else "unknown"
         started = next((attempt.started_at for attempt in step.attempts if attempt.key == event.key), event.at)
         seconds = (event.at - started).total_seconds()
         self._means.metrics.step_ended(action=action, status=step.status, seconds=seconds)
