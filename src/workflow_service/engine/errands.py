@@ -11,13 +11,16 @@ from workflow_service.domain import decide as do
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.retry import retry_at
 from workflow_service.domain.run_state import Attempt, RunState
-from workflow_service.engine.attempt import Call, Lost, Unsent
+from workflow_service.domain.states import Verb
+from workflow_service.domain.verdict import broken_for_good
+from workflow_service.engine.attempt import Call, Lost, Unsent, Withdrawn
 from workflow_service.ports import ActionOutcome, ActionRequest
 from workflow_service.store.executions import Record
 
-Answer = ActionOutcome | Unsent | Lost
+Answer = ActionOutcome | Unsent | Lost | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Errands:
         """Carry an attempt that is journalled in `state` (or just about to be)."""
         run_end = do.run_deadline(self._graph, state) or attempt.started_at
         step_end = do.step_deadline(self._graph, state, step) or run_end
-        deadline = min(attempt.started_at + timedelta(seconds=self._graph.steps[step].timeout), step_end)
+        timeout = 0.0 if attempt.number == INHERITED else self._graph.steps[step].timeout  # only to be settled
+        deadline = min(attempt.started_at + timedelta(seconds=timeout), step_end)
         action = self._graph.steps[step].action
         request = self._request(step, attempt.key, attempt.number, {action.type: action.parameters})
         abandon = run_end + timedelta(seconds=do.SETTLE_GRACE)
@@ -61,6 +65,15 @@ class Errands:
         settle = replace(call, request=replace(request, key=action.key)) if action.settle else None
         return Errand(action.step, action.key, call, undo_tries=action.tries, settle=settle)
 
+    def unwanted(self, errand: Errand, state: RunState) -> str:
+        """Why a key that was never seen is not sent again: nothing new starts any more. Empty: it is sent."""
+        if errand.undo_tries is not None:
+            return ""
+        if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
+            return state.wanted_why
+        broken = (name for name in self._graph.order if broken_for_good(self._graph, state, name))
+        return next((f"step {name} failed" for name in broken), "")
+
     def outcome(self, errand: Errand, answer: Answer, state: RunState, now: datetime) -> ev.Event:
         """What the answer means for the journal."""
         if errand.undo_tries is not None:
@@ -70,6 +83,8 @@ class Errands:
                 return ev.AttemptUnsent(now, errand.step, errand.key)
             case Lost():
                 return ev.StepUnknown(now, errand.step, errand.key, answer.message)
+            case Withdrawn():
+                return ev.StepCancelled(now, errand.step, answer.message)
             case ActionOutcome(success=True):
                 return ev.StepSucceeded(
                     at=now,
@@ -105,7 +120,7 @@ class Errands:
         match answer:
             case Unsent():
                 return ev.UndoUnsent(now, errand.step, errand.key)
-            case Lost():
+            case Lost() | Withdrawn():
                 return ev.UndoFailed(now, errand.step, errand.key, ErrorClass.UNKNOWN, answer.message)
             case ActionOutcome(success=True):
                 return ev.UndoSucceeded(now, errand.step, errand.key, answer.message)
@@ -117,6 +132,8 @@ class Errands:
     def _again(
         self, errand: Errand, error: ErrorClass, attempt: int, now: datetime, before: datetime
     ) -> datetime | None:
+        if attempt == INHERITED:  # who commanded the retry wants the step done, now that its old key is settled
+            return now
         policy = self._graph.steps[errand.step].retry
         return retry_at(policy, error=error, attempt=attempt, now=now, jitter=self._jitter(), before=before)
 
