@@ -129,6 +129,14 @@ async def test_a_cancel_in_another_ledger_proves_nothing() -> None:
     assert await carried == Lost("the executor's ledger changed from ledger-1 to ledger-2")
 
 
+async def test_a_key_found_cancelled_in_another_ledger_proves_nothing() -> None:
+    """The same after a crash between the cancel and the journal: the dead key is found, the outcome stays unknown."""
+    executor = ScriptedExecutor(ledger="ledger-2")
+    await executor.cancel(KEY)
+    answer = await courier(executor).carry(call(fresh=False), wanted)
+    assert answer == Lost("the executor's ledger changed from ledger-1 to ledger-2")
+
+
 async def test_what_another_ledger_has_done_counts() -> None:
     """A result is a result, in whatever ledger it stands."""
     executor = ScriptedExecutor(ledger="ledger-2")

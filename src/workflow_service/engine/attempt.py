@@ -119,7 +119,7 @@ class Courier:
         except ExecutorError:
             return None  # a refusal (a token that is being rotated, say) tells nothing about the effect either
         if not isinstance(answer, NeverSeen):
-            return answer
+            return _believed(call, answer)
         if call.ledger_id is None or answer.ledger_id != call.ledger_id:
             return await self.settle(call)
         if why := unwanted():
@@ -133,7 +133,6 @@ class Courier:
         return Withdrawn(why)
 
     async def _cancel(self, call: Call) -> ActionOutcome | Lost:
-        """A ledger that is not the call's own knows of no effect before it: its word that nothing was done is none."""
         for pause in _pauses():
             await self._lease_held()
             trouble = "still running"
@@ -143,10 +142,8 @@ class Courier:
             except (ExecutorError, TimeoutError) as error:
                 trouble = str(error) or "no answer in time"
             else:
-                if outcome.status == "cancelled" and outcome.ledger_id != call.ledger_id:
-                    return Lost(f"the executor's ledger changed from {call.ledger_id} to {outcome.ledger_id}")
                 if outcome.final:
-                    return outcome
+                    return _believed(call, outcome)
             if self._clock() >= call.abandon_at:
                 return Lost(f"cancel-by-key was not answered: {trouble}")
             await asyncio.sleep(pause)
@@ -161,6 +158,13 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * POLL_FACTOR, LAST_POLL)
+
+
+def _believed(call: Call, outcome: ActionOutcome) -> ActionOutcome | Lost:
+    """What was done counts wherever it stands. That nothing was done is not for another ledger to say."""
+    if outcome.status == "cancelled" and outcome.ledger_id != call.ledger_id:
+        return Lost(f"the executor's ledger changed from {call.ledger_id} to {outcome.ledger_id}")
+    return outcome
 
 
 def _as_timeout(outcome: ActionOutcome | Lost) -> ActionOutcome | Lost:
