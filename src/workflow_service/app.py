@@ -19,6 +19,7 @@ from workflow_service.api.application import application
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
+from workflow_service.clients.breaker import BreakingExecutor
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
@@ -102,8 +103,9 @@ class Replica:
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         coordination = settings.service_coordination
-        self.executor: Executor = executor or HttpExecutor(
-            coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
+        self.executor: Executor = executor or BreakingExecutor(
+            HttpExecutor(coordination.executor_service_url, self.session, token=lambda: coordination.executor_token),
+            on_change=self.metrics.breaker_moved,
         )
         queues = {
             CONTROL: Polled(CONTROL_SLOTS, every=0.2),
@@ -238,6 +240,9 @@ class Replica:
         async def can_roll_back() -> bool:
             return self._settings.execution.rollback_enabled and await self.executor.healthy()
 
+        def breakers() -> dict[str, str]:
+            return {"executor": self.executor.state} if isinstance(self.executor, BreakingExecutor) else {}
+
         return Health(
             components={
                 "orchestrator": living,
@@ -247,6 +252,7 @@ class Replica:
                 "rollback": can_roll_back,
             },
             others={"redis": self.bus.healthy},
+            breakers=breakers,
             ready=ready,
             metrics=self.metrics,
             ai_integration=False,

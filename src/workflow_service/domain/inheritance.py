@@ -32,7 +32,7 @@ def for_rollback(state: RunState) -> Mapping[str, StepState]:
 
 
 def for_retry(graph: Graph, state: RunState) -> Mapping[str, StepState]:
-    """Good results stay, the rest is to be done; a key whose outcome nobody knows is asked for first.
+    """Good results stay, the rest is to be done; a key whose outcome nobody knows is settled first.
 
     A group that was opened goes on with what is not done inside. An approval holds for what it let through, not for
     what is done anew.
@@ -65,8 +65,8 @@ def _again(graph: Graph, state: RunState, name: str) -> StepState:
         return replace(step, attempts=tuple(_kept(step)))
     if step.status is StepStatus.UNKNOWN and not undone:
         *earlier, last = step.attempts
-        asked = replace(last, undo=UndoStatus.NONE, undo_reason=None)
-        return StepState(status=StepStatus.RUNNING, attempts=(*earlier, asked), started_at=last.started_at)
+        asked = replace(last, number=INHERITED, undo=UndoStatus.NONE, undo_reason=None)
+        return StepState(status=StepStatus.RUNNING, attempts=(*earlier, asked))
     if step.status in BROKEN and not failed_for_good(graph, state, name):
         return replace(step, attempts=tuple(_kept(step)))  # its alternative stood in for it, and still does
     return StepState(attempts=tuple(_kept(step)))

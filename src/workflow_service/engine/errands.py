@@ -13,14 +13,17 @@ from workflow_service.domain import scope
 from workflow_service.domain.bounds import SETTLE_GRACE, run_deadline, step_deadline
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.retry import retry_at
 from workflow_service.domain.run_state import Attempt, RunState
-from workflow_service.engine.attempt import Call, Lost, Unsent
+from workflow_service.domain.states import Verb
+from workflow_service.domain.verdict import broken_for_good
+from workflow_service.engine.attempt import Call, Lost, Unsent, Withdrawn
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.ports import ActionOutcome, ActionRequest
 from workflow_service.store.executions import Record
 
-Answer = ActionOutcome | Unsent | Lost
+Answer = ActionOutcome | Unsent | Lost | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Errands:
         """Carry an attempt that is journalled in `state` (or just about to be)."""
         run_end = run_deadline(self._graph, state) or attempt.started_at
         step_end = step_deadline(self._graph, state, step) or run_end
-        deadline = min(attempt.started_at + timedelta(seconds=self._graph.steps[step].timeout), step_end)
+        timeout = 0.0 if attempt.number == INHERITED else self._graph.steps[step].timeout  # only to be settled
+        deadline = min(attempt.started_at + timedelta(seconds=timeout), step_end)
         action = self._graph.steps[step].action
         if action is None:
             raise AssertionError(f"{step} has no action to attempt")
@@ -98,6 +102,15 @@ class Errands:
             return ev.StepProved(now, name, evidence=seen.evidence)
         return ev.StepFailed(now, name, "postcondition_failed", seen.message, seen.evidence)
 
+    def unwanted(self, errand: Errand, state: RunState) -> str:
+        """Why a key that was never seen is not sent again: nothing new starts any more. Empty: it is sent."""
+        if errand.undo_tries is not None:
+            return ""
+        if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
+            return state.wanted_why
+        broken = (name for name in self._graph.top if broken_for_good(self._graph, state, name))
+        return next((f"step {name} failed" for name in broken), "")
+
     def outcome(self, errand: Errand, answer: Answer, state: RunState, now: datetime) -> ev.Event:
         """What the answer means for the journal."""
         if errand.undo_tries is not None:
@@ -107,6 +120,8 @@ class Errands:
                 return ev.AttemptUnsent(now, errand.step, errand.key)
             case Lost():
                 return ev.StepUnknown(now, errand.step, errand.key, answer.message)
+            case Withdrawn():
+                return ev.StepCancelled(now, errand.step, answer.message)
             case ActionOutcome(success=True):
                 return ev.StepSucceeded(
                     at=now,
@@ -147,7 +162,7 @@ class Errands:
         match answer:
             case Unsent():
                 return ev.UndoUnsent(now, errand.step, errand.key)
-            case Lost():
+            case Lost() | Withdrawn():
                 return ev.UndoFailed(now, errand.step, errand.key, ErrorClass.UNKNOWN, answer.message)
             case ActionOutcome(success=True):
                 return ev.UndoSucceeded(now, errand.step, errand.key, answer.message)
@@ -159,6 +174,8 @@ class Errands:
     def _again(
         self, errand: Errand, error: ErrorClass, attempt: int, now: datetime, before: datetime
     ) -> datetime | None:
+        if attempt == INHERITED:  # who commanded the retry wants the step done, now that its old key is settled
+            return now
         policy = self._graph.steps[errand.step].retry
         return retry_at(policy, error=error, attempt=attempt, now=now, jitter=self._jitter(), before=before)
 

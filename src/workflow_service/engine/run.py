@@ -209,7 +209,9 @@ class Run:
             settled = await self._means.courier.settle(errand.settle)
             if isinstance(settled, Lost):
                 return settled
-        return await self._means.courier.carry(errand.call)
+        return await self._means.courier.carry(
+            errand.call, lambda: self._errands.unwanted(errand, self._recorder.state)
+        )
 
     async def _wait(self, wake_at: datetime | None) -> None:
         """Until an errand is back, the time has come, somebody commands, or this replica is to stop."""
