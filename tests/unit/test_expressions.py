@@ -93,6 +93,11 @@ def test_an_expression_gives_its_value(source: str, value: Any) -> None:
     assert (given_value, type(given_value)) == (value, type(value))
 
 
+def test_maps_come_in_a_certain_order() -> None:
+    """The library shuffles the keys of a map in every process; results have them sorted, the same everywhere."""
+    assert list(evaluate("item", item=dict.fromkeys("hbgadcfe", 1))) == list("abcdefgh")
+
+
 def test_a_program_tells_what_it_is() -> None:
     """The type is known before anything runs, and the names that it uses, the longest declared ones, once each."""
     program = compile_expression("pods.exists(p, p.x == steps.a.output.restarts) || observed.ready > 1", SCOPE)
