@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from workflow_service.settings import Settings
+    from workflow_service.store.backup import Source
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +63,48 @@ def embedded(data_dir: Path | None) -> None:
     from workflow_service.demo.embedded import serve
 
     sys.exit(serve(data_dir))
+
+
+@main.command()
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="The file to write; it must not exist.")
+@click.pass_obj
+def backup(config: Path | None, to: Path) -> None:
+    """Copy the database as of one moment into a file, beside a running service."""
+    from workflow_service.domain.errors import WorkflowServiceError
+    from workflow_service.store.backup import back_up
+
+    source = _source(config)
+    try:
+        size = back_up(source, to=to)
+    except WorkflowServiceError as error:
+        sys.exit(f"cannot back up: {error}")
+    print(f"{source.kind} backed up to {to}, {size} bytes")
+
+
+@main.command()
+@click.option("--from", "copy", required=True, type=click.Path(path_type=Path), help="A file that `backup` wrote.")
+@click.option("--force", is_flag=True, help="Replace what is in the database.")
+@click.pass_obj
+def restore(config: Path | None, copy: Path, *, force: bool) -> None:
+    """Make the database what it was when the file was written. Nothing may be serving from it."""
+    from workflow_service.domain.errors import WorkflowServiceError
+    from workflow_service.store import backup
+
+    source = _source(config)
+    try:
+        active = backup.restore(source, copy=copy, force=force)
+    except WorkflowServiceError as error:
+        sys.exit(f"cannot restore: {error}")
+    print(f"{source.kind} restored from {copy}; {active} executions go on at the next start")
+
+
+def _source(config: Path | None) -> Source:
+    import sqlalchemy as sa
+
+    from workflow_service.store.backup import Source
+
+    storage = _settings(config).storage
+    return Source(sa.make_url(storage.url), storage.data_dir)
 
 
 def _settings(config: Path | None) -> Settings:

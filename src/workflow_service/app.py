@@ -23,9 +23,10 @@ from workflow_service.clients.breaker import BreakingExecutor
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
+from workflow_service.engine import reaping
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
-from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING
+from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
@@ -43,7 +44,7 @@ from workflow_service.planning.planner import Planner
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
-from workflow_service.store import migrations, queries, retention
+from workflow_service.store import migrations, queries, retention, waiting
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -52,11 +53,10 @@ from workflow_service.telemetry.metrics import Metrics
 
 POLLING = 0.06  # seconds between looks into the queues that an alert goes through: half of it is waited, twice
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
+MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
-RECORDS_KEPT = timedelta(days=30)  # deliveries, outcomes and workflow rows, after the end
-
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +111,7 @@ class Replica:
             CONTROL: Polled(CONTROL_SLOTS, every=0.2),
             PLANNING: Polled(PLANNING_SLOTS, every=POLLING),
             RUNNING: Polled(settings.orchestration.max_concurrent_workflows, every=POLLING),
+            MANUAL: Polled(MANUAL_SLOTS, every=POLLING),
         }
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.listening = Listening(self.database, self.bus, replica=replica)
@@ -213,19 +214,20 @@ class Replica:
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
-        detail = timedelta(seconds=self._settings.orchestration.state_retention_period)
+        keep = _keep(self._settings)
 
         async def measure() -> None:
             self.metrics.active(await queries.active_by_status(self.database))
-            self.metrics.queued(await queries.waiting_by_queue(self.database))
+            self.metrics.queued(await waiting.waiting_by_queue(self.database))
+            self.metrics.silent(seconds=await waiting.oldest_without_progress(self.database, now()))
 
         async def forget() -> None:
-            await retention.forget_detail(self.database, ended_before=now() - detail)
-            await retention.forget_workflows(self.database, ended_before=now() - RECORDS_KEPT)
-            await self.engine.forget(older_than=detail)
+            await retention.forget(self.database, keep, now=now())
+            await self.engine.forget(older_than=keep.detail)
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, measure),
             Chore("forget", period, forget),
         ]
@@ -259,6 +261,15 @@ class Replica:
             version=__version__,
             started=self._started,
         )
+
+
+def _keep(settings: Settings) -> retention.Keep:
+    return retention.Keep(
+        detail=timedelta(seconds=settings.orchestration.state_retention_period),
+        deliveries=timedelta(seconds=settings.retention.deliveries),
+        outcomes=timedelta(seconds=settings.retention.outcomes),
+        audit=timedelta(seconds=settings.retention.audit),
+    )
 
 
 def _limits(settings: Settings) -> PlanLimits:

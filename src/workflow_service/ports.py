@@ -156,7 +156,10 @@ class Engine(Protocol):
     """The durable queue that brings drives to replicas."""
 
     async def enqueue(self, connection: AsyncConnection, drive: Drive, *, queue: str, priority: int) -> None:
-        """Make the ride happen once `connection`'s transaction commits; a known drive id is left as it is."""
+        """Make the ride happen once `connection`'s transaction commits; a known drive id is left as it is.
+
+        Within a queue the lowest `priority` (1 .. 2**31 - 1) goes first.
+        """
         ...
 
     async def fate(self, drive: Drive) -> str:

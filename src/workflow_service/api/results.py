@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,15 @@ from workflow_service.domain.states import (
 )
 from workflow_service.store.executions import Record
 from workflow_service.store.queries import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What lies ahead of a workflow."""
+
+    queue_position: int | None  # 1 is next; None: it does not wait
+    estimated_completion: datetime | None  # None: nobody can tell
+
 
 _CHANGED = frozenset(UndoStatus) - {UndoStatus.NONE}
 
@@ -72,22 +82,22 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
     return answer
 
 
-def detail(found: Summary, record: Record) -> dict[str, Any]:
+def detail(found: Summary, record: Record, ahead: Outlook) -> dict[str, Any]:
     """One workflow whole: where it stands, its plan, its steps and everything that happened."""
     return {
-        **workflow(found),
+        **workflow(found, ahead),
         "alert": record.alert,
         "result": result(found, record),
         "events": [{"seq": seq, **describe(event)} for seq, event in enumerate(record.events, start=1)],
     }
 
 
-def workflow(found: Summary) -> dict[str, Any]:
+def workflow(found: Summary, ahead: Outlook) -> dict[str, Any]:
     """One line of a list."""
-    return {**found, "progress": progress(found)}
+    return {**found, "progress": progress(found), **asdict(ahead)}
 
 
-def status(found: Summary, *, estimate: datetime | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def status(found: Summary, ahead: Outlook, *, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The specification's WorkflowStatus."""
     return {
         "workflow_id": found["workflow_id"],
@@ -95,8 +105,10 @@ def status(found: Summary, *, estimate: datetime | None, metrics: Mapping[str, A
         "status": found["status"],
         "progress": progress(found),
         "current_action": found["current_action"],
-        "estimated_completion": estimate,
+        "queue": found["queue"],
+        **asdict(ahead),
         "must_end_by": found["must_end_by"],
+        "stuck_because": found["stuck_because"],
         "metrics": metrics,
     }
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.queueing import NOT_BEGUN, QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus
 
-QUEUE_BOUND = timedelta(hours=1)  # planning and waiting for a slot, together
 PAUSE_BOUND = timedelta(hours=24)  # a pause that nobody ends is ended as cancelled
 LAST_BOUND = timedelta(minutes=5)  # for the `finally` steps, whatever has gone before
 SETTLE_GRACE = 30.0  # seconds after the run's bound in which attempts in flight are still cancelled by key
-
-_QUEUED = frozenset({ExecutionStatus.CREATED, ExecutionStatus.PLANNING, ExecutionStatus.QUEUED})
 
 
 def run_deadline(graph: Graph, state: RunState) -> datetime | None:
@@ -36,14 +33,14 @@ def step_deadline(graph: Graph, state: RunState, step: str) -> datetime | None:
 
 def queue_deadline(state: RunState) -> datetime | None:
     """Until when it may wait for a plan and for a slot; None once it has had both, or while it is paused."""
-    waits = state.status in _QUEUED and state.waiting_since is not None
+    waits = state.status in NOT_BEGUN and state.waiting_since is not None
     return state.waiting_since + QUEUE_BOUND if waits and state.waiting_since else None
 
 
 def must_end_by(graph: Graph | None, state: RunState) -> datetime | None:
     """The bound of the execution as it stands: what has begun and cannot be avoided is counted."""
     grace = timedelta(seconds=SETTLE_GRACE)
-    if graph is None or state.status in _QUEUED:
+    if graph is None or state.status in NOT_BEGUN:
         return queue_deadline(state)
     if state.concluded_at is not None:
         return state.concluded_at + LAST_BOUND + grace

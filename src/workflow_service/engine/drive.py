@@ -18,6 +18,7 @@ from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
 from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
+from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
@@ -128,7 +129,7 @@ class Driver:
             if record.plan is not None:
                 run = Run(means, record, recorder, validate(record.plan), hearing=hearing, draining=self._draining)
                 await run.ride()
-            elif not await self._ended_by_hand(recorder, hearing):
+            elif not await self._ended_unplanned(recorder, record, hearing):
                 await self._plan(recorder, record, state, drive)
 
     async def _is_hopeless(self, drive: Drive) -> bool:
@@ -157,14 +158,16 @@ class Driver:
             plan.cancel()
         raise Fenced("this replica is being stopped")
 
-    async def _ended_by_hand(self, recorder: Recorder, hearing: Hearing) -> bool:
-        """Before there is a plan, all that can be commanded is the end."""
-        told = await hearing.news(recorder.state)
-        if not told:
-            return False
+    async def _ended_unplanned(self, recorder: Recorder, record: Record, hearing: Hearing) -> bool:
+        """Before there is a plan, all that can be commanded is the end; the bound of waiting brings it too."""
+        told, now = await hearing.news(recorder.state), self._means.clock()
         state = fold_all(told, recorder.state)
         if state.wanted is Verb.CANCEL:
-            told.append(Ended(self._means.clock(), ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+            told.append(Ended(now, ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+        elif now >= record.created_at + QUEUE_BOUND:
+            told.append(Ended(now, ExecutionStatus.TIMED_OUT, "queue_timeout", "it waited too long for its plan"))
+        if not told:
+            return False
         await recorder.write(told, also=hearing.answer)
         await hearing.tell()
         return recorder.state.final

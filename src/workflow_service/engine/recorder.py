@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,8 +12,9 @@ from workflow_service.domain import events as ev
 from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import StepStatus
+from workflow_service.domain.states import ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
 from workflow_service.store import commands
 from workflow_service.store.executions import Record, release_identities
@@ -94,10 +96,14 @@ class Recorder:
             plan_hash=state.plan_hash,
             updated_at=self._means.clock(),
             started_at=state.started_at,
-            must_end_by=must_end_by(graph, state),
+            must_end_by=must_end_by(graph, state) or self._unbegun(state),
             wake_at=wake_at(graph, state),
             ended_at=state.ended_at,
         )
+
+    def _unbegun(self, state: RunState) -> datetime | None:
+        """The bound of what nobody has begun to plan."""
+        return self._record.created_at + QUEUE_BOUND if state.status is ExecutionStatus.CREATED else None
 
     def _tell(self, event: ev.Event, graph: Graph | None) -> None:
         metrics, state = self._means.metrics, self.state

@@ -17,7 +17,7 @@ from workflow_service.domain.run_state import RunState
 from workflow_service.engine.attempt import Lost, Unsent
 from workflow_service.engine.errands import Answer, Errand, Errands
 from workflow_service.engine.facts import fact
-from workflow_service.engine.handover import RUNNING, enqueue_next, release
+from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
@@ -45,7 +45,7 @@ class Run:
     ) -> None:
         self._means, self._record, self._recorder, self._graph = means, record, recorder, graph
         self._hearing, self._draining = hearing, draining
-        self._in_slot = record.queue == RUNNING  # else only commands are heard here, and what they end at once
+        self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
         self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
         self._news: list[ev.Event] = []  # happened, not written yet
@@ -128,7 +128,7 @@ class Run:
                     self._means.engine,
                     execution_id=self._record.execution_id,
                     after=self._recorder.generation,
-                    queue=RUNNING,
+                    queue=lane(self._record.events),
                     now=self._means.clock(),
                 )
 

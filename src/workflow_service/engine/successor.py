@@ -12,8 +12,9 @@ from workflow_service.domain.events import Inherited, event_to_json
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
 from workflow_service.domain.inheritance import for_retry, for_rollback
+from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
-from workflow_service.engine.handover import RUNNING
+from workflow_service.engine.handover import MANUAL
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.executions import Record
 from workflow_service.store.tables import active_identities, executions, identities, journal, workflows
@@ -65,7 +66,7 @@ async def admit_successor(
             workflow_id=record.workflow_id,
             kind="rollback" if command.verb is Verb.ROLLBACK else "run",
             status=ExecutionStatus.QUEUED,
-            queue=RUNNING,
+            queue=MANUAL,
             priority=record.priority,
             generation=0,
             enqueued=1,
@@ -79,11 +80,12 @@ async def admit_successor(
             rollback=RollbackStatus.NONE,
             created_at=now,
             updated_at=now,
+            must_end_by=now + QUEUE_BOUND,
         )
     )
     row = {"execution_id": execution_id, "seq": 1, "generation": 0, "at": now, "kind": "Inherited"}
     await connection.execute(sa.insert(journal).values(**row, data=event_to_json(event)))
-    await engine.enqueue(connection, Drive(execution_id, 1), queue=RUNNING, priority=record.priority)
+    await engine.enqueue(connection, Drive(execution_id, 1), queue=MANUAL, priority=turn(record.priority, now))
     return None
 
 

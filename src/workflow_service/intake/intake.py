@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, fingerprint, severity_rank
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.ports import Drive, Engine
@@ -238,7 +239,8 @@ class Intake:
                 rollback=RollbackStatus.NONE,
                 created_at=now,
                 updated_at=now,
+                must_end_by=now + QUEUE_BOUND,
             )
         )
-        await self._engine.enqueue(connection, Drive(execution_id, 1), queue="planning", priority=priority)
+        await self._engine.enqueue(connection, Drive(execution_id, 1), queue="planning", priority=turn(priority, now))
         return workflow_id

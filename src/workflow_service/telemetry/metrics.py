@@ -69,6 +69,11 @@ class Metrics:
             registry=registry,
         )
         self._queue = Gauge("wfs_queue_depth", "Drives that wait for a slot", ["queue"], registry=registry)
+        self._silence = Gauge(
+            "workflow_service_oldest_without_progress_seconds",
+            "Since the last journal entry of the active execution that has been silent longest; parked ones left out",
+            registry=registry,
+        )
         self._start_latency = Histogram(
             "wfs_start_latency_seconds",
             "From an alert's arrival to the first call to the executor",
@@ -154,6 +159,10 @@ class Metrics:
         """How many drives wait, per queue."""
         for queue, count in counts.items():
             self._queue.labels(queue).set(count)
+
+    def silent(self, *, seconds: float) -> None:
+        """How long the active execution that has been silent longest has made no progress; 0 when there is none."""
+        self._silence.set(seconds)
 
     def first_call(self, *, seconds: float) -> None:
         """The first call to the executor went out this long after the alert came in."""
