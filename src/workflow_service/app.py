@@ -19,6 +19,7 @@ from workflow_service.api.application import application
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
+from workflow_service.clients.breaker import BreakingExecutor
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
@@ -29,6 +30,7 @@ from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
+from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Means
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
@@ -49,10 +51,10 @@ from workflow_service.store.journal import Journal
 from workflow_service.telemetry.log import configure
 from workflow_service.telemetry.metrics import Metrics
 
-POLLING = 0.06  # seconds between looks into the queues that an alert goes through: half of it is waited, twice
+POLLING = 0.1  # seconds between looks into the queues; who need not wait for a slot does not queue
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
-PLANNING_SLOTS = 20  # plans made at once per replica; waiting for one never takes an execution's slot
+PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
 
@@ -101,18 +103,20 @@ class Replica:
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         coordination = settings.service_coordination
-        self.executor: Executor = executor or HttpExecutor(
-            coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
+        self.executor: Executor = executor or BreakingExecutor(
+            HttpExecutor(coordination.executor_service_url, self.session, token=lambda: coordination.executor_token),
+            on_change=self.metrics.breaker_moved,
         )
-        queues = {
-            CONTROL: Polled(CONTROL_SLOTS, every=0.2),
-            PLANNING: Polled(PLANNING_SLOTS, every=POLLING),
-            RUNNING: Polled(settings.orchestration.max_concurrent_workflows, every=POLLING),
-            MANUAL: Polled(MANUAL_SLOTS, every=POLLING),
+        slots = {
+            CONTROL: CONTROL_SLOTS,
+            PLANNING: PLANNING_SLOTS,
+            MANUAL: MANUAL_SLOTS,
+            RUNNING: settings.orchestration.max_concurrent_workflows,
         }
+        queues = {queue: Polled(_at_the_door(number), every=POLLING) for queue, number in slots.items()}
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.listening = Listening(self.database, self.bus, replica=replica)
-        self.driver = Driver(self._means(replica))
+        self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
             self.engine,
@@ -126,6 +130,7 @@ class Replica:
             cluster=settings.cluster_name,
             cooldown=timedelta(seconds=settings.intake.cooldown),
             clock=now,
+            starter=self.driver,
         )
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
@@ -167,7 +172,7 @@ class Replica:
         for part in (self.lease, self.journal, self.listening):
             await part.start()
             stack.push_async_callback(part.stop)
-        await self.engine.start(self.driver.body)
+        await self.engine.start(self.driver.deliver)
         stack.push_async_callback(self.engine.stop)
         stack.push_async_callback(self.driver.drain)
         for chores in (self.reconciler, self.housekeeping):
@@ -198,6 +203,7 @@ class Replica:
             engine=self.engine,
             executor=self.executor,
             courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
+            lookout=Lookout(self.executor, clock=now),
             bus=self.bus,
             listening=self.listening,
             metrics=self.metrics,
@@ -238,6 +244,9 @@ class Replica:
         async def can_roll_back() -> bool:
             return self._settings.execution.rollback_enabled and await self.executor.healthy()
 
+        def breakers() -> dict[str, str]:
+            return {"executor": self.executor.state} if isinstance(self.executor, BreakingExecutor) else {}
+
         return Health(
             components={
                 "orchestrator": living,
@@ -247,6 +256,7 @@ class Replica:
                 "rollback": can_roll_back,
             },
             others={"redis": self.bus.healthy},
+            breakers=breakers,
             ready=ready,
             metrics=self.metrics,
             ai_integration=False,
@@ -262,6 +272,14 @@ def _keep(settings: Settings) -> retention.Keep:
         outcomes=timedelta(seconds=settings.retention.outcomes),
         audit=timedelta(seconds=settings.retention.audit),
     )
+
+
+def _at_the_door(slots: int) -> int:
+    """How many drives a replica takes from a queue before it has a slot for them.
+
+    So many are taken per look; and so many, at most, wait for a slot here although another replica might have one.
+    """
+    return max(1, slots // 5)
 
 
 def _limits(settings: Settings) -> PlanLimits:

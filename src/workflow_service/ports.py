@@ -111,6 +111,13 @@ class Executor(Protocol):
         """Look at an object now, never from a cache."""
         ...
 
+    async def measure(self, promql: str) -> Observation:
+        """Ask Prometheus, through the executor: `value` (of the first series), `values` (of all), `series` (how many).
+
+        What has no series is not found.
+        """
+        ...
+
     async def healthy(self) -> bool:
         """Whether it answers; never raises."""
         ...
@@ -159,8 +166,8 @@ class Engine(Protocol):
         """How far the durable queue says this ride got: waiting | claimed | ended | unknown."""
         ...
 
-    async def start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
-        """Begin to take drives from the queues and run `body` for each, on the running event loop."""
+    async def start(self, body: Callable[[Drive, str], Awaitable[None]]) -> None:
+        """Begin to take drives from the queues; `body` gets each with its queue's name, on the running event loop."""
         ...
 
     async def stop(self) -> None:

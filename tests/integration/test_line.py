@@ -58,7 +58,7 @@ async def test_a_low_one_is_served_while_criticals_keep_coming(database: Databas
     taken: list[str] = []
     enough = asyncio.Event()
 
-    async def body(drive: Drive) -> None:
+    async def body(drive: Drive, _queue: str) -> None:
         taken.append(drive.execution_id)
         await _wait(database, engine, CRITICAL)  # before this slot is free the next critical is there
         if len(taken) >= 12:

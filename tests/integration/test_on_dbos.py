@@ -99,7 +99,7 @@ async def test_what_is_kept_is_json_of_one_application(database: Database) -> No
         row = (await kept(database))["a.3"]
         async with database.read() as connection:
             inputs = sa.text(f"SELECT inputs FROM {table(database, 'workflow_input')}")  # noqa: S608 - ours
-            assert '"args": ["a", 3]' in str(await connection.scalar(inputs))
+            assert '"args": ["a", 3, "unserved"]' in str(await connection.scalar(inputs))
     assert (row["serialization"], row["application_version"], row["application_name"]) == (
         "json",
         "1",
@@ -140,7 +140,7 @@ async def test_a_drive_that_raises_has_ended(database: Database) -> None:
     """A body that fails does not come again by itself and does not stop the queue."""
     came: list[Drive] = []
 
-    async def body(drive: Drive) -> None:
+    async def body(drive: Drive, _queue: str) -> None:
         came.append(drive)
         if drive.execution_id == "bad":
             raise ValueError("a bug")

@@ -143,8 +143,8 @@ async def test_the_end_needs_no_slot_of_the_alerts(tmp_path: Path) -> None:
     executor = ScriptedExecutor()
     executor.script("one", Answer(slow=True), Answer(slow=True, stubborn=True))
     rules = rules_of(tmp_path, act("one"), act("two", needs=["one"]))
-    settings = {"MAX_CONCURRENT_WORKFLOWS": "1", "WORKFLOW_EXECUTION_TIMEOUT": "1s", "MONITORING_INTERVAL": "100ms"}
-    async with replica(tmp_path, executor, RULES_FILE=rules, **settings) as running:
+    limits: dict[str, Any] = {"MAX_CONCURRENT_WORKFLOWS": "1", "WORKFLOW_EXECUTION_TIMEOUT": "1s"}
+    async with replica(tmp_path, executor, RULES_FILE=rules, MONITORING_INTERVAL="100ms", **limits) as running:
         late = await running.begin({**HIGH_CPU, "resource": "pod/a"})
         await eventually(executor.running, "it runs")
         assert (await running.http.post(f"/api/v1/workflows/{late}/pause", json={})).status_code == 200

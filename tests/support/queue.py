@@ -26,7 +26,7 @@ class Taken:
         if not hold:
             self.go.set()
 
-    async def body(self, drive: Drive) -> None:
+    async def body(self, drive: Drive, _queue: str) -> None:
         """Note it."""
         async with self._came:
             self.drives.append(drive)
@@ -44,7 +44,7 @@ class Taken:
 @asynccontextmanager
 async def queue(
     database: Database,
-    body: Callable[[Drive], Awaitable[None]],
+    body: Callable[[Drive, str], Awaitable[None]],
     *,
     replica: str = "replica-1",
     queues: Mapping[str, int] | None = None,

@@ -31,6 +31,7 @@ ROW = Row(
     updated_at=BEGAN,
     started_at=BEGAN,
     must_end_by=None,
+    wake_at=None,
     ended_at=None,
 )
 

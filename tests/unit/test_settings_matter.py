@@ -162,7 +162,7 @@ async def test_state_retention_period_and_monitoring_interval(tmp_path: Path) ->
 async def test_retention_by_class(tmp_path: Path, names: list[str], left: tuple[int, int, int]) -> None:
     """Each class is forgotten by a setting of its own; a workflow stays for as long as the commands to it."""
     rules = rules_of(tmp_path, act("cure"))
-    settings = {"MONITORING_INTERVAL": "100ms", "RULES_FILE": rules, **dict.fromkeys(names, "24h")}
+    settings: dict[str, Any] = {"MONITORING_INTERVAL": "100ms", "RULES_FILE": rules, **dict.fromkeys(names, "24h")}
     async with replica(tmp_path, ScriptedExecutor(), **settings) as running:
         workflow_id = (await running.result(alert(1)))["workflow_id"]
         assert (await running.http.post(f"/api/v1/workflows/{workflow_id}/rollback", json={})).status_code == 200

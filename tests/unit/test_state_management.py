@@ -129,7 +129,7 @@ async def test_who_was_overtaken_cannot_write(tmp_path: Path) -> None:
         gave_way = [line for line in running.log if line["event"] == "drive gave way"]
     assert found["status"] == "completed"
     assert [order.step_id for order in executor.sent] == ["one", "two"]
-    assert [line["drive"] for line in gave_way] == [f"{execution_id}.2"]
+    assert [line["drive"] for line in gave_way] == [f"{execution_id}.1"]
 
 
 async def test_an_end_sets_the_identity_free(tmp_path: Path) -> None:

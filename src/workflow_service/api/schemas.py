@@ -187,5 +187,6 @@ class HealthOut(BaseModel):
     service: str
     ai_integration: bool
     components: dict[str, bool]
+    circuit_breakers: dict[str, str] = Field(description="per service spoken to: closed, half_open or open")
     version: str
     uptime: float = Field(description="seconds")

@@ -38,10 +38,15 @@ class Listening:
             await asyncio.gather(self._task, return_exceptions=True)
 
     @contextmanager
-    def ear(self, execution_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when a command waits for that execution; set at first, since one may wait already."""
+    def ear(self, execution_id: str, *, told: bool) -> Iterator[asyncio.Event]:
+        """An event that is set when a command waits for that execution.
+
+        `told`: set at first, since one may wait already; one that was stored a moment ago has none that a look of its
+        own would not find.
+        """
         heard = self._ears[execution_id] = asyncio.Event()
-        heard.set()
+        if told:
+            heard.set()
         try:
             yield heard
         finally:

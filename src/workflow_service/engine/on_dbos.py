@@ -50,7 +50,7 @@ class _Json(Serializer):
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """How one queue is served: drives at once on this replica, and seconds between looks (DBOS knows no wake-ups)."""
+    """How one queue is served: bodies at once on this replica, and seconds between looks (DBOS knows no wake-ups)."""
 
     slots: int
     every: float
@@ -66,8 +66,8 @@ class DbosEngine:
         self._connecting = Connecting(self._engine)
         self._client: DBOSClient | None = None
 
-    async def start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
-        """Begin to take drives and run `body` for each on this event loop.
+    async def start(self, body: Callable[[Drive, str], Awaitable[None]]) -> None:
+        """Begin to take drives and run `body` for each, with its queue's name, on this event loop.
 
         Raises:
             StoreUnavailable: the database is away.
@@ -80,13 +80,13 @@ class DbosEngine:
             raise
         self._connecting.be_patient()
 
-    async def _start(self, body: Callable[[Drive], Awaitable[None]]) -> None:
+    async def _start(self, body: Callable[[Drive, str], Awaitable[None]]) -> None:
         DBOS(config=_config(self._engine, self._replica))
         _log_as_we_do()
 
         @DBOS.workflow(name=WORKFLOW)
-        async def drive(execution_id: str, generation: int) -> None:
-            await body(Drive(execution_id, generation))
+        async def drive(execution_id: str, generation: int, queue: str) -> None:
+            await body(Drive(execution_id, generation), queue)
 
         del drive  # the registry keeps it
         DBOS.launch()
@@ -133,6 +133,7 @@ class DbosEngine:
                 },
                 drive.execution_id,
                 drive.generation,
+                queue,
             )
         )
 

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.domain.queueing import PARKED
 from workflow_service.engine.handover import enqueue_next
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
@@ -83,6 +82,7 @@ class Reconciler:
         if not self._lease.may_judge:
             return 0
         awaited = sa.exists().where(commands.c.execution_id == executions.c.id, commands.c.outcome.is_(None))
+        parked_no_more = sa.or_(executions.c.wake_at.is_(None), executions.c.wake_at < datetime.now(UTC))
         woken = executions.c.enqueued_at >= executions.c.must_end_by  # by the reaper
         async with self._database.read() as connection:
             query = (
@@ -91,7 +91,7 @@ class Reconciler:
                     executions.c.ended_at.is_(None),
                     executions.c.owner.is_(None),
                     executions.c.enqueued_at < datetime.now(UTC) - CLAIM_GRACE,
-                    sa.or_(executions.c.status.not_in(sorted(PARKED)), awaited, woken),
+                    sa.or_(parked_no_more, awaited, woken),
                     executions.c.id > self._asked_up_to,
                 )
                 .order_by(executions.c.id)

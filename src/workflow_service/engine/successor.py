@@ -40,8 +40,19 @@ async def admit_successor(
     if taken is not None:
         return taken
     state = fold_all(record.events)
-    steps = for_rollback(state) if command.verb is Verb.ROLLBACK else for_retry(validate(plan), state)
-    event = Inherited(now, record.execution_id, command.verb, command.actor, command.reason, plan.hash, steps)
+    graph = validate(plan).grown(state.items)
+    steps = for_rollback(state) if command.verb is Verb.ROLLBACK else for_retry(graph, state)
+    event = Inherited(
+        at=now,
+        source=record.execution_id,
+        verb=command.verb,
+        actor=command.actor,
+        reason=command.reason,
+        plan_hash=plan.hash,
+        inherited=steps,
+        items=state.items,
+        back_to=command.arguments.get("step") if command.verb is Verb.ROLLBACK else None,
+    )
     moved = await connection.execute(
         sa.update(workflows)
         .where(workflows.c.id == record.workflow_id, workflows.c.execution_id == record.execution_id)

@@ -1,7 +1,9 @@
 """Store first, then decide once: attached, cooled down, resolved or admitted.
 
-The decision and all that follows from it (workflow, identities, execution, durable start) is one transaction, so an
-alert is either undecided, and the sweeper decides it, or decided whole. Two replicas that decide about the same thing
+The decision and all that follows from it (workflow, identities, execution, its start) is one transaction, so an alert
+is either undecided, and the sweeper decides it, or decided whole. When this replica has a slot, the execution is stored
+as its own and begins as soon as that is committed; should it die first, its executions are adopted as all others are.
+Without a slot the start is an entry of the durable queue. Two replicas that decide about the same thing
 at the same instant meet on the primary key of `active_identities`: one admits, the other looks again and attaches.
 """
 
@@ -11,6 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -22,8 +25,10 @@ from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.target import NoTarget, resolve
+from workflow_service.intake.starter import Start, Starter
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.database import Database
+from workflow_service.store.executions import Record
 from workflow_service.store.tables import active_identities, alerts, deliveries, executions, identities, workflows
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
@@ -64,8 +69,10 @@ class Intake:
         cluster: str,
         cooldown: timedelta,
         clock: Callable[[], datetime],
+        starter: Starter | None = None,
     ) -> None:
-        self._database, self._engine = database, engine
+        """`starter` None: every start is queued."""
+        self._database, self._engine, self._starter = database, engine, starter
         self._cluster, self._cooldown, self._clock = cluster, cooldown, clock
 
     async def store(self, delivery: Delivery, found: Sequence[Alert]) -> list[str]:
@@ -108,8 +115,11 @@ class Intake:
         """
         for _ in range(RACES):
             try:
-                async with self._database.write() as connection:
-                    return await self._decide(connection, alert_id)
+                with Start(self._starter) as start:
+                    async with self._database.write() as connection:
+                        outcome = await self._decide(connection, alert_id, start)
+                    start.stored()
+                    return outcome
             except IntegrityError:
                 log.info("another replica decided about the same thing first", alert_id=alert_id)
         raise StoreUnavailable(f"alert {alert_id} lost {RACES} races in a row")
@@ -143,7 +153,7 @@ class Intake:
         log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
         return True
 
-    async def _decide(self, connection: AsyncConnection, alert_id: str) -> Outcome:
+    async def _decide(self, connection: AsyncConnection, alert_id: str, start: Start) -> Outcome:
         row = (await connection.execute(sa.select(alerts).where(alerts.c.id == alert_id).with_for_update())).one()
         if row.outcome is not None:
             return Outcome(alert_id, row.outcome, row.outcome_reason or "", row.workflow_id)
@@ -157,7 +167,7 @@ class Intake:
                 target.identity,
             }
         )
-        outcome = await self._choose(connection, alert, alert_id, sorted(names))
+        outcome = await self._choose(connection, row, alert, sorted(names), start)
         await connection.execute(
             sa.update(alerts)
             .where(alerts.c.id == alert_id)
@@ -170,7 +180,10 @@ class Intake:
         )
         return outcome
 
-    async def _choose(self, connection: AsyncConnection, alert: Alert, alert_id: str, names: list[str]) -> Outcome:
+    async def _choose(
+        self, connection: AsyncConnection, row: sa.Row[Any], alert: Alert, names: list[str], start: Start
+    ) -> Outcome:
+        alert_id = row.id
         active = await connection.scalar(
             sa.select(active_identities.c.workflow_id).where(active_identities.c.identity.in_(names)).limit(1)
         )
@@ -182,7 +195,7 @@ class Intake:
         if recent is not None:
             why = f"the same thing was remediated less than {self._cooldown.total_seconds():g} s ago"
             return Outcome(alert_id, "cooled_down", why, recent)
-        return Outcome(alert_id, "admitted", "", await self._admit(connection, alert, alert_id, names))
+        return Outcome(alert_id, "admitted", "", await self._admit(connection, row, alert, names, start))
 
     async def _recent_success(self, connection: AsyncConnection, names: list[str]) -> str | None:
         query = (
@@ -200,15 +213,28 @@ class Intake:
         found: str | None = await connection.scalar(query)
         return found
 
-    async def _admit(self, connection: AsyncConnection, alert: Alert, alert_id: str, names: list[str]) -> str:
-        """The workflow, its identities, its execution and the durable start of its planning."""
+    async def _admit(
+        self, connection: AsyncConnection, row: sa.Row[Any], alert: Alert, names: list[str], start: Start
+    ) -> str:
+        """The workflow, its identities, its execution and the start of its planning: here, or through the queue."""
         now, workflow_id, execution_id = self._clock(), str(uuid.uuid4()), str(uuid.uuid4())
-        priority = severity_rank(alert.severity)
+        record = Record(
+            execution_id=execution_id,
+            workflow_id=workflow_id,
+            alert=row.document,
+            severity=alert.severity,
+            queue="planning",
+            priority=severity_rank(alert.severity),
+            created_at=now,
+            seq=0,
+            plan=None,
+            events=(),
+        )
         target = next((name for name in names if name.startswith("target:")), None)
         await connection.execute(
             sa.insert(workflows).values(
                 id=workflow_id,
-                alert_id=alert_id,
+                alert_id=row.id,
                 execution_id=execution_id,
                 alert_name=alert.name,
                 severity=alert.severity,
@@ -220,15 +246,17 @@ class Intake:
         rows = [{"identity": name, "workflow_id": workflow_id} for name in names]
         await connection.execute(sa.insert(active_identities), rows)
         await connection.execute(sa.insert(identities), rows)
+        owner = start.reserve(record)
         await connection.execute(
             sa.insert(executions).values(
                 id=execution_id,
                 workflow_id=workflow_id,
                 kind="run",
                 status=ExecutionStatus.CREATED,
-                queue="planning",
-                priority=priority,
-                generation=0,
+                queue=record.queue,
+                priority=record.priority,
+                owner=owner,
+                generation=0 if owner is None else 1,
                 enqueued=1,
                 enqueued_at=now,
                 seq=0,
@@ -242,5 +270,7 @@ class Intake:
                 must_end_by=now + QUEUE_BOUND,
             )
         )
-        await self._engine.enqueue(connection, Drive(execution_id, 1), queue="planning", priority=turn(priority, now))
+        if owner is None:
+            drive = Drive(execution_id, 1)
+            await self._engine.enqueue(connection, drive, queue=record.queue, priority=turn(record.priority, now))
         return workflow_id

@@ -139,6 +139,11 @@ async def keep_plan(connection: AsyncConnection, *, workflow_id: str, plan: Plan
     await connection.execute(insert(plans).values(row).on_conflict_do_nothing())
 
 
+async def move(connection: AsyncConnection, execution_id: str, *, queue: str) -> None:
+    """An execution goes on as one of another queue, without waiting there; its next drives will queue there."""
+    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(queue=queue))
+
+
 async def release_identities(connection: AsyncConnection, *, workflow_id: str) -> None:
     """From now on alerts about the same thing start a workflow of their own."""
     await connection.execute(sa.delete(active_identities).where(active_identities.c.workflow_id == workflow_id))

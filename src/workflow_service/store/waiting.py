@@ -8,13 +8,13 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from workflow_service.domain.queueing import AGEING, PARKED, QUEUE_BOUND
+from workflow_service.domain.queueing import AGEING, QUEUE_BOUND
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, replicas
 
 TAKEOVER_BOUND = timedelta(minutes=1)  # a dead replica's executions have moved long before
 _ACTIVE = executions.c.ended_at.is_(None)
-_PARKED = executions.c.status.in_(sorted(PARKED))
+_PARKED = executions.c.wake_at.is_not(None)
 _WAITING = sa.and_(_ACTIVE, executions.c.owner.is_(None), ~_PARKED)  # for a drive
 
 

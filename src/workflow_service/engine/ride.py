@@ -1,0 +1,182 @@
+"""One ride of one execution that is claimed: read its rows, plan it or run it, until it ends, parks or must queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain.alert import alert_from_json
+from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
+from workflow_service.domain.events import Ended, Planned, PlanningStarted
+from workflow_service.domain.fold import fold_all
+from workflow_service.domain.graph import Graph, validate
+from workflow_service.domain.plan import Plan
+from workflow_service.domain.queueing import QUEUE_BOUND
+from workflow_service.domain.states import ExecutionStatus, Verb
+from workflow_service.engine.giving_up import give_up
+from workflow_service.engine.handover import RUNNING, enqueue_next
+from workflow_service.engine.hearing import Hearing
+from workflow_service.engine.means import Means
+from workflow_service.engine.recorder import Recorder
+from workflow_service.engine.run import Run
+from workflow_service.engine.slots import Seat, Slots
+from workflow_service.ports import Drive
+from workflow_service.store.executions import Record, keep_plan, last_generation, load, move
+
+RETRY = 0.5  # seconds between tries to begin while the database is away
+MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
+
+Found = TypeVar("Found")
+
+log = structlog.get_logger(__name__)
+
+
+async def patiently(do: Callable[[], Awaitable[Found]], draining: asyncio.Event) -> Found:
+    """What `do` gives, as soon as the database is there.
+
+    Raises:
+        StoreUnavailable: the replica is to stop and the database is still away.
+    """
+    while True:
+        try:
+            return await do()
+        except StoreUnavailable:
+            if draining.is_set():
+                raise
+            await asyncio.sleep(RETRY)
+
+
+class Ride:
+    """A drive under way. It has claimed its execution, and has a seat."""
+
+    def __init__(
+        self,
+        means: Means,
+        drive: Drive,
+        seat: Seat,
+        *,
+        running: Slots,
+        draining: asyncio.Event,
+        record: Record | None = None,
+    ) -> None:
+        """`running`: the slots in which plans run. `record`: all there is, when the execution was only just stored."""
+        self.drive, self.seat = drive, seat
+        self._means, self._running, self._draining, self._new = means, running, draining, record
+
+    async def ride(self) -> None:
+        """Ride until the execution is over, stands still or has to queue; or this replica is to stop.
+
+        Raises:
+            Fenced: another drive owns the execution.
+            StoreUnavailable: the journal was closed, or the database is away while this replica stops.
+        """
+        means, drive = self._means, self.drive
+        if drive.generation >= MAX_FRUITLESS and await self._is_hopeless():
+            await give_up(means, drive)
+            return
+        record = self._new if self._new is not None else await self._load()
+        recorder = Recorder(means, record, drive.generation, fold_all(record.events))
+        with (
+            structlog.contextvars.bound_contextvars(workflow_id=record.workflow_id),
+            means.listening.ear(record.execution_id, told=self._new is None) as heard,
+        ):
+            hearing = Hearing(means.database, means.bus, record.execution_id, heard=heard, clock=means.clock)
+            if record.plan is not None:
+                await self._run(record, recorder, validate(record.plan), hearing)
+            elif not await self._ended_unplanned(record, recorder, hearing):
+                await self._plan(record, recorder, hearing)
+
+    async def _run(self, record: Record, recorder: Recorder, graph: Graph, hearing: Hearing) -> None:
+        await Run(self._means, record, recorder, graph, hearing=hearing, draining=self._draining).ride()
+
+    async def _load(self) -> Record:
+        return await patiently(lambda: load(self._means.database, self.drive.execution_id), self._draining)
+
+    async def _is_hopeless(self) -> bool:
+        execution_id = self.drive.execution_id
+        last = await patiently(lambda: last_generation(self._means.database, execution_id), self._draining)
+        return self.drive.generation - last >= MAX_FRUITLESS
+
+    async def _ended_unplanned(self, record: Record, recorder: Recorder, hearing: Hearing) -> bool:
+        """Before there is a plan, all that can be commanded is the end; the bound of waiting brings it too."""
+        told, now = await hearing.news(recorder.state), self._means.clock()
+        state = fold_all(told, recorder.state)
+        if state.wanted is Verb.CANCEL:
+            told.append(Ended(now, ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+        elif now >= record.created_at + QUEUE_BOUND:
+            told.append(Ended(now, ExecutionStatus.TIMED_OUT, "queue_timeout", "it waited too long for its plan"))
+        if not told:
+            return False
+        await recorder.write(told, also=hearing.answer)
+        await hearing.tell()
+        return recorder.state.final
+
+    async def _plan(self, record: Record, recorder: Recorder, hearing: Hearing) -> None:
+        """Make the plan once; then run it in this very drive when a slot is free, else queue for one."""
+        clock = self._means.clock
+        if recorder.state.status is ExecutionStatus.CREATED:
+            await recorder.write([PlanningStarted(clock())])
+        try:
+            plan = await self._planned(record)
+            ordered_at = time.perf_counter()
+            graph = validate(plan)
+            took = time.perf_counter() - ordered_at
+        except Rejected as error:
+            await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
+            return
+        seated = self.seat.move(self._running)
+        await self._keep(recorder, record, plan, graph, seated=seated)
+        self._means.metrics.planned(
+            steps=len(plan.steps),
+            widest=max(map(len, graph.waves())),
+            dependencies=sum(map(len, graph.waits_for.values())),
+            seconds=took,
+        )
+        log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=plan.hash)
+        if seated:
+            await self._run(replace(record, queue=RUNNING, plan=plan), recorder, graph, hearing)
+
+    async def _planned(self, record: Record) -> Plan:
+        began = self._means.clock()
+        plan, *_ = await self._unless_drained(self._means.plan_for(alert_from_json(record.alert)))
+        seconds = (self._means.clock() - began).total_seconds()
+        return replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+
+    async def _unless_drained(self, planning: Awaitable[Found]) -> Found:
+        """What planning gives, unless this replica is to stop first; whoever takes the execution over plans again."""
+        plan, drained = asyncio.ensure_future(planning), asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait({plan, drained}, return_when=asyncio.FIRST_COMPLETED)
+            if plan.done():
+                return plan.result()
+        finally:
+            drained.cancel()
+            plan.cancel()
+        raise Fenced("this replica is being stopped")
+
+    async def _keep(self, recorder: Recorder, record: Record, plan: Plan, graph: Graph, *, seated: bool) -> None:
+        """Journal the plan. With it the execution belongs to the queue of those that run, in it or out of it."""
+        now = self._means.clock()
+
+        async def also(connection: AsyncConnection) -> None:
+            await keep_plan(connection, workflow_id=record.workflow_id, plan=plan, now=now)
+            if seated:
+                await move(connection, record.execution_id, queue=RUNNING)
+                return
+            await enqueue_next(
+                connection,
+                self._means.engine,
+                execution_id=record.execution_id,
+                after=self.drive.generation,
+                queue=RUNNING,
+                now=now,
+            )
+
+        planned = Planned(now, plan.hash, tuple(graph.steps))
+        await recorder.write([planned], graph=graph, also=also)
