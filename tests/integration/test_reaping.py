@@ -145,8 +145,8 @@ async def test_who_waits_too_long_for_a_slot_ends(tmp_path: Path, monkeypatch: p
     executor = ScriptedExecutor()
     executor.script("one", Answer(slow=True))
     rules = rules_of(tmp_path, act("one"))
-    settings = {"MAX_CONCURRENT_WORKFLOWS": "1", "MONITORING_INTERVAL": "100ms", "RULES_FILE": rules}
-    async with replica(tmp_path, executor, **settings) as running:
+    settings: dict[str, Any] = {"MAX_CONCURRENT_WORKFLOWS": "1", "MONITORING_INTERVAL": "100ms"}
+    async with replica(tmp_path, executor, RULES_FILE=rules, **settings) as running:
         busy = await running.begin({**HIGH_CPU, "resource": "pod/a"})
         await eventually(executor.running, "the only slot is taken")
         monkeypatch.setattr(bounds, "QUEUE_BOUND", timedelta(seconds=1))
