@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,7 +18,7 @@ from workflow_service.faultkit.processes import NotStarted, Program
 from workflow_service.faultkit.proxy import Proxy
 
 SQLITE = "sqlite"  # as --database-url: the embedded database, one replica
-LEASE = 3.0  # seconds, the product's default
+LEASE = 2.0  # seconds; shorter than the default, so that a freeze beyond it is shorter too
 RUN = 120.0  # seconds that one run may take; a rollback as long again
 LOOK = 0.5  # seconds between looks whether a program has ended by itself
 
@@ -78,9 +78,10 @@ async def fleet(size: Size, directory: Path, *, rng: Random, tally: Tally) -> As
         stack.push_async_callback(proxy.close)
         await _started(proxy)
         replicas = [_replica(directory, number, database, proxy, size) for number in range(1, size.replicas + 1)]
-        for program in (cluster, executor, *replicas):
+        programs = (cluster, executor, *replicas)
+        for program in programs:
             stack.push_async_callback(program.kill)
-            await program.start()
+        await _all_started(programs)
         yield Fleet(cluster, executor, replicas, proxy, own, database, directory, [])
 
 
@@ -117,6 +118,16 @@ def refuse_if_used(url: sa.URL) -> None:
         raise NotStarted(
             f"--database-url: {url!r} holds workflows; the fault kit breaks what it finds: give an empty one"
         )
+
+
+async def _all_started(programs: Sequence[Program]) -> None:
+    """Side by side; the first that does not come up ends the others' waiting."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for program in programs:
+                group.create_task(program.start())
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several
 
 
 async def _started(proxy: Proxy) -> None:

@@ -71,7 +71,7 @@ class Injector:
         replica, library = self._rng.choice(self._fleet.replicas), skew.library()
         seconds = self._rng.choice((-1, 1)) * self._rng.randint(5, 20)
         await replica.kill()
-        await self._pause(0.2, 2 * LEASE)
+        await self._pause(0.2, 1.5 * LEASE)
         await replica.start(**(skew.shifted(library, seconds) if skewed and library else {}))
 
     async def _kill_executor(self, *, ledger_too: bool) -> None:
@@ -89,7 +89,7 @@ class Injector:
         replica = self._rng.choice(self._fleet.replicas)
         replica.freeze()
         try:
-            await self._pause(1.5 * LEASE, 3 * LEASE)
+            await self._pause(1.5 * LEASE, 2.5 * LEASE)
         finally:
             replica.thaw()
 

@@ -16,7 +16,7 @@ from workflow_service.faultkit.cluster import Cluster
 from workflow_service.faultkit.workload import Alert, Order
 
 SENDERS = 8
-LOOK = 0.5  # seconds between looks at the newest workflows
+LOOK = 1.0  # seconds between looks at the newest workflows
 PAGE = 200
 ACTOR = {"X-Service-Name": "faultkit"}
 
