@@ -33,24 +33,23 @@ INTERRUPTED = 130  # exit code, as shells know it
 def run(order: Order) -> int:
     """The whole campaign; 0 when every promise was kept, 1 when not, 2 when it could not go on, 130 on Ctrl-C."""
     directory = Path(tempfile.mkdtemp(prefix="faultkit-"))
-    clean = False
+    code = 1
     try:
         report = asyncio.run(_interruptible(order, directory))
-        clean = report.verdict.clean
         print(json.dumps(as_json(report), indent=1) if order.as_json else as_text(report))
+        code = 0 if report.verdict.clean else 1
     except NotStarted as error:
+        code = 2
         print(error, file=sys.stderr)
-        return 2
     except asyncio.CancelledError:
+        code = INTERRUPTED
         print("interrupted; everything that was started is ended", file=sys.stderr)
-        clean = True
-        return INTERRUPTED
     finally:
-        if clean:
+        if code in {0, INTERRUPTED} or not any(directory.glob("*.log")):
             shutil.rmtree(directory, ignore_errors=True)
         else:
             print(f"logs: {directory}", file=sys.stderr)
-    return 0 if clean else 1
+    return code
 
 
 async def _interruptible(order: Order, directory: Path) -> Report:
