@@ -40,7 +40,6 @@ pytestmark = pytest.mark.durability
 
 TARGET = Target.number(0)
 KEY = "execution:restart"
-MARK = hashlib.sha256(KEY.encode()).hexdigest()[:16]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -121,10 +120,14 @@ def test_a_wrong_order_is_told_in_one_line(options: tuple[str, ...], told: str, 
 # ---- the verdict
 
 
+def _mark(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
 def _story(**other: Any) -> Story:
     steps = (
         Step(Field.MEMORY, tried=True, told=True, undo="available", keys=("execution:grow",)),
-        Step(Field.RESTARTED, tried=True, told=True, undo="irreversible", keys=(KEY,)),
+        Step(Field.RESTARTED, tried=True, told=True, undo="irreversible", keys=(KEY, f"{KEY}:r1")),
     )
     story = Story(
         workflow_id="workflow",
@@ -147,8 +150,9 @@ def _accepted(status: int = 202, workflow_id: str | None = "workflow") -> Accept
     return Accepted(alerts(_rng(), 1)[0], status, workflow_id, "execution")
 
 
-GROWTH, RESTART, BACK = Change(TARGET, Field.MEMORY, GROWN), Change(TARGET, Field.RESTARTED, MARK), MEMORY
-UNDO = Change(TARGET, Field.MEMORY, BACK)
+GROWTH, RESTART = Change(TARGET, Field.MEMORY, GROWN), Change(TARGET, Field.RESTARTED, _mark(KEY))
+AGAIN = Change(TARGET, Field.RESTARTED, _mark(f"{KEY}:r1"))
+UNDO = Change(TARGET, Field.MEMORY, MEMORY)
 
 
 def _broken(
@@ -196,9 +200,10 @@ def test_a_bad_end_is_noticed(other: dict[str, Any], broken: set[str]) -> None:
     [
         ([GROWTH, RESTART, GROWTH], {"double"}),
         ([GROWTH, RESTART, RESTART], {"double"}),
+        ([GROWTH, RESTART, AGAIN], {"double"}),
         ([GROWTH, UNDO, GROWTH, RESTART], {"double", "untrue"}),
         ([GROWTH, RESTART, UNDO], {"untrue"}),
-        ([GROWTH, RESTART, Change(TARGET, Field.RESTARTED, "of-no-key")], {"untrue"}),
+        ([GROWTH, RESTART, Change(TARGET, Field.RESTARTED, "of-no-key")], {"double", "untrue"}),
         ([GROWTH, RESTART, Change(TARGET, Field.REPLICAS, 1)], {"untrue"}),
         ([GROWTH], {"untrue"}),
         ([GROWTH, RESTART, Change(Target.number(1), Field.MEMORY, GROWN)], {"untrue"}),

@@ -1,7 +1,8 @@
 """The verdict: what was accepted, what the API says and what the cluster's audit log counted, held against each other.
 
 Pure. An intended change is one step of one workflow writing its one field of its one target; it may be in the audit log
-once, and its undo once. A restart writes a mark made from its key, so that restarts are counted key by key.
+once, and its undo once, however many keys and attempts it took. What is set to a value that it has already is not
+written again, so that the restart counts most: it writes a mark made from its key, and any second one is seen.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _double(target: Target, written: Sequence[Change], stories: Sequence[Story])
     to_undo = Counter(step.field for step in steps if step.tried_to_undo)
     forth = Counter(change.field for change in written if not change.back)
     back = Counter(change.field for change in written if change.back)
-    for field in (Field.MEMORY, Field.REPLICAS):
+    for field in Field:
         if forth[field] > max(1, intended[field]):
             yield Offence(who, f"{field} was changed {forth[field]} times, intended {intended[field]} times")
         if back[field] > max(1, to_undo[field]):
