@@ -12,6 +12,7 @@ import orjson
 
 PATIENCE = 10.0  # seconds for one try
 FIRST_PAUSE, LAST_PAUSE = 0.1, 1.0  # seconds between tries
+ENDURANCE = 300.0  # seconds for all tries: every fault is over sooner than that
 _NO_HEADERS: Mapping[str, str] = {}
 
 Address = Callable[[], str]  # asked before every try: programs come back elsewhere
@@ -23,6 +24,10 @@ class Answer:
 
     status: int
     document: Any
+
+
+class Silence(Exception):
+    """Nobody gave an answer for so long that the product, not a fault, is to blame."""
 
 
 async def ask(
@@ -54,11 +59,19 @@ async def insist(
     *,
     headers: Mapping[str, str] = _NO_HEADERS,
 ) -> Answer:
-    """Try until somebody answers with something else than a 5xx, as Alertmanager does."""
-    pause = FIRST_PAUSE
+    """Try until somebody answers with something else than a 5xx, as Alertmanager does.
+
+    Raises:
+        Silence: nobody did.
+    """
+    pause, clock = FIRST_PAUSE, asyncio.get_running_loop().time
+    until = clock() + ENDURANCE
     while True:
-        answer = await ask(session, method, address(), body, headers=headers)
+        answer = await ask(session, method, url := address(), body, headers=headers)
         if answer is not None and answer.status < 500:
             return answer
+        if clock() > until:
+            told = f"{answer.status}: {answer.document}" if answer else "nothing"
+            raise Silence(f"{method} {url} has answered {told} for {ENDURANCE:g} s")
         await asyncio.sleep(pause)
         pause = min(pause * 2, LAST_PAUSE)

@@ -15,6 +15,7 @@ from random import Random
 
 import aiohttp
 
+from workflow_service.faultkit.calls import Silence
 from workflow_service.faultkit.cluster import Cluster
 from workflow_service.faultkit.faults import Tally, schedule
 from workflow_service.faultkit.fleet import Fleet, fleet
@@ -40,6 +41,8 @@ def run(order: Order) -> int:
         code = 0 if report.verdict.clean else 1
     except NotStarted as error:
         code = 2
+        print(error, file=sys.stderr)
+    except Silence as error:
         print(error, file=sys.stderr)
     except asyncio.CancelledError:
         code = INTERRUPTED
@@ -97,6 +100,7 @@ async def _storm(running: Fleet, load: Load, injector: Injector, found: list[Ale
 
     Raises:
         NotStarted: something that was killed did not come back.
+        Silence: replicas are up and answer nothing sensible.
     """
     planned = schedule(rng, len(found), injector.possible())
     try:

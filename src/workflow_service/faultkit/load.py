@@ -11,13 +11,14 @@ from typing import Any
 
 import aiohttp
 
-from workflow_service.faultkit.calls import Address, ask, insist
+from workflow_service.faultkit.calls import Address, Answer, Silence, ask, insist
 from workflow_service.faultkit.cluster import Cluster
 from workflow_service.faultkit.workload import Alert, Order
 
 SENDERS = 8
 LOOK = 1.0  # seconds between looks at the newest workflows
 PAGE = 200
+TOO_LONG = 300.0  # seconds after which one that is open does not keep further alerts from being sent
 ACTOR = {"X-Service-Name": "faultkit"}
 
 
@@ -26,7 +27,7 @@ class Accepted:
     """One alert's answer. `workflow_id` is None when the answer names none: that alert is lost."""
 
     alert: Alert
-    status: int
+    status: int  # 503 when nobody has answered anything else
     workflow_id: str | None
     execution_id: str | None
 
@@ -37,6 +38,7 @@ class Flow:
 
     accepted: dict[int, Accepted] = field(default_factory=dict)  # by the alert's number
     open: dict[str, str] = field(default_factory=dict)  # workflow -> its first execution, accepted and not seen ended
+    since: dict[str, float] = field(default_factory=dict)  # workflow -> loop time of its acceptance
     moved: asyncio.Event = field(default_factory=asyncio.Event)  # set whenever one of these changes
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -116,7 +118,10 @@ class Load:
             for trouble in alert.troubles:
                 await self._cluster.trouble(alert.target, trouble)
             headers = {**ACTOR, "Prefer": "respond-async"}
-            answer = await insist(self._session, "POST", self._execute, alert.body, headers=headers)
+            try:
+                answer = await insist(self._session, "POST", self._execute, alert.body, headers=headers)
+            except Silence:
+                answer = Answer(503, None)
             self._accept(alert, answer.status, answer.document)
 
     def _accept(self, alert: Alert, status: int, document: Any) -> None:
@@ -125,6 +130,7 @@ class Load:
         self.flow.accepted[alert.number] = accepted
         if accepted.workflow_id is not None:
             self.flow.open[accepted.workflow_id] = accepted.execution_id or ""
+            self.flow.since[accepted.workflow_id] = asyncio.get_running_loop().time()
             if alert.order is not None:
                 self._orders.append(asyncio.create_task(self._order(accepted.workflow_id, alert.order)))
         self.flow.moved.set()
@@ -148,6 +154,8 @@ class Load:
                 single = await ask(self._session, "GET", f"{self._any()}/api/v1/workflows/{workflow_id}")
                 if single is not None and single.status == 200:
                     shown[workflow_id] = single.document
-            for workflow_id in [one for one in self.flow.open if shown.get(one, {}).get("ended_at")]:
-                del self.flow.open[workflow_id]
+            old = asyncio.get_running_loop().time() - TOO_LONG
+            for workflow_id in [*self.flow.open]:
+                if shown.get(workflow_id, {}).get("ended_at") or self.flow.since[workflow_id] < old:
+                    del self.flow.open[workflow_id]
             self.flow.moved.set()

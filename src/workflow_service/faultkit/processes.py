@@ -1,4 +1,4 @@
-"""One program of the product as a process of its own: started, killed, frozen, thawed and ended by its pid."""
+"""One program of the product as a process of its own: started, frozen, thawed and killed by its pid."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Program:
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
         self.wanted = False  # whether it should be running: one that is not and should be has ended by itself
+        self._changing = asyncio.Lock()  # who starts it and who kills it take turns
 
     @property
     def running(self) -> bool:
@@ -53,33 +54,19 @@ class Program:
         Raises:
             NotStarted: it ended, or did not answer in time.
         """
-        for tries_left in reversed(range(TRIES)):
-            port = free_port()
-            self.url, self.wanted = f"http://127.0.0.1:{port}", True
-            with self.log.open("ab") as output:
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    self._module,
-                    *(word.format(port=port) for word in self._arguments),
-                    env=_environment({**self._environment, **environment}, port),
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,  # Ctrl-C is for the fault kit; it ends its children itself
-                )
-            if await self._answers():
-                return
-            await self.kill()
-            if not tries_left:
-                raise NotStarted(f"{self.log.stem} did not start; its log ends with\n{self.log_end()}")
+        async with self._changing:
+            for _ in range(TRIES):
+                await self._launch(environment)
+                if await self._answers():
+                    self.wanted = True
+                    return
+                await self._end()
+        raise NotStarted(f"{self.log.stem} did not start; its log ends with\n{self.log_end()}")
 
     async def kill(self) -> None:
         """Kill -9, and wait until it is gone."""
-        await self._end(signal.SIGKILL)
-
-    async def stop(self) -> None:
-        """SIGTERM, and wait until it is gone."""
-        await self._end(signal.SIGTERM)
+        async with self._changing:
+            await self._end()
 
     def freeze(self) -> None:
         """SIGSTOP: it does nothing and answers nobody until it is thawed."""
@@ -93,9 +80,24 @@ class Program:
         """The end of what it printed."""
         return self.log.read_text(errors="replace")[-SHOWN:] if self.log.exists() else ""
 
-    async def _end(self, number: signal.Signals) -> None:
+    async def _launch(self, environment: Mapping[str, str]) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        with self.log.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self._module,
+                *(word.format(port=port) for word in self._arguments),
+                env=_environment({**self._environment, **environment}, port),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the fault kit; it ends its children itself
+            )
+
+    async def _end(self) -> None:
         self.wanted = False
-        self._signal(number)
+        self._signal(signal.SIGKILL)
         if self._process is not None:
             await self._process.wait()
 
