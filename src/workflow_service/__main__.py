@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -96,6 +96,27 @@ def restore(config: Path | None, copy: Path, *, force: bool) -> None:
     except WorkflowServiceError as error:
         sys.exit(f"cannot restore: {error}")
     print(f"{source.kind} restored from {copy}; {active} executions go on at the next start")
+
+
+@main.command()
+@click.option("--workflows", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Alerts to send.")
+@click.option("--seed", type=int, help="Repeats the alerts, the schedule and the mishaps of an earlier run.")
+@click.option("--replicas", type=click.IntRange(1, 10), help="Of workflow-service; default: 2, on sqlite 1.")
+@click.option("--concurrency", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Open workflows.")
+@click.option("--database-url", help="An empty PostgreSQL, or `sqlite`; default: one from a wheel, restarted too.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def faultkit(**given: Any) -> None:
+    """Break everything on purpose, then prove from outside that nothing was lost, stuck or done twice."""
+    from workflow_service.faultkit.orders import WrongOrder, read_order
+
+    try:
+        order = read_order(**given)
+    except WrongOrder as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    from workflow_service.faultkit.campaign import run
+
+    sys.exit(run(order))
 
 
 def _source(config: Path | None) -> Source:

@@ -88,7 +88,7 @@ def test_an_order_arrives_after_it_was_cancelled_by_key(bench: Bench) -> None:
 def test_an_answer_later_than_the_timeout(bench: Bench) -> None:
     """It was done in time and its answer is late: cancel-by-key tells so, and the step has succeeded."""
     bench.wire.strike("order", Fate.KEEP)
-    workflow_id, name = bench.begin("hasty")
+    workflow_id, name = bench.begin("brief")
     found = bench.ended(workflow_id)
     assert found["status"] == "completed"
     assert bench.wire.keys("cancel") == step(found)["keys"]
@@ -134,6 +134,7 @@ def test_the_answer_that_it_changed_something_and_failed_is_late(bench: Bench) -
     assert bench.deployment("production", name)["spec"]["replicas"] == 1
 
 
+@pytest.mark.requirement("BR-WF-014")
 def test_a_retry_has_a_key_of_its_own(bench: Bench) -> None:
     """After a known failure the next attempt is another order; both are on record, and one took effect."""
     match = {"verb": "patch", "resource": "deployments"}

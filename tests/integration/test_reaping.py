@@ -14,7 +14,7 @@ from tests.support.queue import Taken, change, kept, put, queue
 from tests.support.replica import HIGH_CPU, act, eventually, replica, rules_of
 from tests.support.rows import an_execution, count, execution
 from tests.support.scripted_executor import Answer, ScriptedExecutor
-from workflow_service.domain import bounds, decide
+from workflow_service.domain import bounds
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.engine.on_dbos import DbosEngine
 from workflow_service.engine.reaping import Reaper
@@ -125,8 +125,7 @@ async def test_a_new_workflow_has_a_bound(tmp_path: Path) -> None:
 
 async def test_a_pause_that_nobody_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past its bound a paused workflow is woken and cancelled, though nobody says anything."""
-    for module in (bounds, decide):
-        monkeypatch.setattr(module, "PAUSE_BOUND", timedelta(seconds=1))
+    monkeypatch.setattr(bounds, "PAUSE_BOUND", timedelta(seconds=1))
     executor = ScriptedExecutor()
     executor.script("one", Answer(slow=True))
     rules = rules_of(tmp_path, act("one"), act("two", needs=["one"]))

@@ -17,6 +17,7 @@ NOBODY = {"namespace": "{namespace}", "resource_name": "nobody", "replicas": 2}
 RULES: dict[str, list[dict[str, Any]]] = {
     "restart": [{"id": "cure", "type": "restart_pod", "on": "target", "parameters": RESTART}],
     "hasty": [{"id": "cure", "type": "restart_pod", "on": "target", "parameters": RESTART, "timeout": 2}],
+    "brief": [{"id": "cure", "type": "restart_pod", "on": "target", "parameters": RESTART, "timeout": 6}],
     "scale": [{"id": "cure", "type": "scale_deployment", "on": "target", "parameters": SCALE, "timeout": 3}],
     "vain": [
         {"id": "cure", "type": "scale_deployment", "on": "target", "parameters": SCALE},

@@ -37,6 +37,11 @@ def queue_deadline(state: RunState) -> datetime | None:
     return state.waiting_since + QUEUE_BOUND if waits and state.waiting_since else None
 
 
+def pause_deadline(state: RunState) -> datetime | None:
+    """Until when a pause may last; None while there is none."""
+    return state.paused_at + PAUSE_BOUND if state.paused_at is not None else None
+
+
 def must_end_by(graph: Graph | None, state: RunState) -> datetime | None:
     """The bound of the execution as it stands: what has begun and cannot be avoided is counted."""
     grace = timedelta(seconds=SETTLE_GRACE)
@@ -47,7 +52,7 @@ def must_end_by(graph: Graph | None, state: RunState) -> datetime | None:
     if state.rollback_started_at is not None:
         return state.rollback_started_at + timedelta(seconds=graph.plan.undo_timeout) + grace
     if state.paused_at is not None:
-        return state.paused_at + PAUSE_BOUND
+        return pause_deadline(state)
     if state.parked_at is not None and state.parked_until is not None and state.started_at is not None:
         run = state.parked_at - state.started_at - state.stood_still
         return state.parked_until + timedelta(seconds=graph.plan.timeout) - run + grace

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_service.domain import groups, rollback, stepping
-from workflow_service.domain.bounds import PAUSE_BOUND, queue_deadline, run_deadline
+from workflow_service.domain.bounds import pause_deadline, queue_deadline, run_deadline
 from workflow_service.domain.decisions import (
     Action,
     Begin,
@@ -104,7 +104,7 @@ def _stopping(state: RunState, now: datetime, broken: list[str], *, expired: boo
     """Why nothing new is started any more; empty while the run goes on."""
     if state.wanted in _ENDING:
         return state.wanted_why
-    if state.paused_at is not None and now >= state.paused_at + PAUSE_BOUND:
+    if (bound := pause_deadline(state)) is not None and now >= bound:
         return "the pause was not ended in time"
     if expired:
         return "the execution's time is over"
@@ -132,7 +132,7 @@ def _pause(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...
     """What is in flight is finished, proofs included; then all stands still."""
     wake_at = run_deadline(graph, state)
     if state.paused_at is not None:
-        return Decision(resumes, wake_at=wake_at or state.paused_at + PAUSE_BOUND)
+        return Decision(resumes, wake_at=wake_at or pause_deadline(state))
     proofs = [name for name in graph.order if stepping.proving(graph, name, state.steps[name])]
     moves = (stepping.next_move(graph, state, name, here.at, here.alert) for name in proofs if name not in here.live)
     looks = tuple(move for move in moves if move is not None)

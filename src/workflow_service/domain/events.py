@@ -80,6 +80,7 @@ class PlanningStarted:
     """A replica began to make a plan."""
 
     at: datetime
+    since: datetime | None = None  # when the execution was made: its time to wait counts from then
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,7 @@ _READ: Mapping[str, Any] = {
     "retry_at": _moment,
     "prove_from": _moment,
     "until": _moment,
+    "since": _moment,
     "items": _items,
 }
 

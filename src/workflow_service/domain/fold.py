@@ -40,7 +40,7 @@ def _(event: ev.PlanningStarted, state: RunState) -> RunState:
     if state.status is ExecutionStatus.PLANNING:
         return state  # planning was begun again after a crash
     planning = move(EXECUTION, state.status, ExecutionStatus.PLANNING)
-    return replace(state, status=planning, waiting_since=event.at)
+    return replace(state, status=planning, waiting_since=event.since or event.at)
 
 
 @_apply.register

@@ -121,7 +121,7 @@ class Ride:
         """Make the plan once; then run it in this very drive when a slot is free, else queue for one."""
         clock = self._means.clock
         if recorder.state.status is ExecutionStatus.CREATED:
-            await recorder.write([PlanningStarted(clock())])
+            await recorder.write([PlanningStarted(clock(), since=record.created_at)])
         try:
             plan = await self._planned(record)
             ordered_at = time.perf_counter()
