@@ -82,12 +82,14 @@ async def test_only_who_waits_has_a_place(database: Database) -> None:
     waits = [await an_execution(database, at=now + timedelta(seconds=n), queue="executions") for n in range(2)]
     other = await an_execution(database, at=now, queue="planning")
     driven = await an_execution(database, queue="executions", owner="somebody", status="running")
-    parked = [await an_execution(database, queue="executions", status=word) for word in ("paused", "awaiting_approval")]
+    later: dict[str, Any] = {"queue": "executions", "wake_at": now + timedelta(hours=1)}
+    parked = [await an_execution(database, status=word, **later) for word in ("paused", "awaiting_approval", "running")]
+    woken = await an_execution(database, queue="manual", status="paused", wake_at=now)
     over = await an_execution(database, queue="executions", status="completed", ended_at=now)
-    everybody = [*waits, other, driven, *parked, over, "nobody"]
-    assert await positions(database, everybody) == {waits[0]: 1, waits[1]: 2, other: 1}
+    everybody = [*waits, other, driven, *parked, woken, over, "nobody"]
+    assert await positions(database, everybody) == {waits[0]: 1, waits[1]: 2, other: 1, woken: 1}
     assert await positions(database, []) == {}
-    assert await waiting_by_queue(database) == {"planning": 1, "executions": 2, "manual": 0, "control": 0}
+    assert await waiting_by_queue(database) == {"planning": 1, "executions": 2, "manual": 1, "control": 0}
 
 
 async def test_who_waits_sees_its_place(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ async def test_a_new_workflow_has_a_bound(tmp_path: Path) -> None:
     async with replica(tmp_path, executor) as running:
         workflow_id = await running.begin(HIGH_CPU)
         found = await running.until(workflow_id, lambda found: found["status"] == "planning", "it is being planned")
-        assert datetime.fromisoformat(found["must_end_by"]) - datetime.fromisoformat(found["created_at"]) == HOUR
+        bound = datetime.fromisoformat(found["must_end_by"]) - datetime.fromisoformat(found["created_at"])
+        assert HOUR <= bound < 2 * HOUR
         executor.away = False
         await running.ended(workflow_id)
 
@@ -136,6 +137,24 @@ async def test_a_pause_that_nobody_ends_is_ended(tmp_path: Path, monkeypatch: py
         found = await running.ended(workflow_id)
     assert (found["status"], found["reason"]) == ("cancelled", "pause_expired")
     assert [order.step_id for order in executor.sent] == ["one"]
+
+
+async def test_who_waits_too_long_for_a_slot_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planned workflow whose time in line is over is timed out, while the only slot stays taken; nothing was done."""
+    executor = ScriptedExecutor()
+    executor.script("one", Answer(slow=True))
+    rules = rules_of(tmp_path, act("one"))
+    settings: dict[str, Any] = {"MAX_CONCURRENT_WORKFLOWS": "1", "MONITORING_INTERVAL": "100ms"}
+    async with replica(tmp_path, executor, RULES_FILE=rules, **settings) as running:
+        busy = await running.begin({**HIGH_CPU, "resource": "pod/a"})
+        await eventually(executor.running, "the only slot is taken")
+        monkeypatch.setattr(bounds, "QUEUE_BOUND", timedelta(seconds=1))
+        found = await running.ended(await running.begin({**HIGH_CPU, "resource": "pod/b"}))
+        assert (found["status"], found["reason"]) == ("timed_out", "queue_timeout")
+        assert (await running.detail(busy))["status"] == "running"
+        executor.finish()
+        await running.ended(busy)
+    assert len(executor.sent) == 1
 
 
 async def test_the_end_needs_no_slot_of_the_alerts(tmp_path: Path) -> None:

@@ -213,9 +213,10 @@ async def test_a_takeover_does_not_touch_the_journal(database: Database, reconci
 async def test_what_is_parked_needs_no_drive(database: Database, reconciler: Reconciler) -> None:
     """Unless a command waits for it, or its bound has brought it a drive that was lost."""
     now = datetime.now(UTC)
-    parked = [await _owned(database, None, status=status) for status in ("paused", "awaiting_approval")]
-    told = await _owned(database, None, status="paused")
-    late = await _owned(database, None, status="paused", must_end_by=now - 2 * LONG_AGO)
+    later = {"wake_at": now + LONG_AGO}
+    parked = [await _owned(database, None, status=status, **later) for status in ("paused", "awaiting_approval")]
+    told = await _owned(database, None, status="paused", **later)
+    late = await _owned(database, None, status="paused", **later, must_end_by=now - 2 * LONG_AGO)
     async with database.write() as connection:
         order = Command(id="c", verb=Verb.RESUME, actor="ann")
         await commands.keep(connection, order, workflow_id=told, execution_id=told, now=now)

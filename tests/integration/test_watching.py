@@ -55,6 +55,7 @@ async def test_every_way_to_be_stuck(database: Database) -> None:
         await _row(database, ago=LONG_AGO): "waits_too_long",
         await _row(database, ago=LONG_AGO, silent=JUST_NOW, status="planning", owner=living): "waits_too_long",
         await _row(database, ago=LONG_AGO, status="running", must_end_by=now + SOON): "waits_too_long",
+        await _row(database, ago=LONG_AGO, status="running", must_end_by=now + SOON, wake_at=now): "waits_too_long",
         await _row(database, ago=A_WHILE_AGO, status="running", owner=dead): "replica_gone",
         await _row(database, ago=A_WHILE_AGO, status="running", owner="struck off"): "replica_gone",
     }
@@ -74,8 +75,9 @@ async def test_what_is_not_stuck(database: Database) -> None:
         await _row(database, ago=SOON, status="queued", must_end_by=now + SOON),
         await _row(database, ago=LONG_AGO, status="running", owner=living, must_end_by=now + SOON),
         await _row(database, ago=LONG_AGO, silent=JUST_NOW, status="queued", must_end_by=now + SOON),
-        await _row(database, ago=LONG_AGO, status="paused", must_end_by=now + SOON),
-        await _row(database, ago=LONG_AGO, status="awaiting_approval"),
+        await _row(database, ago=LONG_AGO, status="paused", must_end_by=now + SOON, wake_at=now + SOON),
+        await _row(database, ago=LONG_AGO, status="running", must_end_by=now + LONG_AGO, wake_at=now + SOON),
+        await _row(database, ago=LONG_AGO, status="awaiting_approval", wake_at=now + SOON),
         await _row(database, ago=LONG_AGO, silent=JUST_NOW, status="running", owner=dead, must_end_by=now + SOON),
         await _row(database, ago=LONG_AGO, status="timed_out", owner=dead, **late),
     ]
@@ -88,8 +90,8 @@ async def test_how_long_nothing_has_moved(database: Database) -> None:
     """Counted from the last journal entry of who has been silent longest; parked and over do not count; none: 0."""
     now = datetime.now(UTC)
     assert await oldest_without_progress(database, now) == 0
-    await _row(database, ago=LONG_AGO, status="paused")
-    await _row(database, ago=LONG_AGO, status="awaiting_approval")
+    for word in ("paused", "awaiting_approval", "running"):
+        await _row(database, ago=LONG_AGO, status=word, wake_at=now + SOON)
     await _row(database, ago=LONG_AGO, status="failed", ended_at=now)
     assert await oldest_without_progress(database, now) == 0
     await _row(database, ago=LONG_AGO, silent=JUST_NOW, status="running")

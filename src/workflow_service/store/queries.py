@@ -72,10 +72,15 @@ async def summaries(
     for column in ("severity", "namespace", "alert_name"):
         if (value := getattr(chosen, column)) is not None:
             query = query.where(workflows.c[column] == value)
+    newest_first: sa.ColumnElement[Any] = workflows.c.created_at
     if chosen.stuck is not None:
-        stuck, active = stuck_because(database, datetime.now(UTC)), executions.c.ended_at.is_(None)
-        query = query.where(active, stuck.is_not(None)) if chosen.stuck else query.where(stuck.is_(None))
-    query = query.order_by(workflows.c.created_at.desc(), workflows.c.id.desc()).limit(limit)
+        stuck = stuck_because(database, datetime.now(UTC))
+        query = query.where(stuck.is_not(None) if chosen.stuck else stuck.is_(None))
+    if chosen.stuck:
+        # From the few that are active to their workflows: along the index of all workflows a month would be read.
+        query = query.where(executions.c.ended_at.is_(None), executions.c.workflow_id == workflows.c.id)
+        newest_first = sa.func.coalesce(workflows.c.created_at, None)
+    query = query.order_by(newest_first.desc(), workflows.c.id.desc()).limit(limit)
     async with database.read() as connection:
         return [_plain(row) for row in (await connection.execute(query)).mappings()]
 

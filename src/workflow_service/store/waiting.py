@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -14,8 +14,6 @@ from workflow_service.store.tables import executions, replicas
 
 TAKEOVER_BOUND = timedelta(minutes=1)  # a dead replica's executions have moved long before
 _ACTIVE = executions.c.ended_at.is_(None)
-_PARKED = executions.c.wake_at.is_not(None)
-_WAITING = sa.and_(_ACTIVE, executions.c.owner.is_(None), ~_PARKED)  # for a drive
 
 
 class Stuck(StrEnum):
@@ -37,7 +35,7 @@ async def positions(database: Database, execution_ids: Collection[str]) -> Mappi
     place = sa.func.row_number().over(
         partition_by=executions.c.queue, order_by=(_turn(database), executions.c.enqueued_at, executions.c.id)
     )
-    line = sa.select(executions.c.id, place.label("position")).where(_WAITING).subquery()
+    line = sa.select(executions.c.id, place.label("position")).where(*_waiting()).subquery()
     async with database.read() as connection:
         rows = await connection.execute(sa.select(line).where(line.c.id.in_(execution_ids)))
         return {row.id: row.position for row in rows}
@@ -50,7 +48,7 @@ async def waiting_by_queue(database: Database) -> Mapping[str, int]:
         StoreUnavailable: the database is away.
     """
     number = sa.func.count().label("number")
-    query = sa.select(executions.c.queue, number).where(_WAITING).group_by(executions.c.queue)
+    query = sa.select(executions.c.queue, number).where(*_waiting()).group_by(executions.c.queue)
     async with database.read() as connection:
         found = {row.queue: row.number for row in await connection.execute(query)}
     return dict.fromkeys(("planning", "executions", "manual", "control"), 0) | found
@@ -64,7 +62,7 @@ async def oldest_without_progress(database: Database, now: datetime) -> float:
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(sa.func.min(executions.c.updated_at)).where(_ACTIVE, ~_PARKED)
+    query = sa.select(sa.func.min(executions.c.updated_at)).where(_ACTIVE, _moves(now))
     async with database.read() as connection:
         silent_since = await connection.scalar(query)
     return max(0.0, (now - silent_since).total_seconds()) if silent_since else 0.0
@@ -81,10 +79,20 @@ def stuck_because(database: Database, now: datetime) -> sa.ColumnElement[str | N
     return sa.case(
         (~_ACTIVE, sa.null()),
         (executions.c.must_end_by < sa.literal(now, executions.c.must_end_by.type), Stuck.PAST_ITS_BOUND),
-        (~_PARKED & (unplanned | unheard), Stuck.WAITS_TOO_LONG),
+        (_moves(now) & (unplanned | unheard), Stuck.WAITS_TOO_LONG),
         (executions.c.owner.is_not(None) & silent & ~living, Stuck.REPLICA_GONE),
         else_=sa.null(),
     )
+
+
+def _moves(now: datetime) -> sa.ColumnElement[bool]:
+    """Not parked: nothing was to stand still beyond now."""
+    return sa.or_(executions.c.wake_at.is_(None), executions.c.wake_at <= sa.literal(now, executions.c.wake_at.type))
+
+
+def _waiting() -> tuple[sa.ColumnElement[bool], ...]:
+    """For a drive."""
+    return _ACTIVE, executions.c.owner.is_(None), _moves(datetime.now(UTC))
 
 
 def _turn(database: Database) -> sa.ColumnElement[int]:
