@@ -11,13 +11,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from workflow_service.domain import decide as do
+from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
+from workflow_service.domain.decide import decide
+from workflow_service.domain.decisions import Finish
 from workflow_service.domain.fold import fold
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import Action, Plan, Step
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.verdict import Finish
 
 STEPS, AT_ONCE, RUNS = 100, 5, 15
 BAR = 0.1  # ms per event
@@ -56,7 +57,7 @@ def run(graph: Graph) -> tuple[RunState, list[ev.Event]]:
         state = fold(state, event)
     live: list[str] = []
     while not state.final:
-        while fresh := obey(do.decide(graph, state, now, live=frozenset(live)), now, live):
+        while fresh := obey(decide(graph, state, now, live=frozenset(live)), now, live):
             for event in fresh:
                 state = fold(state, event)
             events += fresh

@@ -72,6 +72,10 @@ class NoOpExecutor:
         """Never asked: plans are handed over ready."""
         raise AssertionError(target)
 
+    async def measure(self, promql: str) -> Observation:
+        """Never asked: the plans have no conditions."""
+        raise AssertionError(promql)
+
     async def healthy(self) -> bool:
         """Always."""
         return True

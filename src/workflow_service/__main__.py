@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from workflow_service.settings import Settings
+    from workflow_service.store.backup import Source
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +63,69 @@ def embedded(data_dir: Path | None) -> None:
     from workflow_service.demo.embedded import serve
 
     sys.exit(serve(data_dir))
+
+
+@main.command()
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="The file to write; it must not exist.")
+@click.pass_obj
+def backup(config: Path | None, to: Path) -> None:
+    """Copy the database as of one moment into a file, beside a running service."""
+    from workflow_service.domain.errors import WorkflowServiceError
+    from workflow_service.store.backup import back_up
+
+    source = _source(config)
+    try:
+        size = back_up(source, to=to)
+    except WorkflowServiceError as error:
+        sys.exit(f"cannot back up: {error}")
+    print(f"{source.kind} backed up to {to}, {size} bytes")
+
+
+@main.command()
+@click.option("--from", "copy", required=True, type=click.Path(path_type=Path), help="A file that `backup` wrote.")
+@click.option("--force", is_flag=True, help="Replace what is in the database.")
+@click.pass_obj
+def restore(config: Path | None, copy: Path, *, force: bool) -> None:
+    """Make the database what it was when the file was written. Nothing may be serving from it."""
+    from workflow_service.domain.errors import WorkflowServiceError
+    from workflow_service.store import backup
+
+    source = _source(config)
+    try:
+        active = backup.restore(source, copy=copy, force=force)
+    except WorkflowServiceError as error:
+        sys.exit(f"cannot restore: {error}")
+    print(f"{source.kind} restored from {copy}; {active} executions go on at the next start")
+
+
+@main.command()
+@click.option("--workflows", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Alerts to send.")
+@click.option("--seed", type=int, help="Repeats the alerts, the schedule and the mishaps of an earlier run.")
+@click.option("--replicas", type=click.IntRange(1, 10), help="Of workflow-service; default: 2, on sqlite 1.")
+@click.option("--concurrency", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Open workflows.")
+@click.option("--database-url", help="An empty PostgreSQL, or `sqlite`; default: one from a wheel, restarted too.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def faultkit(**given: Any) -> None:
+    """Break everything on purpose, then prove from outside that nothing was lost, stuck or done twice."""
+    from workflow_service.faultkit.orders import WrongOrder, read_order
+
+    try:
+        order = read_order(**given)
+    except WrongOrder as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    from workflow_service.faultkit.campaign import run
+
+    sys.exit(run(order))
+
+
+def _source(config: Path | None) -> Source:
+    import sqlalchemy as sa
+
+    from workflow_service.store.backup import Source
+
+    storage = _settings(config).storage
+    return Source(sa.make_url(storage.url), storage.data_dir)
 
 
 def _settings(config: Path | None) -> Settings:

@@ -19,15 +19,18 @@ from workflow_service.api.application import application
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
+from workflow_service.clients.breaker import BreakingExecutor
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
+from workflow_service.engine import reaping
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
-from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING
+from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
+from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Means
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
@@ -41,7 +44,7 @@ from workflow_service.planning.planner import Planner
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
-from workflow_service.store import migrations, queries, retention
+from workflow_service.store import migrations, queries, retention, waiting
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -50,11 +53,10 @@ from workflow_service.telemetry.metrics import Metrics
 
 POLLING = 0.1  # seconds between looks into the queues; who need not wait for a slot does not queue
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
+MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot
 EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
-RECORDS_KEPT = timedelta(days=30)  # deliveries, outcomes and workflow rows, after the end
-
 
 log = structlog.get_logger(__name__)
 
@@ -101,12 +103,14 @@ class Replica:
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         coordination = settings.service_coordination
-        self.executor: Executor = executor or HttpExecutor(
-            coordination.executor_service_url, self.session, token=lambda: coordination.executor_token
+        self.executor: Executor = executor or BreakingExecutor(
+            HttpExecutor(coordination.executor_service_url, self.session, token=lambda: coordination.executor_token),
+            on_change=self.metrics.breaker_moved,
         )
         slots = {
             CONTROL: CONTROL_SLOTS,
             PLANNING: PLANNING_SLOTS,
+            MANUAL: MANUAL_SLOTS,
             RUNNING: settings.orchestration.max_concurrent_workflows,
         }
         queues = {queue: Polled(_at_the_door(number), every=POLLING) for queue, number in slots.items()}
@@ -199,6 +203,7 @@ class Replica:
             engine=self.engine,
             executor=self.executor,
             courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
+            lookout=Lookout(self.executor, clock=now),
             bus=self.bus,
             listening=self.listening,
             metrics=self.metrics,
@@ -211,19 +216,20 @@ class Replica:
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
-        detail = timedelta(seconds=self._settings.orchestration.state_retention_period)
+        keep = _keep(self._settings)
 
         async def measure() -> None:
             self.metrics.active(await queries.active_by_status(self.database))
-            self.metrics.queued(await queries.waiting_by_queue(self.database))
+            self.metrics.queued(await waiting.waiting_by_queue(self.database))
+            self.metrics.silent(seconds=await waiting.oldest_without_progress(self.database, now()))
 
         async def forget() -> None:
-            await retention.forget_detail(self.database, ended_before=now() - detail)
-            await retention.forget_workflows(self.database, ended_before=now() - RECORDS_KEPT)
-            await self.engine.forget(older_than=detail)
+            await retention.forget(self.database, keep, now=now())
+            await self.engine.forget(older_than=keep.detail)
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, measure),
             Chore("forget", period, forget),
         ]
@@ -238,6 +244,9 @@ class Replica:
         async def can_roll_back() -> bool:
             return self._settings.execution.rollback_enabled and await self.executor.healthy()
 
+        def breakers() -> dict[str, str]:
+            return {"executor": self.executor.state} if isinstance(self.executor, BreakingExecutor) else {}
+
         return Health(
             components={
                 "orchestrator": living,
@@ -247,12 +256,22 @@ class Replica:
                 "rollback": can_roll_back,
             },
             others={"redis": self.bus.healthy},
+            breakers=breakers,
             ready=ready,
             metrics=self.metrics,
             ai_integration=False,
             version=__version__,
             started=self._started,
         )
+
+
+def _keep(settings: Settings) -> retention.Keep:
+    return retention.Keep(
+        detail=timedelta(seconds=settings.orchestration.state_retention_period),
+        deliveries=timedelta(seconds=settings.retention.deliveries),
+        outcomes=timedelta(seconds=settings.retention.outcomes),
+        audit=timedelta(seconds=settings.retention.audit),
+    )
 
 
 def _at_the_door(slots: int) -> int:

@@ -111,6 +111,13 @@ class Executor(Protocol):
         """Look at an object now, never from a cache."""
         ...
 
+    async def measure(self, promql: str) -> Observation:
+        """Ask Prometheus, through the executor: `value` (of the first series), `values` (of all), `series` (how many).
+
+        What has no series is not found.
+        """
+        ...
+
     async def healthy(self) -> bool:
         """Whether it answers; never raises."""
         ...
@@ -149,7 +156,10 @@ class Engine(Protocol):
     """The durable queue that brings drives to replicas."""
 
     async def enqueue(self, connection: AsyncConnection, drive: Drive, *, queue: str, priority: int) -> None:
-        """Make the ride happen once `connection`'s transaction commits; a known drive id is left as it is."""
+        """Make the ride happen once `connection`'s transaction commits; a known drive id is left as it is.
+
+        Within a queue the lowest `priority` (1 .. 2**31 - 1) goes first.
+        """
         ...
 
     async def fate(self, drive: Drive) -> str:

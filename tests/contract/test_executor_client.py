@@ -166,6 +166,22 @@ def refused_port() -> Iterator[int]:
         yield int(bound.getsockname()[1])
 
 
+@contextmanager
+def full_port() -> Iterator[int]:
+    """A port whose queue of connections is full: the kernel answers nobody else any more."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        port = int(listening.getsockname()[1])
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.1", port))
+            yield port
+        finally:
+            for one in waiting:
+                one.close()
+
+
 async def test_execute_speaks_the_contract(peer: ScriptedExecutor, client: HttpExecutor) -> None:
     """The request has the contract's route, headers and body; the answer comes back whole."""
     peer.says(answer(200, FINISHED))
@@ -343,6 +359,25 @@ async def test_slow_answers_are_unanswered(peer: ScriptedExecutor, hasty: HttpEx
         with pytest.raises(Unanswered):
             await call
     assert not await hasty.healthy()
+
+
+async def test_an_order_is_not_waited_for_past_its_time(peer: ScriptedExecutor, session: SharedSession) -> None:
+    """However patient the client is with effects, an order is unanswered soon after its remaining time."""
+    peer.says(never)
+    client = HttpExecutor(peer.url, session, token=lambda: None, patience=Patience(effect=50.0, last_word=0.2))
+    with pytest.raises(Unanswered):
+        async with asyncio.timeout(20):
+            await client.execute(replace(REQUEST, remaining_seconds=0.1))
+    assert peer.asked[0][3]["context"]["remaining_seconds"] == 0.1
+
+
+async def test_a_host_that_does_not_connect_is_unreachable(session: SharedSession) -> None:
+    """A connection that is not there after 2 s is given up, whatever the call itself may take: nothing has arrived."""
+    with full_port() as port:
+        client = HttpExecutor(f"http://127.0.0.1:{port}", session, token=lambda: None)
+        for call in (client.execute(REQUEST), client.cancel("k")):
+            with pytest.raises(Unreachable):
+                await call
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422])

@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.queue import Taken, kept, queue
-from tests.support.rows import an_alert, away, commit_answer_lost, count
+from tests.support.rows import an_alert, away, commit_answer_lost, count, execution
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.queueing import turn
 from workflow_service.engine.on_dbos import DbosEngine
 from workflow_service.intake.intake import Delivery, Intake
 from workflow_service.store.database import Database
@@ -79,7 +80,8 @@ async def test_an_admitted_alert_is_whole(intake: Intake, database: Database) ->
         assert await count(database, table) == rows, table.name
     [(key, row)] = (await kept(database)).items()
     assert key.endswith(".1")
-    assert (row["queue_name"], row["priority"]) == ("planning", 1)
+    created = (await execution(database, key.removesuffix(".1"))).created_at
+    assert (row["queue_name"], row["priority"]) == ("planning", turn(1, created))
 
 
 async def test_a_duplicate_is_attached(intake: Intake) -> None:

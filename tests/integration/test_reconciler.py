@@ -12,11 +12,14 @@ import sqlalchemy as sa
 
 from tests.support.queue import Taken, change, kept, put, queue
 from tests.support.rows import an_execution, count, eventually, execution
+from workflow_service.domain.controls import Command
+from workflow_service.domain.states import Verb
 from workflow_service.engine import reconcile
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.on_dbos import DbosEngine
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.ports import Drive
+from workflow_service.store import commands
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, replicas
 
@@ -205,3 +208,17 @@ async def test_a_takeover_does_not_touch_the_journal(database: Database, reconci
     after = await execution(database, key)
     same = [column.name for column in executions.c if column.name not in {"owner", "enqueued", "enqueued_at"}]
     assert [before._mapping[name] for name in same] == [after._mapping[name] for name in same]
+
+
+async def test_what_is_parked_needs_no_drive(database: Database, reconciler: Reconciler) -> None:
+    """Unless a command waits for it, or its bound has brought it a drive that was lost."""
+    now = datetime.now(UTC)
+    later = {"wake_at": now + LONG_AGO}
+    parked = [await _owned(database, None, status=status, **later) for status in ("paused", "awaiting_approval")]
+    told = await _owned(database, None, status="paused", **later)
+    late = await _owned(database, None, status="paused", **later, must_end_by=now - 2 * LONG_AGO)
+    async with database.write() as connection:
+        order = Command(id="c", verb=Verb.RESUME, actor="ann")
+        await commands.keep(connection, order, workflow_id=told, execution_id=told, now=now)
+    assert await reconciler.sweep() == 2
+    assert await _enqueued(database, *parked, told, late) == [1, 1, 2, 2]

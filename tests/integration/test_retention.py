@@ -35,7 +35,8 @@ async def _an_execution(database: Database, *, ended: bool = True, late: bool = 
         plan = {"workflow_id": key, "hash": "h", "revision": 1, "created_at": at, "document": {}}
         await connection.execute(sa.insert(plans).values(plan))
         order = {"id": key, "workflow_id": key, "execution_id": key, "verb": "pause", "actor": "ann", "reason": ""}
-        await connection.execute(sa.insert(commands).values(**order, arguments={}, created_at=at))
+        answer = {"outcome": "applied", "answered_at": at}
+        await connection.execute(sa.insert(commands).values(**order, **answer, arguments={}, created_at=at))
     return key
 
 
@@ -53,6 +54,12 @@ async def test_detail_goes_first(database: Database) -> None:
         assert gone in (await connection.execute(sa.select(executions.c.id))).scalars().all()
 
 
+async def _forget(database: Database, **classes: timedelta) -> None:
+    """With classes that keep everything but what the test names."""
+    long = {name: timedelta(days=1000) for name in ("detail", "deliveries", "outcomes", "audit")}
+    await retention.forget(database, retention.Keep(**{**long, **classes}), now=OLD)
+
+
 async def test_workflows_go_with_all_that_is_theirs(database: Database) -> None:
     """Alert, delivery, plan, journal and identities too; what runs, is recent or undecided stays whole."""
     await _an_execution(database)
@@ -60,10 +67,53 @@ async def test_workflows_go_with_all_that_is_theirs(database: Database) -> None:
     await _an_execution(database, late=True)
     await an_alert(database, outcome=None)
     await an_alert(database, outcome="cooled_down")
-    assert await retention.forget_workflows(database, ended_before=OLD) == 1
-    for table in (workflows, executions, plans, journal, identities, commands):
+    day = timedelta(hours=12)
+    await _forget(database, detail=day, outcomes=day, deliveries=day, audit=day)
+    for table in (workflows, executions, plans, identities):
         assert await count(database, table) == 2, table.name
+    assert await count(database, commands) == 1
+    assert await count(database, journal) == 2
     assert await count(database, alerts) == await count(database, deliveries) == 3
+
+
+async def test_the_bytes_that_came_go_alone(database: Database) -> None:
+    """Deliveries are emptied when their time is over; alerts and workflows stay; what is undecided keeps its bytes."""
+    await _an_execution(database)
+    await an_alert(database, outcome=None)
+    await an_alert(database, at=LATER)
+    await _forget(database, deliveries=timedelta(hours=12))
+    async with database.read() as connection:
+        bodies = (await connection.execute(sa.select(deliveries.c.body))).scalars().all()
+    assert sorted(bodies) == [b"", b"{}", b"{}"]
+    assert await count(database, alerts) == 3
+    assert await count(database, workflows) == 1
+    assert await retention.forget_bodies(database, received_before=OLD) == 0
+
+
+async def test_commands_go_alone(database: Database) -> None:
+    """Answered commands go when their time is over, others never; the workflow stays."""
+    gone, waits = await _an_execution(database), await _an_execution(database, ended=False)
+    async with database.write() as connection:
+        await connection.execute(sa.update(commands).where(commands.c.id == waits).values(outcome=None))
+    await _forget(database, audit=timedelta(hours=12))
+    async with database.read() as connection:
+        assert set((await connection.execute(sa.select(commands.c.id))).scalars()) == {waits}
+        assert gone in (await connection.execute(sa.select(workflows.c.id))).scalars().all()
+
+
+async def test_a_workflow_stays_with_the_longest_of_its_classes(database: Database) -> None:
+    """As long as somebody's command to it is remembered, or its journal, it is there to be read about."""
+    key = await _an_execution(database)
+    day = timedelta(hours=12)
+    await _forget(database, detail=day, outcomes=day, deliveries=day)
+    assert await count(database, workflows) == await count(database, alerts) == await count(database, deliveries) == 1
+    async with database.write() as connection:
+        await connection.execute(sa.delete(commands))
+    await _forget(database, outcomes=day)
+    assert await count(database, workflows) == 1, "its detail is to be kept for longer"
+    await _forget(database, outcomes=day, detail=day, deliveries=day)
+    for table in (workflows, executions, alerts, deliveries):
+        assert await count(database, table) == 0, (table.name, key)
 
 
 async def test_however_many_there_are(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +122,11 @@ async def test_however_many_there_are(database: Database, monkeypatch: pytest.Mo
     for _ in range(10):
         await _an_execution(database)
     assert await retention.forget_detail(database, ended_before=OLD) == 10
+    assert await retention.forget_bodies(database, received_before=OLD) == 10
+    assert await retention.forget_commands(database, given_before=OLD) == 10
     assert await retention.forget_workflows(database, ended_before=OLD) == 10
+    assert await retention.forget_alerts(database, received_before=OLD) == 10
+    assert await retention.forget_deliveries(database, received_before=OLD) == 10
     for table in (alerts, deliveries, workflows, executions):
         assert await count(database, table) == 0
 

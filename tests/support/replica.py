@@ -23,6 +23,7 @@ from structlog.typing import EventDict
 
 from tests.support.scripted_executor import ScriptedExecutor
 from workflow_service.app import Replica
+from workflow_service.ports import Executor
 from workflow_service.settings import Settings, load
 
 DEADLINE = 20.0  # seconds until a test gives up waiting for a condition
@@ -120,14 +121,22 @@ def settings(directory: Path, **environment: str) -> Settings:
 
 
 @asynccontextmanager
-async def replica(directory: Path, executor: ScriptedExecutor, **environment: str) -> AsyncIterator[Running]:
+async def replica(
+    directory: Path,
+    executor: ScriptedExecutor,
+    *,
+    through: Callable[[Executor], Executor] = lambda executor: executor,
+    **environment: str,
+) -> AsyncIterator[Running]:
     """A replica that lives as long as the block; leaving the block is a graceful stop.
+
+    `through` puts something between the replica and the executor.
 
     Drives survive their own bugs, so the log is held against them: an error line fails the test.
     """
     await _have_state(directory)
     with capture_logs(processors=[merge_contextvars]) as log:
-        parts = Replica(settings(directory, **environment), executor=executor)
+        parts = Replica(settings(directory, **environment), executor=through(executor))
         async with parts.lifespan(parts.app):
             transport = httpx2.ASGITransport(app=parts.app)
             async with httpx2.AsyncClient(transport=transport, base_url="http://replica", timeout=60) as http:

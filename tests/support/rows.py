@@ -7,11 +7,12 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from workflow_service.domain.queueing import PARKED
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Row
 from workflow_service.store.tables import active_identities, alerts, deliveries, executions, identities, workflows
@@ -31,6 +32,7 @@ ROW = Row(
     updated_at=BEGAN,
     started_at=BEGAN,
     must_end_by=None,
+    wake_at=None,
     ended_at=None,
 )
 
@@ -59,9 +61,11 @@ async def an_alert(database: Database, *, at: datetime = BEGAN, **columns: Any) 
 async def an_execution(database: Database, *, at: datetime = BEGAN, **columns: Any) -> str:
     """An execution with its workflow, identities, alert and delivery; its id, which is its workflow's too."""
     alert_id, key = await an_alert(database, at=at), str(uuid.uuid4())
+    parked = columns.get("status") in PARKED
     row = {
         "id": key,
         "workflow_id": key,
+        "wake_at": columns.get("must_end_by") or at + timedelta(days=2) if parked else None,
         "kind": "run",
         "status": "created",
         "queue": "planning",

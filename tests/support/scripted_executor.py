@@ -69,6 +69,8 @@ class ScriptedExecutor:
     away: bool = False  # nothing arrives
     mute_cancel: bool = False  # cancel-by-key is not answered
     cluster: dict[tuple[str, str], tuple[str, str]] = field(default_factory=lambda: dict(WEB_SERVER))
+    facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # more facts about an object, by its name
+    metrics: dict[str, float] = field(default_factory=dict)  # what Prometheus answers, by query
     sent: list[ActionRequest] = field(default_factory=list)  # orders that arrived, resends too
     effects: list[str] = field(default_factory=list)  # keys, in the order in which they were begun
     asked: list[str] = field(default_factory=list)  # keys asked about
@@ -167,7 +169,15 @@ class ScriptedExecutor:
             owners.append(Target(target.cluster, key[0], key[1], target.namespace))
         gone = target.name.startswith("gone-")
         facts = {"replicas": 3, "ready_replicas": 3} if target.kind == "Deployment" and not gone else {}
+        facts = {**facts, **self.facts.get(target.name, {})}
         return Observation(not gone, facts, tuple(owners), datetime.now(UTC))
+
+    async def measure(self, promql: str) -> Observation:
+        """What the test says that Prometheus would answer; nothing for another query."""
+        await self._arrive()
+        found = promql in self.metrics
+        facts = {"value": self.metrics[promql], "values": [self.metrics[promql]], "series": 1} if found else {}
+        return Observation(found, facts, (), datetime.now(UTC))
 
     async def healthy(self) -> bool:
         """Whether it answers."""

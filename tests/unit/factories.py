@@ -46,6 +46,12 @@ def an_action(**values: Any) -> Action:
     )
 
 
+def action_of(step: Step) -> Action:
+    """What the step asks of the executor; it does ask."""
+    assert step.action is not None
+    return step.action
+
+
 def a_step(step_id: str = "scale", *needs: str, **values: Any) -> Step:
     """A critical step that is tried once; its answer to failure follows `alternative`."""
     answer = OnFailure.ALTERNATIVE if values.get("alternative") else OnFailure.STOP

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from executor_service.actions.catalogue import Catalogue as OfferedByExecutor
-from tests.unit.factories import a_target
+from tests.unit.factories import a_target, action_of
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
 from workflow_service.domain.plan import Plan, Step
@@ -46,7 +46,7 @@ def plan_for(observation: Observation | None = None, **values: Any) -> Plan:
 
 def types(plan: Plan) -> list[str]:
     """The plan's action types, in order."""
-    return [step.action.type for step in plan.steps]
+    return [action_of(step).type for step in plan.steps]
 
 
 def changing(plan: Plan) -> list[Step]:

@@ -11,21 +11,22 @@ from tests.unit.factories import CHANGE, T0, key_of
 from tests.unit.journal_rules import check_journal, dependants, may_cancel, may_start, open_undo, stored_and_read
 from workflow_service.domain import events as ev
 from workflow_service.domain import retry
+from workflow_service.domain.bounds import step_deadline
 from workflow_service.domain.controls import Command, refusal
-from workflow_service.domain.decide import (
+from workflow_service.domain.decide import decide
+from workflow_service.domain.decisions import (
     Action,
     Begin,
     BeginRollback,
     CancelStep,
     Decision,
+    Finish,
     GiveUpUndo,
     Pause,
     ResumeStep,
     SkipStep,
     StartStep,
     StartUndo,
-    decide,
-    step_deadline,
 )
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.fold import fold, fold_all
@@ -33,7 +34,6 @@ from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus, UndoStatus, Verb
-from workflow_service.domain.verdict import Finish
 
 MANY = 1000  # far more rounds than any plan of the tests can need
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.unit.factories import action_of
 from tests.unit.planning_cases import CATALOGUE, changing, types
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
@@ -89,7 +90,7 @@ async def test_the_owner_is_found_by_looking(executor: HttpExecutor) -> None:
     """The plan for a pod is made with what was seen of the Deployment that owns it."""
     planned = await plan(executor, CPU)
     [scale] = changing(planned.plan)
-    assert scale.action.parameters["replicas"] == 4
+    assert action_of(scale).parameters["replicas"] == 4
     assert planned.target is not None
     assert planned.target.kind == "Pod"
     assert planned.plan.metadata["observation"]["facts"]["owner"] == {"replicas": 3}

@@ -9,7 +9,8 @@ from tests.unit.factories import a_graph, a_step, at, begun, done, failed, key_o
 from tests.unit.pretend_engine import PretendEngine
 from workflow_service.domain import events as ev
 from workflow_service.domain.controls import ALLOWED, Command, allowed, refusal
-from workflow_service.domain.decide import CancelStep, decide
+from workflow_service.domain.decide import decide
+from workflow_service.domain.decisions import CancelStep
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.run_state import RunState
@@ -42,9 +43,9 @@ NO_CHANGE = (*RUN, started("a"), failed("a"))
 
 # name of the situation: its journal, and the verbs that act in it; every other verb is refused
 CELLS: Mapping[str, tuple[Journal, str]] = {
-    "created": ((), "cancel"),
-    "planning": (RUN[:1], "cancel"),
-    "queued": (RUN[:2], "pause cancel skip-step"),
+    "created": ((), "cancel set-priority"),
+    "planning": (RUN[:1], "cancel set-priority"),
+    "queued": (RUN[:2], "pause cancel skip-step set-priority"),
     "queued, pause asked": ((*RUN[:2], said(Verb.PAUSE)), "resume cancel skip-step"),
     "queued, cancel asked": ((*RUN[:2], said(Verb.CANCEL)), ""),
     "running, between steps": (HALF, "pause cancel rollback skip-step"),
@@ -56,8 +57,11 @@ CELLS: Mapping[str, tuple[Journal, str]] = {
     "running, cancel with undo asked": ((*IN_FLIGHT, said(Verb.CANCEL, undo=True)), "rollback"),
     "running, rollback asked": ((*IN_FLIGHT, said(Verb.ROLLBACK)), ""),
     "running, resumed": ((*STANDING, said(Verb.RESUME, after=7)), "pause cancel rollback skip-step"),
-    "paused": (STANDING, "resume cancel rollback skip-step"),
-    "paused before it began": ((*RUN[:2], said(Verb.PAUSE), ev.Paused(at(6))), "resume cancel rollback skip-step"),
+    "paused": (STANDING, "resume cancel rollback skip-step set-priority"),
+    "paused before it began": (
+        (*RUN[:2], said(Verb.PAUSE), ev.Paused(at(6))),
+        "resume cancel rollback skip-step set-priority",
+    ),
     "paused, cancel asked": ((*STANDING, said(Verb.CANCEL)), "rollback"),
     "paused, rollback asked": ((*STANDING, said(Verb.ROLLBACK)), ""),
     "rolling back": (UNDOING, ""),
@@ -80,7 +84,7 @@ CELLS: Mapping[str, tuple[Journal, str]] = {
     "cancelled before planning": ((said(Verb.CANCEL), ended(_E.CANCELLED)), "retry"),
     "cancelled, pause expired": ((*STANDING, ended(_E.CANCELLED)), "retry rollback"),
     "timed_out": ((*HALF, ended(_E.TIMED_OUT)), "retry rollback"),
-    "rejected": ((*RUN[:2], ended(_E.REJECTED)), ""),
+    "rejected": ((*RUN[:2], ended(_E.REJECTED)), "retry"),
     "resolved": ((*HALF, ended(_E.RESOLVED)), "rollback"),
     "rolled_back": (
         (*UNDOING, SENT, ev.UndoSucceeded(at(8), "a", key_of("a")), ended(_E.ROLLED_BACK)),
@@ -89,9 +93,9 @@ CELLS: Mapping[str, tuple[Journal, str]] = {
 }
 # Statuses that no event leads to yet: the same run, seen in them.
 RELABELLED = {
-    _E.AWAITING_APPROVAL: "cancel skip-step",
+    _E.AWAITING_APPROVAL: "pause cancel rollback skip-step set-priority",
     _E.RECOVERING: "pause cancel rollback",
-    _E.VERIFYING: "pause cancel rollback",
+    _E.VERIFYING: "pause cancel rollback skip-step",
 }
 STATES: Mapping[str, tuple[RunState, Journal, set[str]]] = {
     **{name: (fold_all(journal), journal, set(acts.split())) for name, (journal, acts) in CELLS.items()},
@@ -158,6 +162,8 @@ def test_what_is_allowed_has_its_effect(name: str, verb: Verb) -> None:
         case Verb.ROLLBACK:
             assert engine.state.status is (_E.ROLLED_BACK if undone else _E.CANCELLED)
             assert (engine.state.reason, begun_since) == ("rollback_requested", set())
+        case Verb.SET_PRIORITY:
+            assert engine.state.status in {_E.COMPLETED, _E.CANCELLED}  # a pause that nobody ends is cancelled
         case _:
             assert engine.state.steps["c"].status is StepStatus.SKIPPED
             assert "c" not in begun_since

@@ -4,28 +4,26 @@ import pytest
 
 from tests.unit.factories import a_graph, a_run, a_step, at, begun, failed, key_of, started, succeeded
 from workflow_service.domain import events as ev
-from workflow_service.domain.decide import (
+from workflow_service.domain.bounds import must_end_by, run_deadline, step_deadline
+from workflow_service.domain.decide import decide
+from workflow_service.domain.decisions import (
     Action,
     Begin,
     BeginRollback,
     CancelStep,
     Decision,
+    Finish,
     GiveUpUndo,
     ResumeStep,
     SkipStep,
     StartStep,
     StartUndo,
-    decide,
-    must_end_by,
-    run_deadline,
-    step_deadline,
 )
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
-from workflow_service.domain.verdict import Finish
 
 LINE = a_graph(a_step("a"), a_step("b", "a"))
 WIDE = a_graph(*(a_step(name) for name in "abcd"), max_parallel=2)
@@ -307,7 +305,7 @@ def test_deadlines_are_the_nearest_bound() -> None:
     """A step ends by its own deadline or the run's; an execution by its run's, or by its rollback's once that began."""
     graph = a_graph(a_step("a", deadline=50), a_step("b", deadline=9999), timeout=600, undo_timeout=60)
     queued = fold_all(begun(graph)[:2])
-    assert (run_deadline(graph, queued), must_end_by(graph, queued)) == (None, None)
+    assert (run_deadline(graph, queued), must_end_by(graph, queued)) == (None, at(3600))
     state = a_run(graph, started("a", after=10), started("b", after=10))
     assert (run_deadline(graph, state), must_end_by(graph, state)) == (at(600), at(630))
     assert (step_deadline(graph, state, "a"), step_deadline(graph, state, "b")) == (at(60), at(600))

@@ -5,14 +5,9 @@ import pytest
 from tests.unit.factories import a_graph, a_run, a_step, at, begun, done, failed, key_of, said, started, succeeded
 from tests.unit.pretend_engine import PretendEngine
 from workflow_service.domain import events as ev
-from workflow_service.domain.decide import (
-    PAUSE_BOUND,
-    BeginRollback,
-    decide,
-    must_end_by,
-    run_deadline,
-    step_deadline,
-)
+from workflow_service.domain.bounds import PAUSE_BOUND, must_end_by, run_deadline, step_deadline
+from workflow_service.domain.decide import decide
+from workflow_service.domain.decisions import BeginRollback
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph

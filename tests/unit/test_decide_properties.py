@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.unit.pretend_engine import PretendEngine
 from tests.unit.strategies import graphs
-from workflow_service.domain.decide import CancelStep, GiveUpUndo, ResumeStep, StartStep, StartUndo, decide
+from workflow_service.domain.decide import decide
+from workflow_service.domain.decisions import CancelStep, GiveUpUndo, ResumeStep, StartStep, StartUndo
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.events import Ended, StepSkipped
 from workflow_service.domain.fold import fold_all

@@ -11,8 +11,9 @@ from tests.unit.factories import a_graph, a_plan, a_step, an_action
 from tests.unit.journal_rules import dependants
 from tests.unit.strategies import graphs
 from workflow_service.domain.errors import InvalidPlan
-from workflow_service.domain.graph import MAX_STEPS, Graph, validate
+from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import OnFailure, Plan, RetryPolicy
+from workflow_service.domain.step_rules import MAX_STEPS
 
 
 def broken_fields(plan: Plan) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.factories import a_target
+from tests.unit.factories import a_target, action_of
 from tests.unit.planning_cases import CATALOGUE, MINIMAL, POD, RULES, WEB, changing, offering, plan_for, seen, types
 from tests.unit.test_alert import good_documents
 from workflow_service.domain import graph
@@ -32,13 +32,13 @@ def test_high_cpu_scales_the_owner_of_the_pod() -> None:
         resource="pod/web-server-123",
     )
     [scale] = changing(plan)
-    assert scale.action.type == "scale_deployment"
-    assert scale.action.target == WEB
+    assert action_of(scale).type == "scale_deployment"
+    assert action_of(scale).target == WEB
     assert {
         "namespace": "production",
         "resource_name": "web-server",
         "replicas": 4,
-    }.items() <= scale.action.parameters.items()
+    }.items() <= action_of(scale).parameters.items()
     assert (scale.critical, scale.on_failure, scale.reversible) == (True, OnFailure.ROLLBACK, True)
 
 
@@ -46,9 +46,9 @@ def test_high_cpu_restarts_the_pod_when_nobody_could_look() -> None:
     """Without an observation the number of replicas is not guessed."""
     plan = plan_for(name="HighCPUUsage", severity="critical", resource="pod/web-server-123")
     [restart] = changing(plan)
-    assert restart.action.type == "restart_pod"
-    assert restart.action.parameters["resource_type"] == "pod"
-    assert restart.action.target == POD
+    assert action_of(restart).type == "restart_pod"
+    assert action_of(restart).parameters["resource_type"] == "pod"
+    assert action_of(restart).target == POD
     assert restart.reversible is False
     assert restart.irreversible_reason
 
@@ -57,7 +57,7 @@ def test_a_pod_that_is_gone_is_still_cured_through_its_owner() -> None:
     """The second of two equal alerts may name a pod that the first one's cure has replaced."""
     plan = plan_for(seen(WEB, found=False, replicas=4), name="HighCPUUsage", resource="pod/web-server-123")
     [scale] = changing(plan)
-    assert scale.action.parameters["replicas"] == 5
+    assert action_of(scale).parameters["replicas"] == 5
 
 
 def test_scaling_stops_at_its_bound() -> None:
@@ -81,9 +81,9 @@ def test_a_memory_leak_restarts_the_deployment() -> None:
         seen(replicas=2), name="MemoryLeak", severity="warning", namespace="staging", resource="deployment/api-server"
     )
     [restart] = changing(plan)
-    assert restart.action.type == "restart_pod"
-    assert restart.action.parameters["resource_type"] == "deployment"
-    assert (restart.action.parameters["namespace"], restart.action.parameters["resource_name"]) == (
+    assert action_of(restart).type == "restart_pod"
+    assert action_of(restart).parameters["resource_type"] == "deployment"
+    assert (action_of(restart).parameters["namespace"], action_of(restart).parameters["resource_name"]) == (
         "staging",
         "api-server",
     )
@@ -107,7 +107,7 @@ def test_a_crash_has_an_alternative() -> None:
     plan = plan_for(seen(crash_looping=2, replicas=3), name="KubePodCrashLooping", labels={"deployment": "web-server"})
     steps = {step.id: step for step in plan.steps}
     assert (steps["restart"].on_failure, steps["restart"].alternative) == (OnFailure.ALTERNATIVE, "previous_revision")
-    assert steps["previous_revision"].action.type == "rollback_deployment"
+    assert action_of(steps["previous_revision"]).type == "rollback_deployment"
     assert (steps["diagnose"].needs, steps["diagnose"].critical, steps["diagnose"].on_failure) == (
         (),
         False,
@@ -134,7 +134,7 @@ def test_a_node_is_cordoned_and_never_drained() -> None:
     """KubeNodeNotReady: no new work for the node, on-call told, nothing evicted."""
     plan = plan_for(seen(ready=False), name="KubeNodeNotReady", severity="warning", labels={"node": "node-1"})
     assert types(plan) == ["cordon_node", "notify_oncall"]
-    assert plan.steps[0].action.parameters["node_name"] == "node-1"
+    assert action_of(plan.steps[0]).parameters["node_name"] == "node-1"
     assert plan.steps[0].reversible is True
     assert "drain_node" not in {action.type for rule in RULES.rules for action in rule.actions}
 
@@ -242,7 +242,7 @@ def test_every_alert_gets_a_sound_plan(
     assert plan == make_plan(alert, resolve(alert, "default"), **arguments)
     if catalogue and catalogue.actions and plan.rule != "last_resort":
         for step in plan.steps:
-            assert not catalogue.actions[step.action.type].violations(step.action.parameters, at=step.id)
+            assert not catalogue.actions[action_of(step).type].violations(action_of(step).parameters, at=step.id)
 
 
 def test_rules_can_tell_a_bare_pod_from_one_nobody_could_look_at() -> None:

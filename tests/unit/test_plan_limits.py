@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.factories import action_of
 from tests.unit.planning_cases import CATALOGUE, MINIMAL, RULES, offering, plan_for, seen, types
 from workflow_service.domain import graph
 from workflow_service.domain.catalogue import Catalogue
@@ -92,7 +93,7 @@ def test_somebody_is_told_in_whatever_way_is_offered(without: tuple[str, ...]) -
     """When no rule fits, the next way to tell people is taken."""
     plan = plan_for(name="Odd", severity="warning", catalogue=offering(*without))
     assert len(plan.steps) == 1
-    assert plan.steps[0].action.type not in without
+    assert action_of(plan.steps[0]).type not in without
     assert plan.rule == "last_resort"
 
 
@@ -127,7 +128,7 @@ def test_metadata_is_what_the_specification_names() -> None:
 def test_text_from_alerts_is_only_text() -> None:
     """Braces in an alert are not placeholders of ours."""
     plan = plan_for(name="{name}Odd{message}", summary="{reason} {cluster}", severity="info")
-    assert plan.steps[0].action.parameters["message"] == "{name}Odd{message} on production: {reason} {cluster}"
+    assert action_of(plan.steps[0]).parameters["message"] == "{name}Odd{message} on production: {reason} {cluster}"
 
 
 @pytest.mark.parametrize(

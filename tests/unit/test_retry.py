@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.unit.factories import T0, at
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.graph import MAX_FACTOR, MAX_RETRIES, MAX_SECONDS
 from workflow_service.domain.plan import RetryPolicy
 from workflow_service.domain.retry import retry_at
+from workflow_service.domain.step_rules import MAX_FACTOR, MAX_RETRIES, MAX_SECONDS
 
 FAR = T0 + timedelta(days=2)
 

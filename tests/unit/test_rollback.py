@@ -63,7 +63,10 @@ def test_a_failed_undo_does_not_stop_the_others() -> None:
     state = a_run(DIAMOND, *ALL_DONE, BEGUN, *undo_failed("end"))
     assert ready(DIAMOND, state) == keys("right", "left")
     done = (*undone("left"), *undone("right"), *undone("top"))
-    assert rollback.outcome(a_run(DIAMOND, *ALL_DONE, BEGUN, *undo_failed("end"), *done)) is RollbackStatus.INCOMPLETE
+    assert (
+        rollback.outcome(DIAMOND, a_run(DIAMOND, *ALL_DONE, BEGUN, *undo_failed("end"), *done))
+        is RollbackStatus.INCOMPLETE
+    )
 
 
 def test_attempts_of_a_step_are_undone_newest_first() -> None:
@@ -91,7 +94,7 @@ def test_every_step_that_may_have_changed_something_is_covered(outcome: ev.Event
     """Whatever its status: changes that can be taken back, or an unknown outcome, are undone; nothing else is."""
     graph = a_graph(a_step("scale"))
     state = a_run(graph, started("scale"), outcome)
-    assert rollback.needed(state) is covered
+    assert rollback.needed(graph, state) is covered
     assert ready(graph, state) == (keys("scale") if covered else [])
 
 
@@ -99,10 +102,10 @@ def test_the_outcome_counts_what_is_left() -> None:
     """Nothing undone is `none`, all undone is `done`, and anything still open is `incomplete`."""
     graph = a_graph(a_step("a"), a_step("b"))
     nothing = succeeded("a", changes=(), undo_available=False)
-    assert rollback.outcome(a_run(graph, started("a"), nothing)) is RollbackStatus.NONE
+    assert rollback.outcome(graph, a_run(graph, started("a"), nothing)) is RollbackStatus.NONE
     both = (started("a"), succeeded("a"), started("b"), succeeded("b", undo_available=False), BEGUN)
-    assert rollback.outcome(a_run(graph, *both)) is RollbackStatus.INCOMPLETE
-    assert rollback.outcome(a_run(graph, *both, *undone("a"))) is RollbackStatus.DONE
+    assert rollback.outcome(graph, a_run(graph, *both)) is RollbackStatus.INCOMPLETE
+    assert rollback.outcome(graph, a_run(graph, *both, *undone("a"))) is RollbackStatus.DONE
 
 
 def test_an_alternative_that_stood_in_is_undone_before_what_it_built_on() -> None:

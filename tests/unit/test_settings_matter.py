@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.replica import HIGH_CPU, Running, act, eventually, kinds, replica, rules_of, steps
+from tests.support.rows import eventually as within
 from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
 from workflow_service.domain.errors import ErrorClass
 
@@ -147,6 +148,48 @@ async def test_state_retention_period_and_monitoring_interval(tmp_path: Path) ->
         found = await running.until(old, lambda found: not found["events"], "the old one is forgotten")
         assert found["status"] == "completed"
         assert (await running.detail(young))["events"]
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        (["DELIVERY_RETENTION"], (1, 1, 0)),
+        (["AUDIT_RETENTION"], (1, 0, 1)),
+        (["OUTCOME_RETENTION", "AUDIT_RETENTION"], (0, 0, 1)),
+    ],
+    ids=["deliveries", "audit", "outcomes"],
+)
+async def test_retention_by_class(tmp_path: Path, names: list[str], left: tuple[int, int, int]) -> None:
+    """Each class is forgotten by a setting of its own; a workflow stays for as long as the commands to it."""
+    rules = rules_of(tmp_path, act("cure"))
+    settings: dict[str, Any] = {"MONITORING_INTERVAL": "100ms", "RULES_FILE": rules, **dict.fromkeys(names, "24h")}
+    async with replica(tmp_path, ScriptedExecutor(), **settings) as running:
+        workflow_id = (await running.result(alert(1)))["workflow_id"]
+        assert (await running.http.post(f"/api/v1/workflows/{workflow_id}/rollback", json={})).status_code == 200
+        await running.ended(workflow_id)
+        await asyncio.to_thread(_all_of_it_long_ago, tmp_path)
+
+        async def forgotten() -> bool:
+            return await asyncio.to_thread(_kept, tmp_path) == left
+
+        await within(forgotten, "only what is to be kept is left")
+
+
+def _all_of_it_long_ago(directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "data" / "workflow-service.sqlite", timeout=20)) as connection:
+        for table, column in (("executions", "ended_at"), ("deliveries", "received_at"), ("commands", "created_at")):
+            connection.execute(f"UPDATE {table} SET {column} = datetime('now', '-2 days')")  # noqa: S608
+        connection.commit()
+
+
+def _kept(directory: Path) -> tuple[int, ...]:
+    """How many workflows, commands, and deliveries that are not empty there are."""
+    with closing(sqlite3.connect(directory / "data" / "workflow-service.sqlite", timeout=20)) as connection:
+        one = connection.execute(
+            "SELECT (SELECT count(*) FROM workflows), (SELECT count(*) FROM commands), "
+            "(SELECT count(*) FROM deliveries WHERE length(body) > 0)"
+        ).fetchone()
+        return tuple(one)
 
 
 async def test_monitoring_interval_is_the_pace_of_the_gauges(tmp_path: Path) -> None:

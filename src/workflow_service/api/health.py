@@ -24,6 +24,7 @@ class Health:
 
     components: Mapping[str, Callable[[], Awaitable[bool]]]
     others: Mapping[str, Callable[[], Awaitable[bool]]]
+    breakers: Callable[[], Mapping[str, str]]
     ready: Callable[[], Awaitable[bool]]
     metrics: Metrics
     ai_integration: bool
@@ -45,6 +46,7 @@ def routes(parts: Health) -> APIRouter:
             "service": "workflow-service",
             "ai_integration": parts.ai_integration,
             "components": {name: answers[name] for name in parts.components},
+            "circuit_breakers": dict(parts.breakers()),
             "version": parts.version,
             "uptime": round(time.monotonic() - parts.started, 3),
         }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.events import describe
 from workflow_service.domain.fold import fold_all
-from workflow_service.domain.graph import validate
+from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import OnFailure, Plan
 from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import (
@@ -21,13 +22,23 @@ from workflow_service.domain.states import (
 from workflow_service.store.executions import Record
 from workflow_service.store.queries import Summary
 
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What lies ahead of a workflow."""
+
+    queue_position: int | None  # 1 is next; None: it does not wait
+    estimated_completion: datetime | None  # None: nobody can tell
+
+
 _CHANGED = frozenset(UndoStatus) - {UndoStatus.NONE}
 
 
 def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The specification's CoordinationResult and ExecutionResult in one object. Durations are integer nanoseconds."""
     state, plan = fold_all(record.events), record.plan
-    steps = [_step(name, step, plan) for name, step in state.steps.items()]
+    graph = validate(plan).grown(state.items) if plan else None
+    steps = [_step(name, step, graph) for name, step in state.steps.items()]
     done = [step for step in steps if step["status"] == StepStatus.SUCCEEDED]
     failed = [step["id"] for step in steps if step["status"] in {StepStatus.FAILED, StepStatus.UNKNOWN}]
     start = found["started_at"] or found["created_at"]
@@ -71,22 +82,22 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
     return answer
 
 
-def detail(found: Summary, record: Record) -> dict[str, Any]:
+def detail(found: Summary, record: Record, ahead: Outlook) -> dict[str, Any]:
     """One workflow whole: where it stands, its plan, its steps and everything that happened."""
     return {
-        **workflow(found),
+        **workflow(found, ahead),
         "alert": record.alert,
         "result": result(found, record),
         "events": [{"seq": seq, **describe(event)} for seq, event in enumerate(record.events, start=1)],
     }
 
 
-def workflow(found: Summary) -> dict[str, Any]:
+def workflow(found: Summary, ahead: Outlook) -> dict[str, Any]:
     """One line of a list."""
-    return {**found, "progress": progress(found)}
+    return {**found, "progress": progress(found), **asdict(ahead)}
 
 
-def status(found: Summary, *, estimate: datetime | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def status(found: Summary, ahead: Outlook, *, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The specification's WorkflowStatus."""
     return {
         "workflow_id": found["workflow_id"],
@@ -94,8 +105,10 @@ def status(found: Summary, *, estimate: datetime | None, metrics: Mapping[str, A
         "status": found["status"],
         "progress": progress(found),
         "current_action": found["current_action"],
-        "estimated_completion": estimate,
+        "queue": found["queue"],
+        **asdict(ahead),
         "must_end_by": found["must_end_by"],
+        "stuck_because": found["stuck_because"],
         "metrics": metrics,
     }
 
@@ -125,9 +138,9 @@ def plan_view(plan: Plan) -> dict[str, Any]:
         "actions": [
             {
                 "id": step.id,
-                "type": step.action.type,
+                "type": step.action.type if step.action else step.kind,
                 "description": step.description,
-                "parameters": step.action.parameters,
+                "parameters": step.action.parameters if step.action else step.parameters,
                 "priority": step.priority,
                 "critical": step.critical,
                 "estimated_duration": step.estimated_duration,
@@ -142,17 +155,21 @@ def plan_view(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _step(name: str, step: StepState, plan: Plan | None) -> dict[str, Any]:
+def _step(name: str, step: StepState, graph: Graph | None) -> dict[str, Any]:
     last = step.attempts[-1] if step.attempts else None
-    planned = plan.step(name) if plan and plan.has(name) else None
+    planned = graph.steps.get(name) if graph else None
+    action = planned.action if planned else None
+    sent = last.parameters if last and last.parameters is not None else None
     return {
         "id": name,
         "action_id": last.action_id if last else None,
-        "type": planned.action.type if planned else None,
-        "action": planned.action.type if planned else None,
-        "parameters": planned.action.parameters if planned else None,
+        "kind": planned.kind if planned else None,
+        "type": action.type if action else None,
+        "action": action.type if action else None,
+        "parameters": sent or (action.parameters if action else None),
         "status": step.status,
         "success": step.status is StepStatus.SUCCEEDED,
+        "reason": step.reason,
         "message": step.message,
         "error_class": step.error_class,
         "attempts": len(step.attempts),

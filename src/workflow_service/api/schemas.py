@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.domain.states import ExecutionStatus
+from workflow_service.store.waiting import Stuck
+
 
 class AlertIn(BaseModel):
     """A processed alert. Empty strings, nulls and Go's zero time count as absent; unknown fields are kept."""
@@ -99,7 +102,23 @@ class ExecuteOut(BaseModel):
     service: str
 
 
-class WorkflowOut(BaseModel):
+class Ahead(BaseModel):
+    """What lies ahead of a workflow."""
+
+    queue: str = Field(description="where it waits or works: planning, executions, manual (by hand) or control")
+    queue_position: int | None = Field(ge=1, description="in its queue, 1 is next; null when it does not wait")
+    estimated_completion: AwareDatetime | None = Field(
+        description="median of its like that took longer than it has taken so far; null under 3 of them"
+    )
+    must_end_by: AwareDatetime | None
+    stuck_because: Stuck | None = Field(
+        description="null when all is well; past_its_bound: must_end_by is over; waits_too_long: not parked, and for "
+        "an hour without a plan, or without a replica and a journal entry; replica_gone: its replica has been silent "
+        "for a minute and nobody has taken it over"
+    )
+
+
+class WorkflowOut(Ahead):
     """One workflow in a list."""
 
     workflow_id: str
@@ -120,8 +139,19 @@ class WorkflowOut(BaseModel):
     created_at: AwareDatetime
     updated_at: AwareDatetime
     started_at: AwareDatetime | None
-    must_end_by: AwareDatetime | None
     ended_at: AwareDatetime | None
+
+
+class WorkflowQuery(BaseModel):
+    """Which workflows a list shows."""
+
+    status: ExecutionStatus | None = None
+    severity: str | None = Field(None, max_length=64)
+    namespace: str | None = Field(None, max_length=253)
+    alert_name: str | None = Field(None, max_length=256)
+    stuck: bool | None = Field(None, description="true: only those with a stuck_because; false: only the others")
+    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    limit: int = Field(50, ge=1, le=200)
 
 
 class WorkflowPage(BaseModel):
@@ -139,7 +169,7 @@ class WorkflowDetail(WorkflowOut):
     events: list[dict[str, Any]]
 
 
-class StatusOut(BaseModel):
+class StatusOut(Ahead):
     """Where a workflow stands."""
 
     workflow_id: str
@@ -147,8 +177,6 @@ class StatusOut(BaseModel):
     status: str
     progress: float = Field(ge=0, le=1)
     current_action: str | None
-    estimated_completion: AwareDatetime | None
-    must_end_by: AwareDatetime | None
     metrics: dict[str, Any]
 
 
@@ -159,5 +187,6 @@ class HealthOut(BaseModel):
     service: str
     ai_integration: bool
     components: dict[str, bool]
+    circuit_breakers: dict[str, str] = Field(description="per service spoken to: closed, half_open or open")
     version: str
     uptime: float = Field(description="seconds")

@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -19,10 +20,10 @@ from workflow_service.api import results, schemas
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import InvalidAlert, Rejected, StoreUnavailable, Violation
-from workflow_service.domain.states import FINAL_EXECUTION, ExecutionStatus
+from workflow_service.domain.states import FINAL_EXECUTION
 from workflow_service.intake.intake import Delivery, Intake, Outcome
 from workflow_service.ports import EventBus
-from workflow_service.store import queries
+from workflow_service.store import estimates, queries, waiting
 from workflow_service.store.database import Database
 
 LOOK = 1.0  # seconds: who waits for a result looks by itself now and then, wake-ups may be lost
@@ -68,17 +69,12 @@ def routes(parts: Workflows) -> APIRouter:
         summary="List workflows, newest first",
         responses={200: {"model": schemas.WorkflowPage}, **documented(400, 503)},
     )
-    async def workflows(
-        status: ExecutionStatus | None = None,
-        severity: Annotated[str | None, Query(max_length=64)] = None,
-        namespace: Annotated[str | None, Query(max_length=253)] = None,
-        alert_name: Annotated[str | None, Query(max_length=256)] = None,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> Response:
-        chosen = queries.Filter(status, severity, namespace, alert_name)
-        found = await queries.summaries(parts.database, chosen=chosen, before=_read_cursor(cursor), limit=limit + 1)
-        page = [results.workflow(one) for one in found[:limit]]
+    async def workflows(asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
+        chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}))
+        before, limit = _read_cursor(asked.cursor), asked.limit
+        found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
+        ahead = await _outlooks(parts.database, found[:limit])
+        page = [results.workflow(one, ahead[one["workflow_id"]]) for one in found[:limit]]
         onward = _cursor(found[limit - 1]) if len(found) > limit else None
         return _json({"workflows": page, "next_cursor": onward})
 
@@ -88,7 +84,9 @@ def routes(parts: Workflows) -> APIRouter:
         responses={200: {"model": schemas.WorkflowDetail}, **documented(404, 503)},
     )
     async def workflow(workflow_id: str) -> Response:
-        return _json(results.detail(*await queries.whole(parts.database, workflow_id)))
+        found, record = await queries.whole(parts.database, workflow_id)
+        ahead = await _outlooks(parts.database, [found])
+        return _json(results.detail(found, record, ahead[workflow_id]))
 
     @router.get(
         "/status",
@@ -97,11 +95,22 @@ def routes(parts: Workflows) -> APIRouter:
     )
     async def status(workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
         found = await queries.summary(parts.database, workflow_id)
-        estimate = await queries.estimated_end(parts.database, found)
+        ahead = await _outlooks(parts.database, [found])
         numbers = {"actions_total": found["actions_total"], "actions_ended": found["actions_ended"]}
-        return _json(results.status(found, estimate=estimate, metrics=numbers))
+        return _json(results.status(found, ahead[workflow_id], metrics=numbers))
 
     return router
+
+
+async def _outlooks(database: Database, found: Sequence[queries.Summary]) -> Mapping[str, results.Outlook]:
+    """What lies ahead of each, by workflow id."""
+    active = {one["execution_id"] for one in found if one["ended_at"] is None}
+    places = await waiting.positions(database, active) if active else {}
+    ends = await estimates.estimated_ends(database, found, datetime.now(UTC))
+    return {
+        one["workflow_id"]: results.Outlook(places.get(one["execution_id"]), ends.get(one["workflow_id"]))
+        for one in found
+    }
 
 
 async def _execute(parts: Workflows, request: Request) -> Response:

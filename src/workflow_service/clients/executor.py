@@ -47,9 +47,13 @@ _NOT_THE_CALLERS_FAULT = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds until a call counts as unanswered. Effects outlast the executor's own 10 s of synchronous waiting."""
+    """Seconds until a call counts as unanswered. Effects outlast the executor's own 10 s of synchronous waiting.
+
+    No order is waited for longer than it may take: `last_word` seconds after its remaining time it is unanswered.
+    """
 
     effect: float = 15.0
+    last_word: float = 1.0
     read: float = 5.0  # all tries together
     health: float = 2.0
     pauses: tuple[float, ...] = (0.1, 0.3)  # before the second and the third try of a read
@@ -112,11 +116,13 @@ class HttpExecutor:
         """Send the action once; its result, or that it still runs."""
         if not _KEY.fullmatch(request.key):
             raise Misunderstood(f"key: {request.key!r} must be 1 to 256 printable ASCII characters")
-        return self._outcome(await self._effect("/api/v1/execute", wire.execute_body(request), key=request.key))
+        within = min(self._patience.effect, max(0.0, request.remaining_seconds) + self._patience.last_word)
+        body = wire.execute_body(request)
+        return self._outcome(await self._send("POST", "/api/v1/execute", body=body, key=request.key, within=within))
 
     async def cancel(self, key: str) -> ActionOutcome:
         """Forbid the key for ever, or stop it, or learn that it is done; may still answer `running`."""
-        return self._outcome(await self._effect(f"{_by_key(key)}/cancel", {}))
+        return self._outcome(await self._send("POST", f"{_by_key(key)}/cancel", body={}, within=self._patience.effect))
 
     async def by_key(self, key: str) -> ActionOutcome | NeverSeen:
         """What became of that key."""
@@ -149,6 +155,14 @@ class HttpExecutor:
         except (TypeError, ValueError) as error:
             raise Unanswered(f"executor's observation makes no sense: {error}") from error
 
+    async def measure(self, promql: str) -> Observation:
+        """Ask Prometheus through the executor."""
+        document = (await self._read("POST", "/api/v1/observe", {"promql": promql})).mapping()
+        try:
+            return wire.observation(document, cluster="")
+        except (TypeError, ValueError) as error:
+            raise Unanswered(f"executor's measurement makes no sense: {error}") from error
+
     async def healthy(self) -> bool:
         """Whether it answers its health check with anything but a server error."""
         try:
@@ -177,9 +191,6 @@ class HttpExecutor:
         known = ledger_id if isinstance(ledger_id, str) and ledger_id else None
         self._ledger = (known, asyncio.get_running_loop().time())
         return known
-
-    async def _effect(self, path: str, body: Mapping[str, Any], *, key: str | None = None) -> _Answer:
-        return await self._send("POST", path, body=body, key=key, within=self._patience.effect)
 
     async def _read(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> _Answer:
         clock = asyncio.get_running_loop().time

@@ -7,103 +7,48 @@ waits for a live attempt, or is given the time at which to ask again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Set
 from datetime import datetime, timedelta
+from typing import Any
 
-from workflow_service.domain import rollback
+from workflow_service.domain import groups, rollback, stepping
+from workflow_service.domain.bounds import pause_deadline, queue_deadline, run_deadline
+from workflow_service.domain.decisions import (
+    Action,
+    Begin,
+    BeginRollback,
+    BeginStep,
+    BeginVerifying,
+    CancelStep,
+    Conclude,
+    Decision,
+    Finish,
+    Look,
+    OpenStep,
+    Park,
+    Pause,
+    ResumeStep,
+    SkipStep,
+    StartStep,
+    StopLook,
+    Unpark,
+)
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.moving import NOT_STARTED, Here, next_moves
+from workflow_service.domain.plan import OnFailure, Phase, StepKind
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
-from workflow_service.domain.verdict import BROKEN, DONE, Finish, Settled, broken_for_good, settled, verdict
-
-PAUSE_BOUND = timedelta(hours=24)  # a pause that nobody ends is ended as cancelled
-_NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
-SETTLE_GRACE = 30.0  # seconds after the run's bound in which attempts in flight are still cancelled by key
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Start the run clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartStep:
-    """Journal `started`, then call the executor with this key."""
-
-    step: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeStep:
-    """An attempt was started and nobody carries it: ask by its key what became of it."""
-
-    step: str
-    attempt: int
-    key: str
-    ledger_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SkipStep:
-    """The step is not needed."""
-
-    step: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CancelStep:
-    """The step will not be started any more."""
-
-    step: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing is in flight any more: stand still."""
-
-
-@dataclass(frozen=True, slots=True)
-class BeginRollback:
-    """From now on only undo."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartUndo:
-    """Take back what this key changed. `settle`: its outcome is unknown, so cancel it by key first."""
-
-    step: str
-    key: str
-    tries: int
-    settle: bool
-    resumed: bool  # an earlier drive had sent it: the same undo key asks for its outcome
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUpUndo:
-    """The rollback's bound has passed; this one stays undone and says so."""
-
-    step: str
-    key: str
-
-
-Action = (
-    Begin | StartStep | ResumeStep | SkipStep | CancelStep | Pause | BeginRollback | StartUndo | GiveUpUndo | Finish
+from workflow_service.domain.undoing import next_undos
+from workflow_service.domain.verdict import (
+    BROKEN,
+    DONE,
+    broken_for_good,
+    failed_for_good,
+    verdict,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do now, in order, and when to ask again if nothing happens before."""
-
-    actions: tuple[Action, ...] = ()
-    wake_at: datetime | None = None
+PARK_AFTER = timedelta(seconds=30)  # shorter waits keep their slot
+_ENDING = frozenset({Verb.CANCEL, Verb.ROLLBACK})
 
 
 def decide(
@@ -113,77 +58,87 @@ def decide(
     *,
     live: Set[str] = frozenset(),
     hold_until: datetime | None = None,
+    alert: Mapping[str, Any] | None = None,
 ) -> Decision:
     """What to do next.
 
-    `live` holds the steps whose attempt or undo this drive carries right now; none of them is given a second one.
-    Until `hold_until` (the executor is away) nothing new is sent.
+    `live` holds the steps whose attempt, look or undo this drive carries right now; none of them is given a second one.
+    Until `hold_until` (the executor is away) nothing new is sent. `alert` is what expressions may ask about.
     """
+    here = Here(now, live, hold_until, alert or {})
     if state.final:
         return Decision()
+    if state.conclusion is not None:
+        return _last(graph, state, here)
     if state.status is ExecutionStatus.QUEUED and state.wanted is None:
-        return Decision((Begin(),))
+        late = (bound := queue_deadline(state)) is not None and now >= bound
+        return Decision((_left_in_queue() if late else Begin(),))
     if state.status is ExecutionStatus.ROLLING_BACK:
-        return _roll_back(graph, state, now, live, hold_until)
-    return _run(graph, state, now, live, hold_until)
+        return next_undos(graph, state, now, live, hold_until) or _end(graph, state, _after_rollback(graph, state))
+    return _run(graph, state, here)
 
 
-def run_deadline(graph: Graph, state: RunState) -> datetime | None:
-    """When the run clock expires; None while it does not run."""
-    if state.started_at is None or state.paused_at is not None:
-        return None
-    return state.started_at + timedelta(seconds=graph.plan.timeout) + state.stood_still
+def _left_in_queue() -> Finish:
+    why = "it had no turn within its time in the queue"
+    return Finish(ExecutionStatus.TIMED_OUT, "queue_timeout", why, RollbackStatus.NONE)
 
 
-def step_deadline(graph: Graph, state: RunState, step: str) -> datetime | None:
-    """The latest end of all attempts of a started step: its own deadline or the run's, whichever is first."""
-    run, started = run_deadline(graph, state), state.steps[step].started_at
-    if run is None or started is None:
-        return run
-    own = graph.steps[step].deadline - state.steps[step].stood_still_before
-    return min(run, started + timedelta(seconds=own) + state.stood_still)
-
-
-def must_end_by(graph: Graph, state: RunState) -> datetime | None:
-    """The bound of the execution as it stands, rollback included once it has begun."""
-    run = run_deadline(graph, state)
-    if state.rollback_started_at is not None:
-        return state.rollback_started_at + timedelta(seconds=graph.plan.undo_timeout + SETTLE_GRACE)
-    if state.paused_at is not None:
-        return state.paused_at + PAUSE_BOUND
-    return run + timedelta(seconds=SETTLE_GRACE) if run else None
-
-
-def _run(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_until: datetime | None) -> Decision:
-    resumes = tuple(_resumes(graph, state, live))
-    if skips := tuple(_skips(graph, state)):  # first, so that what nobody needs is never called late or cancelled
+def _run(graph: Graph, state: RunState, here: Here) -> Decision:
+    resumes = tuple(_resumes(graph, state, here.live))
+    # First, so that what nobody needs is never called late or cancelled.
+    if skips := (*groups.unneeded(graph, state), *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *skips))
-    present = {step.status for step in state.steps.values()}
-    broken = [name for name in graph.order if broken_for_good(graph, state, name)] if present & BROKEN else []
-    expired = _expired(graph, state, now) and (bool(broken) or _unfinished(state))
-    if why := _stopping(state, now, broken, expired=expired):
-        open_ = (name for name in graph.order if state.steps[name].status in _NOT_STARTED and name not in live)
-        actions = (*resumes, *(CancelStep(name, why) for name in open_))
-        if actions or live:
-            return Decision(actions)
-        return Decision((_conclude(graph, state, broken, expired=expired),))
+    present = {step.status for name, step in state.steps.items() if name not in graph.last}
+    broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
+    expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
+    if why := _stopping(state, here.at, broken, expired=expired):
+        return _stop(graph, state, here, why, resumes) or _conclude(graph, state, broken, expired=expired)
     if not resumes and present <= FINAL_STEP:
-        return Decision((_conclude(graph, state, broken, expired=False),))
+        return _conclude(graph, state, broken, expired=False)
     if state.paused_at is not None or state.wanted is Verb.PAUSE:
-        still = () if live or state.paused_at else (Pause(),)
-        return Decision(resumes or still, wake_at=run_deadline(graph, state) or must_end_by(graph, state))
-    return _start(graph, state, now, live, hold_until, resumes=resumes)
+        return _pause(graph, state, here, resumes)
+    return _start(graph, state, here, resumes)
 
 
 def _stopping(state: RunState, now: datetime, broken: list[str], *, expired: bool) -> str:
     """Why nothing new is started any more; empty while the run goes on."""
-    if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
+    if state.wanted in _ENDING:
         return state.wanted_why
-    if state.paused_at is not None and now >= state.paused_at + PAUSE_BOUND:
+    if (bound := pause_deadline(state)) is not None and now >= bound:
         return "the pause was not ended in time"
     if expired:
         return "the execution's time is over"
     return f"step {broken[0]} failed" if broken else ""
+
+
+def _stop(graph: Graph, state: RunState, here: Here, why: str, resumes: tuple[Action, ...]) -> Decision | None:
+    """Nothing more is begun, what is in flight finishes; None: nothing is left in flight.
+
+    Of what is being looked at, only the proof of an effect goes on, unless somebody wants the end.
+    """
+    actions: list[Action] = list(resumes)
+    for name in graph.order:
+        step = state.steps[name]
+        if name in graph.last or step.status not in NOT_STARTED:
+            continue
+        if name not in here.live:
+            actions.append(CancelStep(name, why))
+        elif state.wanted in _ENDING or not stepping.proving(graph, name, step):
+            actions.append(StopLook(name))
+    return Decision(tuple(actions)) if actions or here.live else None
+
+
+def _pause(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
+    """What is in flight is finished, proofs included; then all stands still."""
+    wake_at = run_deadline(graph, state)
+    if state.paused_at is not None:
+        return Decision(resumes, wake_at=wake_at or pause_deadline(state))
+    proofs = [name for name in graph.order if stepping.proving(graph, name, state.steps[name])]
+    moves = (stepping.next_move(graph, state, name, here.at, here.alert) for name in proofs if name not in here.live)
+    looks = tuple(move for move in moves if move is not None)
+    still = () if here.live or proofs else (Pause(),)
+    times = [at for name in proofs if (at := stepping.next_time(graph, name, state.steps[name])) and at > here.at]
+    return Decision((*resumes, *looks) or still, wake_at=min([*times, *filter(None, [wake_at])], default=None))
 
 
 def _expired(graph: Graph, state: RunState, now: datetime) -> bool:
@@ -191,110 +146,99 @@ def _expired(graph: Graph, state: RunState, now: datetime) -> bool:
     return deadline is not None and now >= deadline
 
 
-def _unfinished(state: RunState) -> bool:
+def _unfinished(graph: Graph, state: RunState) -> bool:
     """Whether something is or was left to do: who has done everything is not late, however late one asks."""
-    return any(step.status not in DONE | BROKEN for step in state.steps.values())
+    return any(state.steps[name].status not in DONE | BROKEN for name in graph.top)
 
 
 def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
     for name in graph.order:
         step = state.steps[name]
-        if step.status is StepStatus.RUNNING and name not in live:
+        if step.status is StepStatus.RUNNING and name not in live and not graph.group(name):
             last = step.attempts[-1]
             yield ResumeStep(name, last.number, last.key, last.ledger_id)
 
 
-def _start(
-    graph: Graph,
-    state: RunState,
-    now: datetime,
-    live: Set[str],
-    hold_until: datetime | None,
-    *,
-    resumes: tuple[Action, ...],
-) -> Decision:
-    steps = state.steps
-    well = {name for name in steps if steps[name].status in DONE or settled(graph, state, name) is Settled.WELL}
-    open_ = (n for n in graph.order if steps[n].status in _NOT_STARTED and n not in live)
-    ready = [name for name in open_ if _may_start(graph, state, name, well)]
-    wakes = [at for name in ready if (at := steps[name].not_before) is not None and at > now]
-    due = [name for name in ready if (at := steps[name].not_before) is None or at <= now]
-    starts: tuple[Action, ...] = ()
-    if due and hold_until is not None and now < hold_until:
-        wakes.append(hold_until)
-    else:
-        free = max(0, graph.plan.max_parallel - len(live) - len(resumes))
-        due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
-        starts = tuple(StartStep(name, steps[name].next_attempt) for name in due[:free])
+def _start(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
+    moves, wakes = next_moves(
+        graph, state, here, len(resumes), (name for name in graph.order if name not in graph.last)
+    )
+    if state.parked_at is not None:
+        return Decision((Unpark(),) if moves else (), wake_at=state.parked_until)
+    if state.status is ExecutionStatus.RUNNING and any(_phase(graph, move) is Phase.VERIFY for move in moves):
+        moves = (BeginVerifying(), *moves)
+    busy = bool(moves or resumes or here.live or here.held or state.wanted)
+    parked = None if busy else _park(graph, state, here.at, wakes)
     wakes += filter(None, [run_deadline(graph, state)])
-    return Decision((*resumes, *starts), wake_at=min(wakes, default=None))
+    return Decision((*resumes, *moves, *filter(None, [parked])), wake_at=min(wakes, default=None))
 
 
-def _may_start(graph: Graph, state: RunState, name: str, well: Set[str]) -> bool:
-    """Whether all that it waits for has settled well; for an alternative, whether what it stands in for is broken."""
-    primary = graph.primary.get(name)
-    if primary is None:
-        return graph.waits_for[name] <= well
-    return state.steps[primary].status in BROKEN and graph.waits_for[name] - {primary} <= well
+def _park(graph: Graph, state: RunState, now: datetime, wakes: list[datetime]) -> Park | None:
+    """Standing still, when a person's word or a long time is all that is waited for."""
+    waiting = [name for name, step in state.steps.items() if step.status is StepStatus.WAITING]
+    idle = {StepKind.WAIT, StepKind.APPROVAL}
+    if not wakes or any(graph.steps[name].kind not in idle for name in waiting):
+        return None  # a back-off or a proof is work
+    approval = any(state.steps[name].asking for name in waiting)
+    return Park(min(wakes), approval) if approval or min(wakes) - now > PARK_AFTER else None
 
 
-def _skips(graph: Graph, state: RunState) -> Iterator[Action]:
-    """Alternatives that are not needed, because what they stand in for went well or was never to run."""
-    for name, primary in graph.primary.items():
-        if state.steps[name].status is StepStatus.PENDING and state.steps[primary].status in DONE:
-            yield SkipStep(name, f"{primary} did not fail")
+def _phase(graph: Graph, move: Action) -> Phase | None:
+    return graph.steps[move.step].phase if isinstance(move, BeginStep | OpenStep | StartStep | Look) else None
 
 
-def _conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Action:
+def _conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Decision:
     by_plan = any(graph.steps[name].on_failure is OnFailure.ROLLBACK for name in broken)
-    by_hand = state.wanted in {Verb.CANCEL, Verb.ROLLBACK}  # then what the person said about undoing counts
-    if (state.wanted_undo if by_hand else by_plan) and rollback.needed(state):
+    by_hand = state.wanted in _ENDING  # then what the person said about undoing counts
+    if (state.wanted_undo if by_hand else by_plan) and rollback.needed(graph, state):
         by_itself = "timed_out" if expired else "critical_step_failed"
-        return BeginRollback(f"{state.wanted}_requested" if by_hand else by_itself)
-    return verdict(graph, state, broken, expired=expired, undone=RollbackStatus.NONE)
-
-
-def _roll_back(graph: Graph, state: RunState, now: datetime, live: Set[str], hold_until: datetime | None) -> Decision:
-    begun = state.rollback_started_at or now
-    deadline = begun + timedelta(seconds=graph.plan.undo_timeout)
-    if now >= deadline:
-        return _stop_undoing(graph, state, live)
-    ready = [item for item in rollback.ready(graph, state) if item.step not in live]
-    if not ready and not live:
-        return Decision((_after_rollback(graph, state),))
-    held = hold_until is not None and now < hold_until
-    free = 0 if held else max(0, graph.plan.max_parallel - len(live))
-    due = [item for item in ready if item.attempt.undo_at is None or item.attempt.undo_at <= now]
-    due.sort(key=lambda item: item.attempt.undo is not UndoStatus.UNDOING)  # what is already sent holds its place
-    wakes = [item.attempt.undo_at for item in ready if item.attempt.undo_at is not None and item.attempt.undo_at > now]
-    if due and held and hold_until is not None:
-        wakes.append(hold_until)
-    actions = tuple(
-        StartUndo(
-            step=item.step,
-            key=item.attempt.key,
-            tries=item.attempt.undo_tries,
-            settle=state.steps[item.step].status is StepStatus.UNKNOWN,
-            resumed=item.attempt.undo is UndoStatus.UNDOING,
-        )
-        for item in due[:free]
-    )
-    return Decision(actions, wake_at=min([*wakes, deadline]))
-
-
-def _stop_undoing(graph: Graph, state: RunState, live: Set[str]) -> Decision:
-    left = tuple(
-        GiveUpUndo(name, attempt.key)
-        for name in graph.order
-        if name not in live
-        for attempt in state.steps[name].attempts
-        if attempt.undo in {UndoStatus.AVAILABLE, UndoStatus.UNDOING}
-    )
-    if left or live:
-        return Decision(left)
-    return Decision((_after_rollback(graph, state),))
+        return Decision((BeginRollback(f"{state.wanted}_requested" if by_hand else by_itself),))
+    return _end(graph, state, verdict(graph, state, broken, expired=expired, undone=RollbackStatus.NONE))
 
 
 def _after_rollback(graph: Graph, state: RunState) -> Finish:
-    broken = [name for name in graph.order if broken_for_good(graph, state, name)]
-    return verdict(graph, state, broken, expired=state.reason == "timed_out", undone=rollback.outcome(state))
+    broken = [name for name in graph.top if broken_for_good(graph, state, name)]
+    undone = rollback.outcome(graph, state)
+    return verdict(graph, state, broken, expired=state.reason == "timed_out", undone=undone)
+
+
+def _end(graph: Graph, state: RunState, finish: Finish) -> Decision:
+    """The end, or what must come before it: `finally` steps run once something was changed."""
+    if not graph.last:
+        return Decision((finish,))
+    attempts = (attempt for step in state.steps.values() for attempt in step.attempts)
+    if any(attempt.changes or attempt.undo is not UndoStatus.NONE for attempt in attempts):
+        return Decision((Conclude(finish.status, finish.reason, finish.cause, finish.rollback),))
+    skips = (SkipStep(name, "nothing was changed") for name in graph.order if name in graph.last)
+    return Decision((*skips, finish))
+
+
+def _last(graph: Graph, state: RunState, here: Here) -> Decision:
+    """The `finally` steps: each has its chance, and none holds up another that does not wait for it."""
+    resumes = tuple(_resumes(graph, state, here.live))
+    if skips := (*groups.unneeded(graph, state), *groups.tidy(graph, state, here.live)):
+        return Decision((*resumes, *skips))
+    names = [name for name in graph.order if name in graph.last]
+    late = _expired(graph, state, here.at)
+    moves, wakes = ((), []) if late else next_moves(graph, state, here, len(resumes), iter(names))
+    wakes += filter(None, [run_deadline(graph, state)])
+    if resumes or moves or (here.live and not late):
+        return Decision((*resumes, *moves), wake_at=min(wakes, default=None))
+    open_ = [name for name in names if state.steps[name].status in NOT_STARTED]
+    waiting = [name for name in open_ if state.steps[name].status is StepStatus.WAITING]
+    if waiting and not late:
+        return Decision((), wake_at=min(wakes, default=None))
+    if open_:
+        why = "the time for the last steps is over" if late else "what it waits for has failed"
+        stops = (StopLook(name) if name in here.live else CancelStep(name, why) for name in open_)
+        return Decision(tuple(stops))
+    return Decision(() if here.live else (_as_concluded(graph, state),))
+
+
+def _as_concluded(graph: Graph, state: RunState) -> Finish:
+    status = state.conclusion or ExecutionStatus.FAILED
+    failed = [name for name in graph.last if name not in graph.parent and failed_for_good(graph, state, name)]
+    if status is ExecutionStatus.COMPLETED and any(graph.steps[name].critical for name in failed):
+        cause = f"finally: {'; '.join(f'{name} failed: {state.steps[name].message}' for name in sorted(failed))}"
+        return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "finally_failed", cause, state.rollback)
+    return Finish(status, state.reason, state.cause, state.rollback)

@@ -4,6 +4,7 @@ WorkflowServiceError
 ├── Rejected                 the caller's input breaks a rule (HTTP 400/422; names field, value, rule)
 │   ├── InvalidAlert         the alert cannot be understood
 │   ├── InvalidPlan          a plan breaks a rule of the plan format
+│   ├── InvalidExpression    an expression of a plan or template cannot be evaluated, ever
 │   └── InvalidRules         the operator's rule file breaks its format
 ├── NotFound                 no such workflow, execution or alert (HTTP 404)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
@@ -71,6 +72,10 @@ class InvalidAlert(Rejected):
 
 class InvalidPlan(Rejected):
     """A plan breaks a rule of the plan format."""
+
+
+class InvalidExpression(Rejected):
+    """An expression is wrong whatever it is given: syntax, unknown name, wrong type, over a cap."""
 
 
 class InvalidRules(Rejected):

@@ -11,8 +11,68 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.run_state import Changes, StepState, step_from_json
+from workflow_service.domain.run_state import StepState, step_from_json
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
+from workflow_service.domain.step_events import (
+    AttemptFailed,
+    AttemptUnsent,
+    Cleared,
+    StepBegan,
+    StepBlocked,
+    StepCancelled,
+    StepEvent,
+    StepFailed,
+    StepOpened,
+    StepProved,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    StepUnknown,
+    UndoFailed,
+    UndoStarted,
+    UndoSucceeded,
+    UndoUnsent,
+)
+
+__all__ = [
+    "PlanningStarted",
+    "Planned",
+    "Inherited",
+    "Started",
+    "Held",
+    "RollbackStarted",
+    "CommandApplied",
+    "CommandRefused",
+    "Paused",
+    "Parked",
+    "Unparked",
+    "Verifying",
+    "Concluded",
+    "Ended",
+    "StepStarted",
+    "Cleared",
+    "StepBlocked",
+    "StepBegan",
+    "StepOpened",
+    "StepProved",
+    "StepFailed",
+    "AttemptUnsent",
+    "StepSucceeded",
+    "AttemptFailed",
+    "StepUnknown",
+    "StepSkipped",
+    "StepCancelled",
+    "UndoStarted",
+    "UndoUnsent",
+    "UndoSucceeded",
+    "UndoFailed",
+    "StepEvent",
+    "Event",
+    "KINDS",
+    "describe",
+    "event_from_json",
+    "event_to_json",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +80,7 @@ class PlanningStarted:
     """A replica began to make a plan."""
 
     at: datetime
+    since: datetime | None = None  # when the execution was made: its time to wait counts from then
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +103,8 @@ class Inherited:
     reason: str
     plan_hash: str
     inherited: Mapping[str, StepState]
+    items: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    back_to: str | None = None  # of a rollback: only what came after this step is undone
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,131 +123,11 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class StepStarted:
-    """Written before the executor is called: from here on the outcome of `key` is unknown until it is journalled."""
-
-    at: datetime
-    step: str
-    attempt: int  # 0 is the first
-    key: str
-    ledger_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptUnsent:
-    """The call of a started attempt certainly did not arrive; the same key will be sent later."""
-
-    at: datetime
-    step: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepSucceeded:
-    """The executor says: done."""
-
-    at: datetime
-    step: str
-    key: str
-    action_id: str | None = None
-    message: str = ""
-    result: Mapping[str, Any] = field(default_factory=dict)
-    changes: Changes = ()
-    undo_available: bool = False
-    undo_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
-    """The executor says: not done. With `retry_at` the step waits for its next attempt, without it the step failed."""
-
-    at: datetime
-    step: str
-    key: str
-    error_class: ErrorClass
-    message: str
-    action_id: str | None = None
-    retry_at: datetime | None = None
-    changes: Changes = ()
-    undo_available: bool = False
-    undo_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StepUnknown:
-    """Nobody can say what became of `key`; it is never sent again."""
-
-    at: datetime
-    step: str
-    key: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepSkipped:
-    """The step is not needed."""
-
-    at: datetime
-    step: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepCancelled:
-    """The step will not be started (any more)."""
-
-    at: datetime
-    step: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class RollbackStarted:
     """From here on only undoing happens."""
 
     at: datetime
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class UndoStarted:
-    """Written before the executor is asked to undo `key`."""
-
-    at: datetime
-    step: str
-    key: str  # the attempt that is undone
-    undo_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class UndoUnsent:
-    """The call of a started undo certainly did not arrive; the same undo key will be sent later."""
-
-    at: datetime
-    step: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class UndoSucceeded:
-    """What `key` changed is as it was before."""
-
-    at: datetime
-    step: str
-    key: str
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UndoFailed:
-    """What `key` changed is not as it was before. With `retry_at` it is tried again."""
-
-    at: datetime
-    step: str
-    key: str
-    error_class: ErrorClass
-    message: str
-    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +161,40 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """All that is left now waits for time or for a person's word; the run clock stands still and no slot is held."""
+
+    at: datetime
+    until: datetime
+    approval: bool = False  # a person's word is among what is waited for
+
+
+@dataclass(frozen=True, slots=True)
+class Unparked:
+    """There is something to do again."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """All was done; whether it has helped is looked at now."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """How the execution ends is known; its `finally` steps run before it does."""
+
+    at: datetime
+    status: ExecutionStatus
+    reason: str
+    cause: str = ""
+    rollback: RollbackStatus = RollbackStatus.NONE
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last word. `reason` is for machines, `cause` for people."""
 
@@ -234,23 +211,29 @@ Event = (
     | Inherited
     | Started
     | Held
-    | StepStarted
-    | AttemptUnsent
-    | StepSucceeded
-    | AttemptFailed
-    | StepUnknown
-    | StepSkipped
-    | StepCancelled
     | RollbackStarted
-    | UndoStarted
-    | UndoUnsent
-    | UndoSucceeded
-    | UndoFailed
     | CommandApplied
     | CommandRefused
     | Paused
+    | Parked
+    | Unparked
+    | Verifying
+    | Concluded
     | Ended
+    | StepEvent
 )
+
+
+def _moment(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+def _items(value: Any) -> Any:
+    """Of one step, a list; of a whole execution, a list for each step."""
+    if isinstance(value, Mapping):
+        return {name: tuple(items) for name, items in value.items()}
+    return None if value is None else tuple(value)
+
 
 KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 _FIELDS = {kind: tuple(item.name for item in fields(kind) if item.name != "at") for kind in Event.__args__}
@@ -260,9 +243,15 @@ _READ: Mapping[str, Any] = {
     "status": ExecutionStatus,
     "verb": Verb,
     "steps": tuple,
+    "inside": tuple,
     "changes": tuple,
+    "evidence": tuple,
     "inherited": lambda steps: {name: step_from_json(step) for name, step in steps.items()},
-    "retry_at": lambda value: datetime.fromisoformat(value) if value else None,
+    "retry_at": _moment,
+    "prove_from": _moment,
+    "until": _moment,
+    "since": _moment,
+    "items": _items,
 }
 
 

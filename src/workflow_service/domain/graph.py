@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from workflow_service.domain import levels, scope, step_rules
 from workflow_service.domain.errors import InvalidPlan, Violation
-from workflow_service.domain.plan import OnFailure, Plan, RetryPolicy, Step
+from workflow_service.domain.plan import OnFailure, Phase, Plan, Step, StepKind
 
-MAX_STEPS = 100
-MAX_PARAMETER_BYTES = 64 * 1024
-MAX_SECONDS = 86400  # no time of a plan is longer than a day
-MAX_RETRIES = 100
-MAX_FACTOR = 10  # with MAX_RETRIES the longest back-off still is a number
-_ID = re.compile(r"[a-z0-9]([-a-z0-9_]{0,61}[a-z0-9])?")
+Items = Mapping[str, Sequence[Any]]  # what the forEach steps that were opened found to do
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
     """A sound plan with everything `decide` asks of it worked out once.
 
-    `waits_for` is what a step really waits for: its needs, the alternatives that may stand in for them, and, when it is
-    an alternative itself, the step it stands in for.
+    Steps go by their path: `scale` at the top, `heal/scale` inside the template step `heal`, `recycle[2]` for the third
+    item of a forEach step. A step with others inside is a group; it is done when they are.
     """
 
     plan: Plan
     steps: Mapping[str, Step]
-    waits_for: Mapping[str, frozenset[str]]
+    waits_for: Mapping[str, frozenset[str]]  # within its level, alternatives included
     primary: Mapping[str, str]  # alternative -> the step it stands in for
-    order: tuple[str, ...]  # topological; ties by priority, then plan order
-    descendants: Mapping[str, frozenset[str]]
+    order: tuple[str, ...]  # topological; ties by priority, then plan order; a group stands before what is inside
+    descendants: Mapping[str, frozenset[str]]  # what came after it because of it, at any depth
+    top: tuple[str, ...]  # the top level's steps of phases main and verify, in that order
+    last: frozenset[str]  # every step of phase finally, at any depth
+    parent: Mapping[str, str]  # of what is inside a group
+    children: Mapping[str, tuple[str, ...]]  # of a group, as far as it is known
+    item: Mapping[str, Any]  # of a forEach step's items
+    items: Items
+
+    def group(self, name: str) -> bool:
+        """Whether the step consists of others."""
+        return name in self.children
+
+    def grown(self, items: Items) -> Graph:
+        """The graph with what the forEach steps found to do."""
+        return self if items == self.items else _graph(self.plan, items)
+
+    def around(self, name: str) -> Iterator[str]:
+        """The groups that the step lies in, nearest first."""
+        while (above := self.parent.get(name)) is not None:
+            yield above
+            name = above
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
-        """Steps that could run together, wave by wave."""
+        """Steps of the top level that could run together, wave by wave."""
         level: dict[str, int] = {}
-        for step in self.order:
+        for step in self.top:
             level[step] = 1 + max((level[parent] for parent in self.waits_for[step]), default=-1)
         return tuple(
-            tuple(step for step in self.order if level[step] == depth)
+            tuple(step for step in self.top if level[step] == depth)
             for depth in range(max(level.values(), default=-1) + 1)
         )
 
     def critical_path(self) -> tuple[tuple[str, ...], float]:
         """The chain that takes longest by estimate (the attempt's timeout where there is none), and its seconds."""
         best: dict[str, tuple[float, tuple[str, ...]]] = {}
-        for name in self.order:
+        for name in self.top:
             step = self.steps[name]
             before = max((best[parent] for parent in self.waits_for[name]), default=(0.0, ()))
             cost = step.timeout if step.estimated_duration is None else step.estimated_duration
@@ -61,129 +76,111 @@ def validate(plan: Plan) -> Graph:
     Raises:
         InvalidPlan: with every rule that the plan breaks.
     """
-    violations = [*_shape(plan), *_references(plan)]
-    if violations:
-        raise InvalidPlan("the plan is not sound", violations)
-    waits_for = {step.id: _waits_for(plan, step) for step in plan.steps}
-    order = _topological(plan, waits_for)
-    if len(order) < len(plan.steps):
-        cycle = _cycle({step: waits_for[step] for step in set(waits_for) - set(order)})
-        raise InvalidPlan("the plan is not sound", [Violation("steps", cycle, "wait for each other in a cycle")])
+    broken = list(step_rules.violations(plan))
+    if not broken:
+        broken = [*_cycles(plan.steps, "steps")]
+    if broken:
+        raise InvalidPlan("the plan is not sound", broken)
+    graph = _graph(plan, {})
+    wrong = list(scope.violations(_with_samples(graph)))
+    if wrong:
+        raise InvalidPlan("the plan is not sound", wrong)
+    return graph
+
+
+def _with_samples(graph: Graph) -> Graph:
+    """The graph with one item in each forEach step, so that what is inside them can be looked at."""
+    unopened = {name: (None,) for name in graph.children if graph.steps[name].for_each and name not in graph.items}
+    return _with_samples(graph.grown({**graph.items, **unopened})) if unopened else graph
+
+
+def _cycles(steps: Sequence[Step], at: str) -> Iterator[Violation]:
+    waiting = levels.waits_for(steps)
+    order = levels.topological(steps, waiting)
+    if len(order) < len(steps):
+        ring = levels.cycle({step: waiting[step] for step in set(waiting) - set(order)})
+        yield Violation(at, ring, "wait for each other in a cycle")
+    for index, step in enumerate(steps):
+        if step.steps:
+            yield from _cycles(step.steps, f"{at}.{index}.steps")
+
+
+class _Growing:
+    """A graph under construction, level by level."""
+
+    def __init__(self, given: Items) -> None:
+        self._given = given
+        self.steps: dict[str, Step] = {}
+        self.waits_for: dict[str, frozenset[str]] = {}
+        self.after: dict[str, frozenset[str]] = {}  # within its level
+        self.inside: dict[str, tuple[str, ...]] = {}  # a step and all that is in it, in order
+        self.parent: dict[str, str] = {}
+        self.children: dict[str, tuple[str, ...]] = {}
+        self.item: dict[str, Any] = {}
+
+    def level(self, steps: Sequence[Step], parent: str | None = None) -> list[str]:
+        """Add steps that bear their paths already, with all that is in them; their order."""
+        waiting = levels.waits_for(steps)
+        order = levels.topological(steps, waiting)
+        self.waits_for |= waiting
+        self.after |= levels.descendants(order, waiting)
+        for step in steps:
+            self.steps[step.id] = step
+            if parent is not None:
+                self.parent[step.id] = parent
+            inner = self._inner(step)
+            if inner is not None:
+                self.children[step.id] = tuple(child.id for child in inner)
+            self.inside[step.id] = (step.id, *self.level(inner or (), step.id))
+        return [name for first in order for name in self.inside[first]]
+
+    def descendants(self, order: Sequence[str]) -> dict[str, frozenset[str]]:
+        """What comes after a step comes after all that is in it, too."""
+        found: dict[str, frozenset[str]] = {}
+        for name in order:
+            above = found[self.parent[name]] if name in self.parent else frozenset[str]()
+            found[name] = above.union(*(self.inside[later] for later in self.after[name]))
+        return found
+
+    def _inner(self, step: Step) -> Sequence[Step] | None:
+        """The steps inside a group, with their paths; None: it is not one."""
+        if step.for_each is not None:
+            given = self._given.get(step.id, ())
+            paths = [f"{step.id}[{index}]" for index in range(len(given))]
+            self.item |= dict(zip(paths, given, strict=True))
+            return [_one_of(step, path) for path in paths]
+        if step.kind is StepKind.TEMPLATE:
+            return [_placed(child, f"{step.id}/") for child in step.steps]
+        return None
+
+
+def _one_of(step: Step, path: str) -> Step:
+    """The step for one item: the group itself answers for needs, condition and failure."""
+    alone = replace(step, id=path, for_each=None, when=None, needs=(), alternative=None)
+    return replace(alone, on_failure=OnFailure.STOP, max_parallel=1, phase=Phase.MAIN)
+
+
+def _placed(step: Step, at: str) -> Step:
+    other = f"{at}{step.alternative}" if step.alternative else None
+    return replace(step, id=f"{at}{step.id}", needs=tuple(f"{at}{need}" for need in step.needs), alternative=other)
+
+
+def _graph(plan: Plan, items: Items) -> Graph:
+    growing = _Growing(items)
+    order = growing.level(plan.steps)
+    last = [step.id for step in plan.steps if step.phase is Phase.FINALLY]
+    top = {step.id for step in plan.steps}.difference(last)
     return Graph(
         plan=plan,
-        steps={step.id: step for step in plan.steps},
-        waits_for=waits_for,
-        primary={step.alternative: step.id for step in plan.steps if step.alternative},
+        steps=growing.steps,
+        waits_for=growing.waits_for,
+        primary={step.alternative: name for name, step in growing.steps.items() if step.alternative},
         order=tuple(order),
-        descendants=_descendants(order, waits_for),
+        descendants=growing.descendants(order),
+        top=tuple(name for name in order if name in top),
+        last=frozenset(name for first in last for name in growing.inside[first]),
+        parent=growing.parent,
+        children=growing.children,
+        item=growing.item,
+        items=items,
     )
-
-
-def _shape(plan: Plan) -> Iterable[Violation]:
-    if not 1 <= len(plan.steps) <= MAX_STEPS:
-        yield Violation("steps", len(plan.steps), f"must be 1 to {MAX_STEPS} steps")
-    if plan.max_parallel < 1:
-        yield Violation("max_parallel", plan.max_parallel, "must be at least 1")
-    yield from _seconds("timeout", plan.timeout)
-    yield from _seconds("undo_timeout", plan.undo_timeout)
-    seen: set[str] = set()
-    for index, step in enumerate(plan.steps):
-        at = f"steps.{index}"
-        if not _ID.fullmatch(step.id):
-            yield Violation(f"{at}.id", step.id, "must be 1 to 63 of a-z 0-9 - _, alphanumeric at both ends")
-        if step.id in seen:
-            yield Violation(f"{at}.id", step.id, "is used twice")
-        seen.add(step.id)
-        yield from _step_shape(step, at)
-
-
-def _step_shape(step: Step, at: str) -> Iterable[Violation]:
-    if not step.action.type:
-        yield Violation(f"{at}.action.type", step.action.type, "must name an action")
-    yield from _seconds(f"{at}.timeout", step.timeout)
-    yield from _seconds(f"{at}.deadline", step.deadline)
-    yield from _retry_shape(step.retry, f"{at}.retry")
-    if (step.on_failure is OnFailure.ALTERNATIVE) != (step.alternative is not None):
-        yield Violation(f"{at}.alternative", step.alternative, "must be given exactly when on_failure is alternative")
-    size = len(json.dumps(step.action.parameters, default=str))
-    if size > MAX_PARAMETER_BYTES:
-        yield Violation(f"{at}.action.parameters", f"{size} bytes", f"must be at most {MAX_PARAMETER_BYTES} bytes")
-
-
-def _seconds(at: str, value: float) -> Iterable[Violation]:
-    if not 0 < value <= MAX_SECONDS:  # written so that not-a-number breaks the rule too
-        yield Violation(at, value, f"must be over 0 and at most {MAX_SECONDS} s")
-
-
-def _retry_shape(retry: RetryPolicy, at: str) -> Iterable[Violation]:
-    bounds = {
-        "max_retries": (retry.max_retries, 0, MAX_RETRIES),
-        "first_delay": (retry.first_delay, 0, MAX_SECONDS),
-        "max_delay": (retry.max_delay, 0, MAX_SECONDS),
-        "factor": (retry.factor, 1, MAX_FACTOR),
-    }
-    for name, (value, least, most) in bounds.items():
-        if not least <= value <= most:  # written so that not-a-number breaks the rule too
-            yield Violation(f"{at}.{name}", value, f"must be {least} to {most}")
-
-
-def _references(plan: Plan) -> Iterable[Violation]:
-    known = {step.id for step in plan.steps}
-    stood_in: dict[str, str] = {}
-    for index, step in enumerate(plan.steps):
-        for need in step.needs:
-            if need not in known:
-                yield Violation(f"steps.{index}.needs", need, "is no step of this plan")
-        if step.alternative is None:
-            continue
-        if step.alternative not in known or step.alternative == step.id:
-            yield Violation(f"steps.{index}.alternative", step.alternative, "must be another step of this plan")
-        elif step.alternative in stood_in:
-            yield Violation(
-                f"steps.{index}.alternative", step.alternative, f"already stands in for {stood_in[step.alternative]}"
-            )
-        stood_in[step.alternative] = step.id
-
-
-def _waits_for(plan: Plan, step: Step) -> frozenset[str]:
-    stands_in_for = {other.id for other in plan.steps if other.alternative == step.id}
-    return frozenset(stands_in_for.union(*(_with_alternatives(plan, need) for need in step.needs)))
-
-
-def _with_alternatives(plan: Plan, step_id: str) -> set[str]:
-    chain: set[str] = set()
-    following: str | None = step_id
-    while following is not None and following not in chain:  # a ring of alternatives is a cycle, found later
-        chain.add(following)
-        following = plan.step(following).alternative
-    return chain
-
-
-def _topological(plan: Plan, waits_for: Mapping[str, frozenset[str]]) -> list[str]:
-    """Kahn's algorithm; what is left out sits in a cycle or waits for one."""
-    rank = {step.id: (step.priority, index) for index, step in enumerate(plan.steps)}
-    missing = {step: set(parents) for step, parents in waits_for.items()}
-    order: list[str] = []
-    while ready := sorted((step for step, parents in missing.items() if not parents), key=rank.__getitem__):
-        order.extend(ready)
-        for step in ready:
-            del missing[step]
-        for parents in missing.values():
-            parents.difference_update(ready)
-    return order
-
-
-def _cycle(stuck: Mapping[str, frozenset[str]]) -> list[str]:
-    """Of the steps that can never start, those that wait for each other, without those that only wait for them."""
-    awaited = frozenset(stuck) & frozenset[str]().union(*stuck.values())
-    if len(awaited) == len(stuck):
-        return sorted(stuck)
-    return _cycle({step: stuck[step] for step in awaited})
-
-
-def _descendants(order: list[str], waits_for: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    below: dict[str, set[str]] = {step: set() for step in order}
-    for step in reversed(order):
-        for parent in waits_for[step]:
-            below[parent] |= {step} | below[step]
-    return {step: frozenset(steps) for step, steps in below.items()}

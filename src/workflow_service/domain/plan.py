@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.target import Target
 
-FORMAT = 1  # raised when an older reader could misread a stored plan; an unknown format is refused
+# The format of a stored plan. It is raised when an older reader could misread one; an unknown format is refused.
+# 1: actions only. 2: kinds of steps, conditions, forEach, phases; written only by plans that use one of them.
+PLAIN, WHOLE = 1, 2
 
 
 class OnFailure(StrEnum):
@@ -22,6 +24,24 @@ class OnFailure(StrEnum):
     SKIP = "skip"  # go on without it (what a non-critical action means)
     STOP = "stop"  # start nothing more, end as failed
     ROLLBACK = "rollback"  # start nothing more, undo what was done
+
+
+class StepKind(StrEnum):
+    """What a step does."""
+
+    ACTION = "action"  # asks the executor for an action
+    WAIT = "wait"  # lets time pass
+    CHECK = "check"  # looks until its postconditions hold
+    APPROVAL = "approval"  # waits for a person's word
+    TEMPLATE = "template"  # runs steps of its own: a sub-workflow
+
+
+class Phase(StrEnum):
+    """When a step of the top level has its turn."""
+
+    MAIN = "main"
+    VERIFY = "verify"  # after all of main: whether the workflow as a whole has helped
+    FINALLY = "finally"  # at the very end, whatever it is, once something was changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +57,28 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a step asks of the executor."""
+    """What a step asks of the executor. A string of the parameters may hold `${{ expression }}`."""
 
     type: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that must be true, in CEL. Times in seconds.
+
+    `observed` in the expression is looked up anew at every look: the facts of `target` (None: of the step's own), or
+    the answer to `promql` where one is given. What cannot be observed is not true.
+    """
+
+    expression: str
+    message: str = ""
+    critical: bool = True  # False: when it does not hold, that is noted and nothing else
+    within: float = 0.0  # how long to go on looking; 0: one look
+    poll: float = 5.0
+    target: Target | None = None
+    promql: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +90,31 @@ class Step:
     """
 
     id: str
-    action: Action
+    action: Action | None = None  # exactly when kind is action
     needs: tuple[str, ...] = ()
     description: str = ""
     critical: bool = True
     on_failure: OnFailure = OnFailure.STOP
     alternative: str | None = None
     timeout: float = 120.0  # one attempt
-    deadline: float = 300.0  # all attempts together
+    deadline: float = 300.0  # all attempts together; for an approval, how long it waits
     retry: RetryPolicy = RetryPolicy()
     priority: int = 5  # 1 first .. 9 last, among steps that are ready together
     estimated_duration: float | None = None
     changes: bool = True  # False: it only reads or tells
     reversible: bool | None = None  # None: no catalogue has said so yet
     irreversible_reason: str | None = None
+    kind: StepKind = StepKind.ACTION
+    phase: Phase = Phase.MAIN
+    when: str | None = None  # an expression; false: the step is skipped
+    preconditions: tuple[Condition, ...] = ()
+    postconditions: tuple[Condition, ...] = ()
+    settle: float = 0.0  # between the action's success and the first look at its postconditions
+    wait: float | None = None  # exactly when kind is wait
+    for_each: str | None = None  # an expression that gives a list: the step is done once for each `item`
+    max_parallel: int = 1  # items at once
+    steps: tuple[Step, ...] = ()  # exactly when kind is template
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of a template, known to its steps as `params`
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +131,12 @@ class Plan:
     timeout: float = 600.0
     undo_timeout: float = 600.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # known to its steps as `params`
+
+    @property
+    def format(self) -> int:
+        """The oldest format that can hold it."""
+        return WHOLE if self.parameters or any(_extras(step) for step in self.steps) else PLAIN
 
     @property
     def hash(self) -> str:
@@ -109,18 +162,48 @@ def _missing(step_id: str) -> Step:
     raise KeyError(step_id)
 
 
+# What format 1 does not know. Only what differs from its default is written, so a plan that uses none of it keeps the
+# hash that an older version gave it.
+_NAMES = tuple(one.name for one in fields(Step))
+_STEP_PLAIN = _NAMES[: _NAMES.index("kind")]
+_SINCE_WHOLE: Mapping[str, Any] = {
+    one.name: {} if one.name == "parameters" else one.default for one in fields(Step)[len(_STEP_PLAIN) :]
+}
+
+
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The stored form of a plan: plain JSON values only."""
-    return {**_values(plan), "steps": [_step_to_json(step) for step in plan.steps]}
+    body = {**_values(plan), "steps": [_step_to_json(step) for step in plan.steps], "format": plan.format}
+    return body if plan.parameters else {name: value for name, value in body.items() if name != "parameters"}
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
-    action = _values(step.action)
-    target = _values(step.action.target) if step.action.target else None
-    return {**_values(step), "action": {**action, "target": target}, "retry": _values(step.retry)}
+    body = {name: getattr(step, name) for name in _STEP_PLAIN}
+    body["retry"] = _values(step.retry)
+    if step.action is not None:
+        target = _values(step.action.target) if step.action.target else None
+        body["action"] = {**_values(step.action), "target": target}
+    for name, value in _extras(step).items():
+        body[name] = _WRITE[name](value) if name in _WRITE else value
+    return body
 
 
-def _values(item: Plan | Step | Action | RetryPolicy | Target) -> dict[str, Any]:
+def _extras(step: Step) -> dict[str, Any]:
+    return {name: value for name, default in _SINCE_WHOLE.items() if (value := getattr(step, name)) != default}
+
+
+def _condition_to_json(condition: Condition) -> dict[str, Any]:
+    return {**_values(condition), "target": _values(condition.target) if condition.target else None}
+
+
+_WRITE: Mapping[str, Any] = {
+    "preconditions": lambda conditions: [_condition_to_json(one) for one in conditions],
+    "postconditions": lambda conditions: [_condition_to_json(one) for one in conditions],
+    "steps": lambda steps: [_step_to_json(step) for step in steps],
+}
+
+
+def _values(item: Plan | Action | Condition | RetryPolicy | Target) -> dict[str, Any]:
     """Like `asdict`, but one level deep and without copying: many times faster for a hundred steps."""
     return {name: getattr(item, name) for name in item.__dataclass_fields__}
 
@@ -131,22 +214,42 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     Raises:
         ValueError: written by a version whose format this one does not know.
     """
-    if document.get("format") != FORMAT:
-        raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {FORMAT})")
-    steps = tuple(_step(raw) for raw in document["steps"])
-    return replace(Plan(steps=(), reason="", creation_method=""), **{**document, "steps": steps})
+    if document.get("format") not in {PLAIN, WHOLE}:
+        raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {PLAIN}, {WHOLE})")
+    values = {**document, "steps": tuple(_step(raw) for raw in document["steps"])}
+    del values["format"]
+    return replace(Plan(steps=(), reason="", creation_method=""), **values)
 
 
 def _step(raw: Mapping[str, Any]) -> Step:
-    action = raw["action"]
-    target = Target(**action["target"]) if action.get("target") else None
-    retry = {**raw["retry"], "retry_on": tuple(ErrorClass(name) for name in raw["retry"]["retry_on"])}
-    return Step(
-        **{
-            **raw,
-            "action": Action(type=action["type"], parameters=action["parameters"], target=target),
-            "needs": tuple(raw["needs"]),
-            "on_failure": OnFailure(raw["on_failure"]),
-            "retry": RetryPolicy(**retry),
-        }
-    )
+    read = {name: reading(raw[name]) for name, reading in _READ.items() if name in raw}
+    return Step(**{**raw, **read})
+
+
+def _action(raw: Mapping[str, Any] | None) -> Action | None:
+    return Action(type=raw["type"], parameters=raw["parameters"], target=_target(raw.get("target"))) if raw else None
+
+
+def _target(raw: Mapping[str, Any] | None) -> Target | None:
+    return Target(**raw) if raw else None
+
+
+def _conditions(raw: list[Mapping[str, Any]]) -> tuple[Condition, ...]:
+    return tuple(Condition(**{**one, "target": _target(one["target"])}) for one in raw)
+
+
+def _retry(raw: Mapping[str, Any]) -> RetryPolicy:
+    return RetryPolicy(**{**raw, "retry_on": tuple(ErrorClass(name) for name in raw["retry_on"])})
+
+
+_READ: Mapping[str, Any] = {
+    "action": _action,
+    "needs": tuple,
+    "on_failure": OnFailure,
+    "retry": _retry,
+    "kind": StepKind,
+    "phase": Phase,
+    "preconditions": _conditions,
+    "postconditions": _conditions,
+    "steps": lambda steps: tuple(_step(raw) for raw in steps),
+}

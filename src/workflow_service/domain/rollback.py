@@ -20,22 +20,33 @@ class Undoable:
     attempt: Attempt
 
 
-def needed(state: RunState) -> bool:
+def within(graph: Graph, state: RunState) -> Iterator[str]:
+    """The steps that a rollback covers, last first: all of them, or those that came after the one it goes back to."""
+    covered = graph.steps.keys() if state.back_to is None else graph.descendants[state.back_to]
+    return (name for name in reversed(graph.order) if name in covered)
+
+
+def needed(graph: Graph, state: RunState) -> bool:
     """Whether anything in the cluster may differ from before and can be taken back."""
+    return any(_open(state, name) for name in within(graph, state))
+
+
+def left_over(state: RunState) -> bool:
+    """Whether anything may still be taken back, however little is known of the plan."""
     return any(attempt.undo in _OPEN for step in state.steps.values() for attempt in step.attempts)
 
 
 def ready(graph: Graph, state: RunState) -> Iterator[Undoable]:
     """The undos that may go on now: every dependant's is over, and within a step the newest attempt comes first."""
-    for name in reversed(graph.order):
+    for name in within(graph, state):
         newest = next((attempt for attempt in reversed(state.steps[name].attempts) if attempt.undo in _OPEN), None)
         if newest is not None and not any(_open(state, below) for below in graph.descendants[name]):
             yield Undoable(step=name, attempt=newest)
 
 
-def outcome(state: RunState) -> RollbackStatus:
+def outcome(graph: Graph, state: RunState) -> RollbackStatus:
     """How the rollback went, once nothing is left to try."""
-    left = {attempt.undo for step in state.steps.values() for attempt in step.attempts}
+    left = {attempt.undo for name in within(graph, state) for attempt in state.steps[name].attempts}
     if UndoStatus.UNDO_FAILED in left or left & _OPEN:
         return RollbackStatus.INCOMPLETE
     return RollbackStatus.DONE if UndoStatus.UNDONE in left else RollbackStatus.NONE

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.errors import ErrorClass, IllegalTransition
 from workflow_service.domain.states import (
     FINAL_EXECUTION,
     FINAL_STEP,
@@ -35,6 +35,7 @@ class Attempt:
     undo_reason: str | None = None
     undo_tries: int = 0
     undo_at: datetime | None = None  # not before
+    parameters: Mapping[str, Any] | None = None  # what was sent, where the plan says it by expressions
     undo_sent: bool = False  # an undo was started and its outcome is not journalled yet
 
 
@@ -49,6 +50,10 @@ class StepState:
     stood_still_before: float = 0.0  # seconds for which the run clock had been stopped when the step started
     ended_at: datetime | None = None
     waived: bool = False  # skipped because somebody said so, whether it was needed or not
+    asking: bool = False  # it waits for a person's word
+    cleared: bool = False  # its condition and preconditions held
+    proving_from: datetime | None = None  # its action is done; from then on its postconditions are looked at
+    reason: str = ""  # why it ended, for machines, where its status does not say it
     message: str = ""
     error_class: ErrorClass | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +94,7 @@ class RunState:
     status: ExecutionStatus = ExecutionStatus.CREATED
     steps: Mapping[str, StepState] = field(default_factory=dict)
     plan_hash: str | None = None
+    waiting_since: datetime | None = None  # for a plan and a slot
     started_at: datetime | None = None
     rollback_started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -99,13 +105,35 @@ class RunState:
     wanted: Verb | None = None  # pause, cancel or rollback: asked for and not reached yet
     wanted_undo: bool = False  # whether what was done is to be undone as well
     wanted_why: str = ""
+    back_to: str | None = None  # of a rollback: only what came after this step is undone
     paused_at: datetime | None = None
+    parked_at: datetime | None = None  # waiting for nothing but time or a person's word
+    parked_until: datetime | None = None
     stood_still: timedelta = timedelta()  # how long the run clock has been stopped so far
+    items: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what the opened forEach steps have to do
+    concluded_at: datetime | None = None  # how it ends is known; from here on only `finally` steps run
+    conclusion: ExecutionStatus | None = None
 
     @property
     def final(self) -> bool:
         """Nothing can change any more."""
         return self.status in FINAL_EXECUTION
+
+    def asked(self, named: object = None) -> str:
+        """The step that waits for a person's word: the one that was named, or the only one.
+
+        Raises:
+            IllegalTransition: there is none, or nobody knows which.
+        """
+        waiting = [name for name, step in self.steps.items() if step.asking and named in {None, name}]
+        if len(waiting) != 1:
+            raise IllegalTransition(f"{len(waiting)} steps wait for a person's word")
+        return waiting[0]
+
+    @property
+    def stopped_at(self) -> datetime | None:
+        """Since when the run clock stands still."""
+        return min(filter(None, (self.paused_at, self.parked_at)), default=None)
 
 
 def step_from_json(raw: Mapping[str, Any]) -> StepState:
@@ -118,6 +146,10 @@ def step_from_json(raw: Mapping[str, Any]) -> StepState:
         stood_still_before=raw["stood_still_before"],
         ended_at=_moment(raw["ended_at"]),
         waived=raw["waived"],
+        asking=raw.get("asking", False),
+        cleared=raw.get("cleared", False),  # an older version wrote no such thing
+        proving_from=_moment(raw.get("proving_from")),
+        reason=raw.get("reason", ""),
         message=raw["message"],
         error_class=ErrorClass(raw["error_class"]) if raw["error_class"] else None,
         result=raw["result"],

@@ -71,12 +71,17 @@ class RollbackStatus(StrEnum):
 class Verb(StrEnum):
     """A command, by its name in the API."""
 
+    START = "start"
+    APPROVE = "approve"
+    REJECT = "reject"
+    EXTEND = "extend"
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
     ROLLBACK = "rollback"
     RETRY = "retry"
     SKIP_STEP = "skip-step"
+    SET_PRIORITY = "set-priority"
 
 
 _E = ExecutionStatus
@@ -91,8 +96,8 @@ _BEFORE_EFFECT = frozenset({_E.FAILED, _E.CANCELLED, _E.TIMED_OUT, _E.REJECTED, 
 EXECUTION: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _E.CREATED: frozenset({_E.PLANNING, _E.QUEUED}) | _BEFORE_EFFECT,  # queued at once: it inherits a plan
     _E.PLANNING: frozenset({_E.QUEUED, _E.AWAITING_APPROVAL}) | _BEFORE_EFFECT,
-    _E.QUEUED: frozenset({_E.RUNNING, _E.AWAITING_APPROVAL, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT,
-    _E.AWAITING_APPROVAL: frozenset({_E.QUEUED, _E.RUNNING, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT,
+    _E.QUEUED: frozenset({_E.RUNNING, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT,
+    _E.AWAITING_APPROVAL: frozenset({_E.RUNNING, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT | _ENDS,
     _E.RUNNING: frozenset(
         {_E.RECOVERING, _E.VERIFYING, _E.PAUSED, _E.AWAITING_APPROVAL, _E.ROLLING_BACK, _E.REJECTED} | _ENDS
     ),

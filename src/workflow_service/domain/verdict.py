@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from workflow_service.domain.decisions import Finish
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The last word."""
-
-    status: ExecutionStatus
-    reason: str
-    cause: str
-    rollback: RollbackStatus
 
 
 class Settled(Enum):
@@ -30,6 +20,7 @@ class Settled(Enum):
     NOT_YET = auto()
 
 
+REFUSED = frozenset({"approval_rejected", "approval_expired"})  # reasons of steps that a person did not allow
 DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
 
@@ -64,7 +55,7 @@ def broken_for_good(graph: Graph, state: RunState, name: str) -> bool:
 def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, undone: RollbackStatus) -> Finish:
     """How a run ends in which nothing is left to do; `broken` are the steps that ended it early."""
     cause = _cause(graph, state, broken)
-    left = sorted(name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
+    left = sorted(name for name in graph.top if state.steps[name].status is StepStatus.CANCELLED)
     finished = _on_finished(graph, state, undone)
     all_done = not broken and not left and finished.status is ExecutionStatus.COMPLETED
     if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
@@ -74,12 +65,19 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     if expired or (left and not broken):  # clocks of replicas differ: what is left out tells as well that it was late
         why = cause or f"not finished in time: {', '.join(left)}"
         return Finish(ExecutionStatus.TIMED_OUT, "execution_timeout", why, undone)
-    if broken:
-        if undone is RollbackStatus.DONE:
-            return Finish(ExecutionStatus.ROLLED_BACK, "critical_step_failed", cause, undone)
-        reason = "rollback_incomplete" if undone is RollbackStatus.INCOMPLETE else "critical_step_failed"
-        return Finish(ExecutionStatus.FAILED, reason, cause, undone)
-    return finished
+    return _broken(state, broken, cause, undone) if broken else finished
+
+
+def _broken(state: RunState, broken: list[str], cause: str, undone: RollbackStatus) -> Finish:
+    """A failure that counts has ended it; what a person refused, or nobody allowed, is no failure."""
+    refused = next((reason for name in broken if (reason := state.steps[name].reason) in REFUSED), None)
+    if undone is RollbackStatus.DONE:
+        return Finish(ExecutionStatus.ROLLED_BACK, refused or "critical_step_failed", cause, undone)
+    if undone is RollbackStatus.INCOMPLETE:
+        return Finish(ExecutionStatus.FAILED, "rollback_incomplete", cause, undone)
+    if refused:
+        return Finish(ExecutionStatus.REJECTED, refused, cause, undone)
+    return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
 
 
 def _as_asked(state: RunState, undone: RollbackStatus) -> Finish:
@@ -91,17 +89,20 @@ def _as_asked(state: RunState, undone: RollbackStatus) -> Finish:
     if undone is RollbackStatus.NONE:
         cause = f"{state.wanted_why} (nothing had been changed that can be undone)"
         return Finish(ExecutionStatus.CANCELLED, "rollback_requested", cause, undone)
+    if state.back_to is not None:
+        cause = f"{state.wanted_why} (back to {state.back_to})"
+        return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "rolled_back_to_step", cause, undone)
     return Finish(ExecutionStatus.ROLLED_BACK, "rollback_requested", state.wanted_why, undone)
 
 
 def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finish:
     """Everything that could run has run, and every failure was answered."""
-    failed = [name for name in graph.order if failed_for_good(graph, state, name)]
-    waived = [name for name in graph.order if _waived_for_good(graph, state, name)]
+    failed = [name for name in graph.top if failed_for_good(graph, state, name)]
+    waived = [name for name in graph.top if _waived_for_good(graph, state, name)]
     cause = _cause(graph, state, failed) or "; ".join(f"{name} was {state.steps[name].message}" for name in waived)
     if any(graph.steps[name].critical for name in failed):
         return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
-    if not any(step.status is StepStatus.SUCCEEDED for step in state.steps.values()):
+    if not any(state.steps[name].status is StepStatus.SUCCEEDED for name in graph.top):
         return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
     if failed:
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)

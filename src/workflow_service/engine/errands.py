@@ -7,17 +7,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_service.domain import decide as do
+from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
+from workflow_service.domain import scope
+from workflow_service.domain.bounds import SETTLE_GRACE, run_deadline, step_deadline
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.retry import retry_at
 from workflow_service.domain.run_state import Attempt, RunState
-from workflow_service.engine.attempt import Call, Lost, Unsent
+from workflow_service.domain.states import Verb
+from workflow_service.domain.verdict import broken_for_good
+from workflow_service.engine.attempt import Call, Lost, Unsent, Withdrawn
+from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.ports import ActionOutcome, ActionRequest
 from workflow_service.store.executions import Record
 
-Answer = ActionOutcome | Unsent | Lost
+Answer = ActionOutcome | Unsent | Lost | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +43,26 @@ class Errands:
     def __init__(self, record: Record, graph: Graph, *, cluster: str, jitter: Callable[[], float]) -> None:
         self._record, self._graph, self._cluster, self._jitter = record, graph, cluster, jitter
 
+    def grow(self, graph: Graph) -> None:
+        """From now on the plan has these steps."""
+        self._graph = graph
+
     def key(self, step: str, attempt: int) -> str:
         """The idempotency key of an attempt: the same for every resend, another one after every known failure."""
         return f"{self._record.execution_id}:{step}" + (f":r{attempt}" if attempt else "")
 
     def for_attempt(self, step: str, attempt: Attempt, state: RunState, *, fresh: bool) -> Errand:
         """Carry an attempt that is journalled in `state` (or just about to be)."""
-        run_end = do.run_deadline(self._graph, state) or attempt.started_at
-        step_end = do.step_deadline(self._graph, state, step) or run_end
-        deadline = min(attempt.started_at + timedelta(seconds=self._graph.steps[step].timeout), step_end)
+        run_end = run_deadline(self._graph, state) or attempt.started_at
+        step_end = step_deadline(self._graph, state, step) or run_end
+        timeout = 0.0 if attempt.number == INHERITED else self._graph.steps[step].timeout  # only to be settled
+        deadline = min(attempt.started_at + timedelta(seconds=timeout), step_end)
         action = self._graph.steps[step].action
-        request = self._request(step, attempt.key, attempt.number, {action.type: action.parameters})
-        abandon = run_end + timedelta(seconds=do.SETTLE_GRACE)
+        if action is None:
+            raise AssertionError(f"{step} has no action to attempt")
+        given = action.parameters if attempt.parameters is None else attempt.parameters
+        request = self._request(step, attempt.key, attempt.number, {action.type: given})
+        abandon = run_end + timedelta(seconds=SETTLE_GRACE)
         return Errand(step, attempt.key, Call(request, attempt.ledger_id, deadline, abandon, fresh=fresh))
 
     def for_undo(self, action: do.StartUndo, state: RunState, ledger: str | None, now: datetime) -> Errand:
@@ -56,10 +70,46 @@ class Errands:
         key = f"{action.key}:undo" + (f":r{action.tries}" if action.tries else "")
         end = (state.rollback_started_at or now) + timedelta(seconds=self._graph.plan.undo_timeout)
         request = self._request(action.step, key, action.tries, {"undo": {"key": action.key, "force": False}})
-        abandon = end + timedelta(seconds=do.SETTLE_GRACE)
+        abandon = end + timedelta(seconds=SETTLE_GRACE)
         call = Call(request, ledger, end, abandon, fresh=not action.resumed)
         settle = replace(call, request=replace(request, key=action.key)) if action.settle else None
         return Errand(action.step, action.key, call, undo_tries=action.tries, settle=settle)
+
+    def outlook(self, look: do.Look, state: RunState) -> Outlook:
+        """What the conditions of a step are judged by."""
+        step, graph = self._graph.steps[look.step], self._graph
+        return Outlook(
+            step=look.step,
+            conditions=step.postconditions if look.after else step.preconditions,
+            names=scope.visible(graph, look.step),
+            known=scope.values(graph, state, look.step, self._record.alert),
+            target=step.action.target if step.action else None,
+            result=state.steps[look.step].result if look.after else None,
+            since=look.since,
+            until=look.until,
+        )
+
+    def seen(self, outlook: Outlook, seen: Seen | Unsent, now: datetime) -> ev.Event | None:
+        """What a look means for the journal; None: nothing could be seen, so it is for later."""
+        if isinstance(seen, Unsent):
+            return None
+        name = outlook.step
+        if outlook.result is None:
+            if seen.held:
+                return ev.Cleared(now, name, seen.evidence)
+            return ev.StepBlocked(now, name, seen.message, seen.evidence)
+        if seen.held:
+            return ev.StepProved(now, name, evidence=seen.evidence)
+        return ev.StepFailed(now, name, "postcondition_failed", seen.message, seen.evidence)
+
+    def unwanted(self, errand: Errand, state: RunState) -> str:
+        """Why a key that was never seen is not sent again: nothing new starts any more. Empty: it is sent."""
+        if errand.undo_tries is not None:
+            return ""
+        if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
+            return state.wanted_why
+        broken = (name for name in self._graph.top if broken_for_good(self._graph, state, name))
+        return next((f"step {name} failed" for name in broken), "")
 
     def outcome(self, errand: Errand, answer: Answer, state: RunState, now: datetime) -> ev.Event:
         """What the answer means for the journal."""
@@ -70,9 +120,12 @@ class Errands:
                 return ev.AttemptUnsent(now, errand.step, errand.key)
             case Lost():
                 return ev.StepUnknown(now, errand.step, errand.key, answer.message)
+            case Withdrawn():
+                return ev.StepCancelled(now, errand.step, answer.message)
             case ActionOutcome(success=True):
                 return ev.StepSucceeded(
                     at=now,
+                    prove_from=self._prove_from(errand.step, now),
                     step=errand.step,
                     key=errand.key,
                     action_id=answer.action_id,
@@ -85,8 +138,12 @@ class Errands:
             case _:
                 return self._failed(errand, answer, state, now)
 
+    def _prove_from(self, step: str, now: datetime) -> datetime | None:
+        planned = self._graph.steps[step]
+        return now + timedelta(seconds=planned.settle) if planned.postconditions else None
+
     def _failed(self, errand: Errand, answer: ActionOutcome, state: RunState, now: datetime) -> ev.AttemptFailed:
-        before = do.step_deadline(self._graph, state, errand.step) or now
+        before = step_deadline(self._graph, state, errand.step) or now
         error = answer.error_class or ErrorClass.UNKNOWN
         return ev.AttemptFailed(
             at=now,
@@ -105,7 +162,7 @@ class Errands:
         match answer:
             case Unsent():
                 return ev.UndoUnsent(now, errand.step, errand.key)
-            case Lost():
+            case Lost() | Withdrawn():
                 return ev.UndoFailed(now, errand.step, errand.key, ErrorClass.UNKNOWN, answer.message)
             case ActionOutcome(success=True):
                 return ev.UndoSucceeded(now, errand.step, errand.key, answer.message)
@@ -117,6 +174,8 @@ class Errands:
     def _again(
         self, errand: Errand, error: ErrorClass, attempt: int, now: datetime, before: datetime
     ) -> datetime | None:
+        if attempt == INHERITED:  # who commanded the retry wants the step done, now that its old key is settled
+            return now
         policy = self._graph.steps[errand.step].retry
         return retry_at(policy, error=error, attempt=attempt, now=now, jitter=self._jitter(), before=before)
 
@@ -133,7 +192,7 @@ class Errands:
             execution_id=self._record.execution_id,
             attempt=attempt,
             remaining_seconds=planned.timeout,
-            cluster=planned.action.target.cluster if planned.action.target else self._cluster,
+            cluster=planned.action.target.cluster if planned.action and planned.action.target else self._cluster,
             critical=planned.critical,
             priority=planned.priority,
             estimated_duration=planned.estimated_duration,

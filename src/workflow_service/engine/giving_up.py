@@ -10,7 +10,7 @@ import structlog
 
 from workflow_service.domain import events as ev
 from workflow_service.domain import rollback
-from workflow_service.domain.decide import SETTLE_GRACE
+from workflow_service.domain.bounds import SETTLE_GRACE
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
@@ -41,7 +41,7 @@ async def give_up(means: Means, drive: Drive) -> None:
         log.exception("what is under way cannot be settled", drive=drive.id)
         record = await load_bare(means.database, drive.execution_id)
         recorder = Recorder(means, record, drive.generation, RunState())
-    undone = RollbackStatus.INCOMPLETE if rollback.needed(recorder.state) else RollbackStatus.NONE
+    undone = RollbackStatus.INCOMPLETE if rollback.left_over(recorder.state) else RollbackStatus.NONE
     cause = f"{drive.generation} drives did not bring it to its end"
     await recorder.write([ev.Ended(means.clock(), ExecutionStatus.FAILED, "internal_error", cause, undone)])
 
@@ -50,7 +50,7 @@ async def _settled(means: Means, drive: Drive) -> Recorder:
     record = await load(means.database, drive.execution_id)
     recorder = Recorder(means, record, drive.generation, fold_all(record.events))
     if record.plan is not None:
-        graph = validate(record.plan)
+        graph = validate(record.plan).grown(recorder.state.items)
         errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
         async for event in _outcomes(means, errands, recorder.state):
             await recorder.write([event], graph=graph)
@@ -59,7 +59,7 @@ async def _settled(means: Means, drive: Drive) -> Recorder:
 
 async def _outcomes(means: Means, errands: Errands, state: RunState) -> AsyncIterator[ev.Event]:
     for name, step in state.steps.items():
-        if step.status is StepStatus.RUNNING:
+        if step.status is StepStatus.RUNNING and step.attempts:
             errand = errands.for_attempt(name, step.attempts[-1], state, fresh=False)
             now = means.clock()
             call = replace(errand.call, deadline=now, abandon_at=now + timedelta(seconds=SETTLE_GRACE))

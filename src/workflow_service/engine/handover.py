@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workflow_service.domain.events import Event, Inherited
+from workflow_service.domain.queueing import turn
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.tables import executions
 
 PLANNING, RUNNING = "planning", "executions"  # the queues of what is to be done
+MANUAL = "manual"  # the same for what people ask for, with slots of its own: no storm of alerts is before it
 CONTROL = "control"  # for a look at the commands given to what waits; it takes nobody's slot
+LANES = frozenset({RUNNING, MANUAL})  # where a drive may do everything
+
+
+def lane(events: Sequence[Event]) -> str:
+    """The queue in which an execution with this journal does its work: a retry or a later rollback is by hand."""
+    return MANUAL if events and isinstance(events[0], Inherited) else RUNNING
 
 
 async def enqueue_next(
     connection: AsyncConnection, engine: Engine, *, execution_id: str, after: int, queue: str | None, now: datetime
 ) -> bool:
-    """Enqueue drive `after + 1`, unless somebody did already or the execution is over. `queue` None keeps its queue."""
+    """Enqueue drive `after + 1`, unless somebody did already or the execution is over. `queue` None keeps its queue.
+
+    Its turn counts from the execution's creation: whoever is taken over or handed on has not lost its place.
+    """
     update = (
         sa.update(executions)
         .where(executions.c.id == execution_id, executions.c.enqueued == after, executions.c.ended_at.is_(None))
         .values(enqueued=after + 1, enqueued_at=now, owner=None, **({"queue": queue} if queue else {}))
-        .returning(executions.c.queue, executions.c.priority)
+        .returning(executions.c.queue, executions.c.priority, executions.c.created_at)
     )
     row = (await connection.execute(update)).one_or_none()
     if row is None:
         return False
-    await engine.enqueue(connection, Drive(execution_id, after + 1), queue=row.queue, priority=row.priority)
+    place = turn(row.priority, row.created_at)
+    await engine.enqueue(connection, Drive(execution_id, after + 1), queue=row.queue, priority=place)
     return True
 
 

@@ -10,6 +10,7 @@ from workflow_service.domain.alert import Alert
 from workflow_service.domain.plan import Plan
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.listening import Listening
+from workflow_service.engine.looking import Lookout
 from workflow_service.ports import Engine, EventBus, Executor
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -25,6 +26,7 @@ class Means:
     engine: Engine
     executor: Executor
     courier: Courier
+    lookout: Lookout
     bus: EventBus
     metrics: Metrics
     plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]

@@ -119,7 +119,7 @@ class DbosEngine:
         await asyncio.to_thread(self._engine.dispose)
 
     async def enqueue(self, connection: AsyncConnection, drive: Drive, *, queue: str, priority: int) -> None:
-        """Put the drive into `queue` within `connection`'s transaction; lower `priority` (1..9) goes first."""
+        """Put the drive into `queue` within `connection`'s transaction; the lowest `priority` goes first."""
         client = self._started()
         await connection.run_sync(
             lambda sync: client.enqueue_in_transaction(

@@ -10,13 +10,12 @@ import sqlalchemy as sa
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.domain.states import ExecutionStatus
 from workflow_service.engine.handover import enqueue_next
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.database import Database
-from workflow_service.store.tables import executions, replicas
+from workflow_service.store.tables import commands, executions, replicas
 
 CLAIM_GRACE = timedelta(seconds=5)  # how long a claimed drive may take to raise the generation
 LOOK = 200  # queued drives that one sweep asks about: a long queue must not keep the replica busy with asking
@@ -74,13 +73,17 @@ class Reconciler:
     async def sweep(self) -> int:
         """Give a new drive to executions whose queued drive was lost between the queue and us.
 
-        Asks about the next `LOOK` of those that wait; once it has asked about all, a new round begins.
+        What is parked needs none, unless a command or its bound has brought it one. Asks about the next `LOOK` of those
+        that wait; once it has asked about all, a new round begins.
 
         Raises:
             StoreUnavailable: the database is away.
         """
         if not self._lease.may_judge:
             return 0
+        awaited = sa.exists().where(commands.c.execution_id == executions.c.id, commands.c.outcome.is_(None))
+        parked_no_more = sa.or_(executions.c.wake_at.is_(None), executions.c.wake_at < datetime.now(UTC))
+        woken = executions.c.enqueued_at >= executions.c.must_end_by  # by the reaper
         async with self._database.read() as connection:
             query = (
                 sa.select(executions.c.id, executions.c.enqueued)
@@ -88,7 +91,7 @@ class Reconciler:
                     executions.c.ended_at.is_(None),
                     executions.c.owner.is_(None),
                     executions.c.enqueued_at < datetime.now(UTC) - CLAIM_GRACE,
-                    sa.or_(executions.c.status != ExecutionStatus.PAUSED, executions.c.must_end_by < datetime.now(UTC)),
+                    sa.or_(parked_no_more, awaited, woken),
                     executions.c.id > self._asked_up_to,
                 )
                 .order_by(executions.c.id)

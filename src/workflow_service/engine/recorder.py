@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
 from workflow_service.domain import events as ev
-from workflow_service.domain.decide import must_end_by
+from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import StepStatus
+from workflow_service.domain.states import ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
 from workflow_service.store.executions import Record
 from workflow_service.store.journal import Also, Entry, KeptPlan, Row
+
+_UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +71,9 @@ class Recorder:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
 
     def _row(self, state: RunState, graph: Graph | None) -> Row:
-        needed = [step for step in state.steps.values() if step.status is not StepStatus.SKIPPED]
-        running = (name for name, step in state.steps.items() if step.status is StepStatus.RUNNING)
+        single = (step for name, step in state.steps.items() if graph is None or not graph.group(name))
+        needed = [step for step in single if step.status is not StepStatus.SKIPPED]
+        running = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
         return Row(
             status=state.status,
             actions_total=len(needed),
@@ -80,9 +85,14 @@ class Recorder:
             plan_hash=state.plan_hash,
             updated_at=self._means.clock(),
             started_at=state.started_at,
-            must_end_by=must_end_by(graph, state) if graph else None,
+            must_end_by=must_end_by(graph, state) or self._unbegun(state),
+            wake_at=wake_at(graph, state),
             ended_at=state.ended_at,
         )
+
+    def _unbegun(self, state: RunState) -> datetime | None:
+        """The bound of what nobody has begun to plan."""
+        return self._record.created_at + QUEUE_BOUND if state.status is ExecutionStatus.CREATED else None
 
     def _tell(self, event: ev.Event, graph: Graph | None) -> None:
         metrics, state = self._means.metrics, self.state
@@ -112,7 +122,8 @@ class Recorder:
 
     def _tell_step(self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None) -> None:
         step = self.state.steps[event.step]
-        action = graph.steps[event.step].action.type if graph else "unknown"
+        planned = graph.steps[event.step].action if graph else None
+        action = planned.type if planned else "unknown"
         started = next((attempt.started_at for attempt in step.attempts if attempt.key == event.key), event.at)
         seconds = (event.at - started).total_seconds()
         self._means.metrics.step_ended(action=action, status=step.status, seconds=seconds)

@@ -17,6 +17,7 @@ from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import Plan
+from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
 from workflow_service.engine.handover import RUNNING, enqueue_next
@@ -89,7 +90,7 @@ class Ride:
             hearing = Hearing(means.database, means.bus, record.execution_id, heard=heard, clock=means.clock)
             if record.plan is not None:
                 await self._run(record, recorder, validate(record.plan), hearing)
-            elif not await self._ended_by_hand(recorder, hearing):
+            elif not await self._ended_unplanned(record, recorder, hearing):
                 await self._plan(record, recorder, hearing)
 
     async def _run(self, record: Record, recorder: Recorder, graph: Graph, hearing: Hearing) -> None:
@@ -103,14 +104,16 @@ class Ride:
         last = await patiently(lambda: last_generation(self._means.database, execution_id), self._draining)
         return self.drive.generation - last >= MAX_FRUITLESS
 
-    async def _ended_by_hand(self, recorder: Recorder, hearing: Hearing) -> bool:
-        """Before there is a plan, all that can be commanded is the end."""
-        told = await hearing.news(recorder.state)
-        if not told:
-            return False
+    async def _ended_unplanned(self, record: Record, recorder: Recorder, hearing: Hearing) -> bool:
+        """Before there is a plan, all that can be commanded is the end; the bound of waiting brings it too."""
+        told, now = await hearing.news(recorder.state), self._means.clock()
         state = fold_all(told, recorder.state)
         if state.wanted is Verb.CANCEL:
-            told.append(Ended(self._means.clock(), ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+            told.append(Ended(now, ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+        elif now >= record.created_at + QUEUE_BOUND:
+            told.append(Ended(now, ExecutionStatus.TIMED_OUT, "queue_timeout", "it waited too long for its plan"))
+        if not told:
+            return False
         await recorder.write(told, also=hearing.answer)
         await hearing.tell()
         return recorder.state.final
@@ -119,7 +122,7 @@ class Ride:
         """Make the plan once; then run it in this very drive when a slot is free, else queue for one."""
         clock = self._means.clock
         if recorder.state.status is ExecutionStatus.CREATED:
-            await recorder.write([PlanningStarted(clock())])
+            await recorder.write([PlanningStarted(clock(), since=record.created_at)])
         try:
             plan = await self._planned(record)
             ordered_at = time.perf_counter()
@@ -172,5 +175,5 @@ class Ride:
                 now=kept.at,
             )
 
-        planned = Planned(kept.at, kept.hash, tuple(step.id for step in kept.plan.steps))
+        planned = Planned(kept.at, kept.hash, tuple(graph.steps))
         await recorder.write([planned], graph=graph, kept=kept, also=None if kept.queue else also)

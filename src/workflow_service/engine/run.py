@@ -7,25 +7,26 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain import decide as do
+from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
+from workflow_service.domain.decide import decide
 from workflow_service.domain.errors import ErrorClass, ExecutorError
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus
-from workflow_service.domain.verdict import Finish
 from workflow_service.engine.attempt import Lost, Unsent
 from workflow_service.engine.errands import Answer, Errand, Errands
-from workflow_service.engine.handover import RUNNING, enqueue_next, release
+from workflow_service.engine.facts import fact
+from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
+from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
 from workflow_service.store.executions import Record
 from workflow_service.store.journal import Also
 
-_ERRANDS = (do.StartStep, do.ResumeStep, do.StartUndo)
-_WORK = (*_ERRANDS, do.Begin, do.BeginRollback)  # what needs an execution's slot
+# What needs an execution's slot; a stop, a skip, a person's word does not.
+_WORK = (do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude)
 FIRST_HOLD, LAST_HOLD = 0.5, 5.0  # seconds between looks at an executor that is away
 
 
@@ -44,9 +45,9 @@ class Run:
     ) -> None:
         self._means, self._record, self._recorder, self._graph = means, record, recorder, graph
         self._hearing, self._draining = hearing, draining
-        self._in_slot = record.queue == RUNNING  # else only commands are heard here, and what they end at once
+        self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
-        self._live: dict[asyncio.Task[Answer], Errand] = {}
+        self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
         self._news: list[ev.Event] = []  # happened, not written yet
         self._hold_until: datetime | None = None
         self._hold = FIRST_HOLD
@@ -74,31 +75,41 @@ class Run:
         """Decide until nothing is left to do at once; write all of it in one entry; then start what was written."""
         events, self._news = self._news, []
         state = fold_all(events, self._recorder.state)
-        errands: list[Errand] = []
+        errands: list[Errand | Outlook] = []
         while True:
-            busy = {errand.step for errand in (*self._live.values(), *errands)}
+            self._grow(state)
             hold = self._hold_until
-            decision = do.decide(self._graph, state, self._means.clock(), live=busy, hold_until=hold)
+            decision = self._decide(state, errands)
             if not self._in_slot and any(isinstance(action, _WORK) for action in decision.actions):
                 break
-            fresh: list[ev.Event] = []
             sent = len(errands)
             for action in decision.actions:
                 told = await self._obey(action, state, errands)
                 state = fold_all(told, state)
-                fresh += told
-            events += fresh
+                events += told
             if hold == self._hold_until and len(errands) - sent == len(decision.actions):
                 break  # what is only sent out changes nothing that another decision could rest on
-        if events or not self._in_slot:
+        still = self._stands_still(state)
+        if events or still or not self._in_slot:
             await self._recorder.write(events, graph=self._graph, also=self._afterwards(state), after=state)
             await self._hearing.tell()
-        for errand in errands:
-            self._live[asyncio.create_task(self._carry(errand), name=errand.call.request.key)] = errand
+        for errand in () if still else errands:
+            self._live[asyncio.create_task(self._carry(errand), name=_name(errand))] = errand
         return decision.wake_at
 
+    def _grow(self, state: RunState) -> None:
+        """The plan has the steps that its forEach steps have found."""
+        if state.items != self._graph.items:
+            self._graph = self._graph.grown(state.items)
+            self._errands.grow(self._graph)
+
+    def _decide(self, state: RunState, errands: list[Errand | Outlook]) -> do.Decision:
+        live = {errand.step for errand in (*self._live.values(), *errands)}
+        now, hold = self._means.clock(), self._hold_until
+        return decide(self._graph, state, now, live=live, hold_until=hold, alert=self._record.alert)
+
     def _stands_still(self, state: RunState) -> bool:
-        return state.status is ExecutionStatus.PAUSED
+        return state.stopped_at is not None and not state.final
 
     def _afterwards(self, state: RunState) -> Also | None:
         """In the same transaction: commands are answered, and an execution that is left here is nobody's any more."""
@@ -117,13 +128,13 @@ class Run:
                     self._means.engine,
                     execution_id=self._record.execution_id,
                     after=self._recorder.generation,
-                    queue=RUNNING,
+                    queue=lane(self._record.events),
                     now=self._means.clock(),
                 )
 
         return also
 
-    async def _obey(self, action: do.Action, state: RunState, errands: list[Errand]) -> list[ev.Event]:
+    async def _obey(self, action: do.Action, state: RunState, errands: list[Errand | Outlook]) -> list[ev.Event]:
         """The events that an action means; what it sends out is added to `errands`."""
         now = self._means.clock()
         match action:
@@ -131,19 +142,36 @@ class Run:
                 attempt = state.steps[action.step].attempts[-1]
                 errands.append(self._errands.for_attempt(action.step, attempt, state, fresh=False))
                 return []
+            case do.Look():
+                errands.append(self._errands.outlook(action, state))
+                return []
+            case do.StopLook():
+                self._stop_look(action.step)
+                return []
             case do.StartStep() | do.StartUndo():
-                if self._hold_until is not None and now < self._hold_until:
-                    return []  # an earlier action of this very decision has found the executor away
-                try:
-                    ledger = await self._means.executor.ledger_id()
-                except ExecutorError as error:
-                    return self._hold_on(str(error), state, now)
-                return self._start(action, state, ledger, errands)
+                return await self._order(action, state, errands)
             case _:
-                return [_fact(action, now)]
+                return [fact(action, now)]
+
+    async def _order(
+        self, action: do.StartStep | do.StartUndo, state: RunState, errands: list[Errand | Outlook]
+    ) -> list[ev.Event]:
+        now = self._means.clock()
+        if self._hold_until is not None and now < self._hold_until:
+            return []  # an earlier action of this very decision has found the executor away
+        try:
+            ledger = await self._means.executor.ledger_id()
+        except ExecutorError as error:
+            return self._hold_on(str(error), state, now)
+        return self._start(action, state, ledger, errands)
+
+    def _stop_look(self, step: str) -> None:
+        for task in [task for task, errand in self._live.items() if errand.step == step]:
+            task.cancel()
+            del self._live[task]
 
     def _start(
-        self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand]
+        self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand | Outlook]
     ) -> list[ev.Event]:
         now = self._means.clock()
         if isinstance(action, do.StartUndo) and action.settle and not self._remembers(state, action, ledger):
@@ -156,7 +184,7 @@ class Run:
                 return []
             return [ev.UndoStarted(now, action.step, action.key, errand.call.request.key)]
         key = self._errands.key(action.step, action.attempt)
-        event = ev.StepStarted(now, action.step, action.attempt, key, ledger)
+        event = ev.StepStarted(now, action.step, action.attempt, key, ledger, action.parameters)
         after = fold_all([event], state)
         attempt = after.steps[action.step].attempts[-1]
         errands.append(self._errands.for_attempt(action.step, attempt, after, fresh=True))
@@ -174,12 +202,16 @@ class Run:
             self._hold = min(self._hold * 2, LAST_HOLD)
         return [] if state.held else [ev.Held(now, f"the executor is away: {why}")]
 
-    async def _carry(self, errand: Errand) -> Answer:
+    async def _carry(self, errand: Errand | Outlook) -> Answer | Seen:
+        if isinstance(errand, Outlook):
+            return await self._means.lookout.watch(errand)
         if errand.settle is not None:
             settled = await self._means.courier.settle(errand.settle)
             if isinstance(settled, Lost):
                 return settled
-        return await self._means.courier.carry(errand.call)
+        return await self._means.courier.carry(
+            errand.call, lambda: self._errands.unwanted(errand, self._recorder.state)
+        )
 
     async def _wait(self, wake_at: datetime | None) -> None:
         """Until an errand is back, the time has come, somebody commands, or this replica is to stop."""
@@ -190,15 +222,21 @@ class Run:
         finally:
             for call in calls:
                 call.cancel()
-        now = self._means.clock()
         for task in [task for task in self._live if task in done]:
-            errand, answer = self._live.pop(task), task.result()
-            self._news.append(self._errands.outcome(errand, answer, self._recorder.state, now))
-            if isinstance(answer, Unsent):
-                held = any(isinstance(event, ev.Held) for event in self._news)
-                self._news += [] if held else self._hold_on(answer.message, self._recorder.state, now)
-            else:
-                self._hold_until, self._hold = None, FIRST_HOLD
+            self._hear(self._live.pop(task), task.result())
+
+    def _hear(self, errand: Errand | Outlook, answer: Answer | Seen) -> None:
+        now, state = self._means.clock(), self._recorder.state
+        if isinstance(errand, Outlook):
+            seen = self._errands.seen(errand, answer, now) if isinstance(answer, Seen | Unsent) else None
+            self._news += filter(None, [seen])
+        elif not isinstance(answer, Seen):
+            self._news.append(self._errands.outcome(errand, answer, state, now))
+        if isinstance(answer, Unsent):
+            held = any(isinstance(event, ev.Held) for event in self._news)
+            self._news += [] if held else self._hold_on(answer.message, state, now)
+        else:
+            self._hold_until, self._hold = None, FIRST_HOLD
 
     async def _abandon(self) -> None:
         for task in self._live:
@@ -207,31 +245,5 @@ class Run:
         self._live.clear()
 
 
-def _fact(action: do.Action, now: datetime) -> ev.Event:
-    """What an action means that needs nobody outside."""
-    match action:
-        case do.Begin():
-            return ev.Started(now)
-        case do.Pause():
-            return ev.Paused(now)
-        case do.BeginRollback():
-            return ev.RollbackStarted(now, action.reason)
-        case Finish():
-            return ev.Ended(now, action.status, action.reason, action.cause, action.rollback)
-        case _:
-            return _step_fact(action, now)
-
-
-def _step_fact(
-    action: do.SkipStep | do.CancelStep | do.GiveUpUndo | do.StartStep | do.ResumeStep | do.StartUndo, now: datetime
-) -> ev.Event:
-    match action:
-        case do.SkipStep():
-            return ev.StepSkipped(now, action.step, action.reason)
-        case do.CancelStep():
-            return ev.StepCancelled(now, action.step, action.reason)
-        case do.GiveUpUndo():
-            message = "the rollback's time is over"
-            return ev.UndoFailed(now, action.step, action.key, ErrorClass.TIMEOUT, message)
-        case do.StartStep() | do.ResumeStep() | do.StartUndo():
-            raise AssertionError(f"{action} is an errand")
+def _name(errand: Errand | Outlook) -> str:
+    return f"look:{errand.step}" if isinstance(errand, Outlook) else errand.call.request.key

@@ -12,8 +12,9 @@ from workflow_service.domain.events import Inherited, event_to_json
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import validate
 from workflow_service.domain.inheritance import for_retry, for_rollback
+from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
-from workflow_service.engine.handover import RUNNING
+from workflow_service.engine.handover import MANUAL
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.executions import Record
 from workflow_service.store.tables import active_identities, executions, identities, journal, workflows
@@ -39,8 +40,19 @@ async def admit_successor(
     if taken is not None:
         return taken
     state = fold_all(record.events)
-    steps = for_rollback(state) if command.verb is Verb.ROLLBACK else for_retry(validate(plan), state)
-    event = Inherited(now, record.execution_id, command.verb, command.actor, command.reason, plan.hash, steps)
+    graph = validate(plan).grown(state.items)
+    steps = for_rollback(state) if command.verb is Verb.ROLLBACK else for_retry(graph, state)
+    event = Inherited(
+        at=now,
+        source=record.execution_id,
+        verb=command.verb,
+        actor=command.actor,
+        reason=command.reason,
+        plan_hash=plan.hash,
+        inherited=steps,
+        items=state.items,
+        back_to=command.arguments.get("step") if command.verb is Verb.ROLLBACK else None,
+    )
     moved = await connection.execute(
         sa.update(workflows)
         .where(workflows.c.id == record.workflow_id, workflows.c.execution_id == record.execution_id)
@@ -54,7 +66,7 @@ async def admit_successor(
             workflow_id=record.workflow_id,
             kind="rollback" if command.verb is Verb.ROLLBACK else "run",
             status=ExecutionStatus.QUEUED,
-            queue=RUNNING,
+            queue=MANUAL,
             priority=record.priority,
             generation=0,
             enqueued=1,
@@ -68,11 +80,12 @@ async def admit_successor(
             rollback=RollbackStatus.NONE,
             created_at=now,
             updated_at=now,
+            must_end_by=now + QUEUE_BOUND,
         )
     )
     row = {"execution_id": execution_id, "seq": 1, "generation": 0, "at": now, "kind": "Inherited"}
     await connection.execute(sa.insert(journal).values(**row, data=event_to_json(event)))
-    await engine.enqueue(connection, Drive(execution_id, 1), queue=RUNNING, priority=record.priority)
+    await engine.enqueue(connection, Drive(execution_id, 1), queue=MANUAL, priority=turn(record.priority, now))
     return None
 
 

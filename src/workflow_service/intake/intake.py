@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, fingerprint, severity_rank
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.intake.starter import Start, Starter
@@ -266,9 +267,10 @@ class Intake:
                 rollback=RollbackStatus.NONE,
                 created_at=now,
                 updated_at=now,
+                must_end_by=now + QUEUE_BOUND,
             )
         )
         if owner is None:
             drive = Drive(execution_id, 1)
-            await self._engine.enqueue(connection, drive, queue=record.queue, priority=record.priority)
+            await self._engine.enqueue(connection, drive, queue=record.queue, priority=turn(record.priority, now))
         return workflow_id

@@ -19,7 +19,7 @@ from workflow_service.planning.rules import Rules
 from workflow_service.ports import Executor, Observation
 
 LOOK_AGAIN = 0.5  # seconds between looks at an executor that is away
-_AWAY = (Unreachable.__name__, Unanswered.__name__)
+_AWAY = (TimeoutError.__name__, Unreachable.__name__, Unanswered.__name__)
 
 OBSERVE_BUDGET = 2.0  # seconds; a plan without a look is better than one that comes late
 

@@ -124,6 +124,15 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is over is remembered, beside `orchestration.state_retention_period`."""
+
+    deliveries: float = _setting("DELIVERY_RETENTION", "720h", rules.duration("1h", "87600h"))
+    outcomes: float = _setting("OUTCOME_RETENTION", "720h", rules.duration("24h", "87600h"))  # the longest cool-down
+    audit: float = _setting("AUDIT_RETENTION", "720h", rules.duration("1h", "87600h"))
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where one value came from."""
 
@@ -151,4 +160,5 @@ class Settings:
     execution: Execution = field(default_factory=Execution)
     storage: Storage = field(default_factory=Storage)
     intake: Intake = field(default_factory=Intake)
+    retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)

@@ -51,6 +51,7 @@ class Row:
     updated_at: datetime
     started_at: datetime | None
     must_end_by: datetime | None
+    wake_at: datetime | None
     ended_at: datetime | None
 
 

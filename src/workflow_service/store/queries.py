@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,12 +13,10 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
-from workflow_service.domain.states import ExecutionStatus
 from workflow_service.store.database import Database
 from workflow_service.store.executions import Record, load_from
 from workflow_service.store.tables import catalogues, executions, workflows
-
-SAMPLES, LEAST_SAMPLES = 50, 3  # of earlier runs, for an estimate
+from workflow_service.store.waiting import stuck_because
 
 _SUMMARY = (
     workflows.c.id.label("workflow_id"),
@@ -33,6 +31,7 @@ _SUMMARY = (
     executions.c.reason,
     executions.c.cause,
     executions.c.rollback,
+    executions.c.queue,
     executions.c.actions_total,
     executions.c.actions_ended,
     executions.c.current_action,
@@ -54,6 +53,7 @@ class Filter:
     severity: str | None = None
     namespace: str | None = None
     alert_name: str | None = None
+    stuck: bool | None = None
 
 
 async def summaries(
@@ -64,7 +64,7 @@ async def summaries(
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(*_SUMMARY).select_from(_JOINED)
+    query = _summaries(database)
     if before is not None:
         query = query.where(sa.tuple_(workflows.c.created_at, workflows.c.id) < sa.tuple_(*_bound(before)))
     if chosen.status is not None:
@@ -72,7 +72,15 @@ async def summaries(
     for column in ("severity", "namespace", "alert_name"):
         if (value := getattr(chosen, column)) is not None:
             query = query.where(workflows.c[column] == value)
-    query = query.order_by(workflows.c.created_at.desc(), workflows.c.id.desc()).limit(limit)
+    newest_first: sa.ColumnElement[Any] = workflows.c.created_at
+    if chosen.stuck is not None:
+        stuck = stuck_because(database, datetime.now(UTC))
+        query = query.where(stuck.is_not(None) if chosen.stuck else stuck.is_(None))
+    if chosen.stuck:
+        # From the few that are active to their workflows: along the index of all workflows a month would be read.
+        query = query.where(executions.c.ended_at.is_(None), executions.c.workflow_id == workflows.c.id)
+        newest_first = sa.func.coalesce(workflows.c.created_at, None)
+    query = query.order_by(newest_first.desc(), workflows.c.id.desc()).limit(limit)
     async with database.read() as connection:
         return [_plain(row) for row in (await connection.execute(query)).mappings()]
 
@@ -85,7 +93,7 @@ async def summary(database: Database, workflow_id: str) -> Summary:
         StoreUnavailable: the database is away.
     """
     async with database.read() as connection:
-        return await _summary(connection, workflow_id)
+        return await _summary(database, connection, workflow_id)
 
 
 async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
@@ -96,7 +104,7 @@ async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
         StoreUnavailable: the database is away.
     """
     async with database.snapshot() as connection:
-        found = await _summary(connection, workflow_id)
+        found = await _summary(database, connection, workflow_id)
         return found, await load_from(connection, found["execution_id"])
 
 
@@ -113,23 +121,6 @@ async def active_by_status(database: Database) -> Mapping[str, int]:
     )
     async with database.read() as connection:
         return {row.status: row.number for row in await connection.execute(query)}
-
-
-async def waiting_by_queue(database: Database) -> Mapping[str, int]:
-    """How many executions wait for a drive, by queue; a queue that is empty says 0.
-
-    Raises:
-        StoreUnavailable: the database is away.
-    """
-    query = (
-        sa.select(executions.c.queue, sa.func.count().label("number"))
-        .where(executions.c.ended_at.is_(None), executions.c.owner.is_(None))
-        .group_by(executions.c.queue)
-    )
-    async with database.read() as connection:
-        return dict.fromkeys(("planning", "executions"), 0) | {
-            row.queue: row.number for row in await connection.execute(query)
-        }
 
 
 async def kept_catalogue(database: Database, cluster: str) -> Mapping[str, Any] | None:
@@ -159,9 +150,13 @@ async def keep_catalogue(
         await connection.execute(statement.on_conflict_do_update(index_elements=[catalogues.c.cluster], set_=row))
 
 
-async def _summary(connection: AsyncConnection, workflow_id: str) -> Summary:
-    query = sa.select(*_SUMMARY).select_from(_JOINED).where(workflows.c.id == workflow_id)
-    row = (await connection.execute(query)).mappings().one_or_none()
+def _summaries(database: Database) -> sa.Select[Any]:
+    stuck = stuck_because(database, datetime.now(UTC)).label("stuck_because")
+    return sa.select(*_SUMMARY, stuck).select_from(_JOINED)
+
+
+async def _summary(database: Database, connection: AsyncConnection, workflow_id: str) -> Summary:
+    row = (await connection.execute(_summaries(database).where(workflows.c.id == workflow_id))).mappings().one_or_none()
     if row is None:
         raise NotFound(f"no workflow {workflow_id}")
     return _plain(row)
@@ -173,26 +168,3 @@ def _plain(row: sa.RowMapping) -> dict[str, Any]:
 
 def _bound(before: tuple[datetime, str]) -> tuple[Any, Any]:
     return sa.literal(before[0], workflows.c.created_at.type), sa.literal(before[1])
-
-
-async def estimated_end(database: Database, found: Summary) -> datetime | None:
-    """When a running workflow will be over, by the median of its kind's last successes; None under three samples.
-
-    Raises:
-        StoreUnavailable: the database is away.
-    """
-    if found["ended_at"] is not None or found["started_at"] is None:
-        return None
-    query = (
-        sa.select(executions.c.started_at, executions.c.ended_at)
-        .join(workflows, workflows.c.execution_id == executions.c.id)
-        .where(workflows.c.alert_name == found["alert_name"], executions.c.status == ExecutionStatus.COMPLETED)
-        .order_by(executions.c.ended_at.desc())
-        .limit(SAMPLES)
-    )
-    async with database.read() as connection:
-        lengths = sorted(row.ended_at - row.started_at for row in await connection.execute(query))
-    if len(lengths) < LEAST_SAMPLES:
-        return None
-    end: datetime = found["started_at"] + lengths[len(lengths) // 2]
-    return end

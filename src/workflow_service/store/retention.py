@@ -1,15 +1,16 @@
-"""Forgetting: run detail after a while, everything about a workflow much later. Nothing that is not over is touched."""
+"""Forgetting, class by class: run detail soon, the rest much later. Nothing that is not over is touched."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.store.database import Database
-from workflow_service.store.tables import alerts, deliveries, executions, journal, metadata, workflows
+from workflow_service.store.tables import alerts, commands, deliveries, executions, journal, metadata, workflows
 
 BATCH = 500  # rows at once: short transactions beside a running service
 # Every table whose rows belong to a workflow, those that refer to others of them first.
@@ -18,6 +19,32 @@ BELONGING = tuple(
     for table in reversed(metadata.sorted_tables)
     if any(key.column.table is workflows for key in table.foreign_keys)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long what is over is remembered, by class."""
+
+    detail: timedelta  # journals, from the final state
+    deliveries: timedelta  # the bytes that came, from their arrival
+    outcomes: timedelta  # workflows, plans, alerts and what became of them, from the final state
+    audit: timedelta  # who told a workflow what, from the telling
+
+
+async def forget(database: Database, keep: Keep, *, now: datetime) -> None:
+    """Forget all that is older than its class allows.
+
+    A workflow stays for as long as any of its classes: who commanded it is worth nothing without what it was.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    await forget_detail(database, ended_before=now - keep.detail)
+    await forget_bodies(database, received_before=now - keep.deliveries)
+    await forget_commands(database, given_before=now - keep.audit)
+    await forget_workflows(database, ended_before=now - max(keep.outcomes, keep.detail))
+    await forget_alerts(database, received_before=now - keep.outcomes)
+    await forget_deliveries(database, received_before=now - keep.deliveries)
 
 
 async def forget_detail(database: Database, *, ended_before: datetime) -> int:
@@ -41,23 +68,66 @@ async def forget_detail(database: Database, *, ended_before: datetime) -> int:
     return await _in_batches(database, some)
 
 
-async def forget_workflows(database: Database, *, ended_before: datetime) -> int:
-    """Delete workflows whose newest execution ended before, with all that belongs to them; how many.
-
-    Alerts and deliveries as old as that go with them, unless a workflow that stays was made from them.
+async def forget_bodies(database: Database, *, received_before: datetime) -> int:
+    """Empty deliveries that came before and whose alerts are decided; how many.
 
     Raises:
         StoreUnavailable: the database is away.
     """
-    count = await _in_batches(database, lambda connection: _some_workflows(connection, ended_before))
+    undecided = sa.exists().where(alerts.c.delivery_id == deliveries.c.id, alerts.c.outcome.is_(None))
+    old = sa.select(deliveries.c.id).where(deliveries.c.received_at < received_before, ~undecided)
+    old = old.where(sa.func.length(deliveries.c.body) > 0).limit(BATCH)
+
+    async def some(connection: AsyncConnection) -> int:
+        ids = (await connection.execute(old)).scalars().all()
+        await connection.execute(sa.update(deliveries).where(deliveries.c.id.in_(ids)).values(body=b""))
+        return len(ids)
+
+    return await _in_batches(database, some)
+
+
+async def forget_commands(database: Database, *, given_before: datetime) -> int:
+    """Delete answered commands that were given before; how many.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    old = sa.select(commands.c.id).where(commands.c.created_at < given_before, commands.c.outcome.is_not(None))
+    return await _in_batches(database, lambda connection: _some(connection, commands, old.limit(BATCH)))
+
+
+async def forget_workflows(database: Database, *, ended_before: datetime) -> int:
+    """Delete workflows whose newest execution ended before and whose commands are forgotten; how many.
+
+    All that belongs to them goes with them.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    return await _in_batches(database, lambda connection: _some_workflows(connection, ended_before))
+
+
+async def forget_alerts(database: Database, *, received_before: datetime) -> int:
+    """Delete decided alerts that came before and from which no workflow that is left was made; how many.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
     used = sa.exists().where(workflows.c.alert_id == alerts.c.id)
-    decided = alerts.c.outcome.is_not(None) & (alerts.c.received_at < ended_before)
-    gone = sa.select(alerts.c.id).where(decided, ~used).limit(BATCH)
-    await _in_batches(database, lambda connection: _some(connection, alerts, gone))
+    decided = alerts.c.outcome.is_not(None) & (alerts.c.received_at < received_before)
+    old = sa.select(alerts.c.id).where(decided, ~used).limit(BATCH)
+    return await _in_batches(database, lambda connection: _some(connection, alerts, old))
+
+
+async def forget_deliveries(database: Database, *, received_before: datetime) -> int:
+    """Delete deliveries that came before and of which no alert is left; how many.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
     empty = ~sa.exists().where(alerts.c.delivery_id == deliveries.c.id)
-    gone = sa.select(deliveries.c.id).where(deliveries.c.received_at < ended_before, empty).limit(BATCH)
-    await _in_batches(database, lambda connection: _some(connection, deliveries, gone))
-    return count
+    old = sa.select(deliveries.c.id).where(deliveries.c.received_at < received_before, empty).limit(BATCH)
+    return await _in_batches(database, lambda connection: _some(connection, deliveries, old))
 
 
 async def _some_workflows(connection: AsyncConnection, ended_before: datetime) -> int:
@@ -65,6 +135,7 @@ async def _some_workflows(connection: AsyncConnection, ended_before: datetime) -
         sa.select(workflows.c.id)
         .join(executions, executions.c.id == workflows.c.execution_id)
         .where(executions.c.ended_at < ended_before)
+        .where(~sa.exists().where(commands.c.workflow_id == workflows.c.id))
         .limit(BATCH)
     )
     ids = (await connection.execute(old)).scalars().all()

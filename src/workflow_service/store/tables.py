@@ -174,6 +174,7 @@ executions = sa.Table(
     sa.Column("updated_at", Moment, nullable=False),
     sa.Column("started_at", Moment),
     sa.Column("must_end_by", Moment),
+    sa.Column("wake_at", Moment),  # it stands still until then, or until a command; NULL: it does not
     sa.Column("ended_at", Moment, index=True),
     sa.Index(
         "executions_active_idx",

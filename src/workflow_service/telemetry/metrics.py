@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from workflow_service.domain.breaker import BreakerState
 from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
 
 _EXECUTION_BUCKETS = tuple(5.0 * 2**power for power in range(10))  # upstream: 5 s x 2^n
@@ -18,6 +19,7 @@ _STEP_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 _HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _COUNT_BUCKETS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _RESOLUTION_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1)
+_BREAKER_STATES = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)  # the gauge shows the index
 _START_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0)
 
 
@@ -67,6 +69,11 @@ class Metrics:
             registry=registry,
         )
         self._queue = Gauge("wfs_queue_depth", "Drives that wait for a slot", ["queue"], registry=registry)
+        self._silence = Gauge(
+            "workflow_service_oldest_without_progress_seconds",
+            "Since the last journal entry of the active execution that has been silent longest; parked ones left out",
+            registry=registry,
+        )
         self._start_latency = Histogram(
             "wfs_start_latency_seconds",
             "From an alert's arrival to the first call to the executor",
@@ -96,6 +103,21 @@ class Metrics:
             registry=registry,
         )
         self._actions = Counter("actions_executed_total", "Actions that the executor completed", registry=registry)
+        self._breaker = Gauge(
+            "workflow_service_circuit_breaker_state",
+            "0 closed, 1 half open, 2 open",
+            ["downstream"],
+            registry=registry,
+        )
+        self._breaker_moves = Counter(
+            "workflow_service_circuit_breaker_transitions_total",
+            "Moves of a circuit breaker, by the state moved to",
+            ["downstream", "to"],
+            registry=registry,
+        )
+        self._breaker.labels("executor").set(0)
+        for state in _BREAKER_STATES:
+            self._breaker_moves.labels("executor", state)
 
     def up(self, taking_work: bool) -> None:
         """Whether the service takes work."""
@@ -138,9 +160,18 @@ class Metrics:
         for queue, count in counts.items():
             self._queue.labels(queue).set(count)
 
+    def silent(self, *, seconds: float) -> None:
+        """How long the active execution that has been silent longest has made no progress; 0 when there is none."""
+        self._silence.set(seconds)
+
     def first_call(self, *, seconds: float) -> None:
         """The first call to the executor went out this long after the alert came in."""
         self._start_latency.observe(seconds)
+
+    def breaker_moved(self, to: BreakerState) -> None:
+        """The executor's circuit breaker has moved."""
+        self._breaker.labels("executor").set(_BREAKER_STATES.index(to))
+        self._breaker_moves.labels("executor", to).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, as the scraper's `Accept` header wants it."""

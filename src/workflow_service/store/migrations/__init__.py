@@ -7,9 +7,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from workflow_service.store.database import Database
 
+VERSION_TABLE = "workflow_service_version"
 LOCK = 0x776F726B666C6F77  # "workflow": any constant that all replicas share
 
 
@@ -25,8 +27,18 @@ async def upgrade(database: Database) -> None:
         await connection.run_sync(_upgrade)
 
 
+def revisions() -> frozenset[str]:
+    """Every schema that this version can bring up to date, its own included."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

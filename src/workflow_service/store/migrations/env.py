@@ -2,12 +2,13 @@
 
 from alembic import context
 
+from workflow_service.store.migrations import VERSION_TABLE
 from workflow_service.store.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    version_table="workflow_service_version",
+    version_table=VERSION_TABLE,
     render_as_batch=True,
 )
 context.run_migrations()

@@ -1,0 +1,40 @@
+"""What a decision means as a fact, where nobody outside has to be asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from workflow_service.domain import decisions as do
+from workflow_service.domain import events as ev
+from workflow_service.domain.errors import ErrorClass
+
+_GIVEN_UP = "the rollback's time is over"
+
+_FACTS: Mapping[type[do.Action], Callable[[Any, datetime], ev.Event]] = {
+    do.Begin: lambda _, now: ev.Started(now),
+    do.Pause: lambda _, now: ev.Paused(now),
+    do.Park: lambda park, now: ev.Parked(now, park.until, park.approval),
+    do.Unpark: lambda _, now: ev.Unparked(now),
+    do.BeginVerifying: lambda _, now: ev.Verifying(now),
+    do.BeginRollback: lambda begin, now: ev.RollbackStarted(now, begin.reason),
+    do.Conclude: lambda end, now: ev.Concluded(now, end.status, end.reason, end.cause, end.rollback),
+    do.Finish: lambda end, now: ev.Ended(now, end.status, end.reason, end.cause, end.rollback),
+    do.BeginStep: lambda step, now: ev.StepBegan(now, step.step, step.until, step.approval),
+    do.OpenStep: lambda step, now: ev.StepOpened(now, step.step, step.items, step.inside),
+    do.PassStep: lambda step, now: ev.StepProved(now, step.step, step.message),
+    do.FailStep: lambda step, now: ev.StepFailed(now, step.step, step.reason, step.message),
+    do.SkipStep: lambda step, now: ev.StepSkipped(now, step.step, step.reason),
+    do.CancelStep: lambda step, now: ev.StepCancelled(now, step.step, step.reason),
+    do.GiveUpUndo: lambda undo, now: ev.UndoFailed(now, undo.step, undo.key, ErrorClass.TIMEOUT, _GIVEN_UP),
+}
+
+
+def fact(action: do.Action, now: datetime) -> ev.Event:
+    """The event that a decision is, once it is written down.
+
+    Raises:
+        KeyError: the action has to be carried to somebody first.
+    """
+    return _FACTS[type(action)](action, now)
