@@ -33,6 +33,7 @@ ROW = Row(
     updated_at=NOW,
     started_at=NOW,
     must_end_by=NOW,
+    wake_at=None,
     ended_at=None,
 )
 

@@ -13,7 +13,7 @@ from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus, StepStatus
+from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
 from workflow_service.store.executions import Record
 from workflow_service.store.journal import Also, Entry, KeptPlan, Row
@@ -71,13 +71,14 @@ class Recorder:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
 
     def _row(self, state: RunState, graph: Graph | None) -> Row:
-        single = (step for name, step in state.steps.items() if graph is None or not graph.group(name))
-        needed = [step for step in single if step.status is not StepStatus.SKIPPED]
+        groups = () if graph is None else graph.children
+        single = [step.status for name, step in state.steps.items() if name not in groups]
+        needed = [status for status in single if status is not StepStatus.SKIPPED]
         running = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
         return Row(
             status=state.status,
             actions_total=len(needed),
-            actions_ended=sum(step.final for step in needed),
+            actions_ended=sum(status in FINAL_STEP for status in needed),
             current_action=next(running, None),
             reason=state.reason,
             cause=state.cause,
@@ -139,6 +140,6 @@ class Recorder:
 
     def _place(self, step: str, graph: Graph | None) -> dict[str, object]:
         total = len(self.state.steps)
-        ended = sum(one.final for one in self.state.steps.values())
+        ended = sum(one.status in FINAL_STEP for one in self.state.steps.values())
         number = graph.order.index(step) + 1 if graph else 0
         return {"step": number, "total_steps": total, "progress": f"{ended}/{total}"}
