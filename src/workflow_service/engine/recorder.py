@@ -65,8 +65,9 @@ class Recorder:
         await self._means.journal.append(entry)
         self._seq += len(events)
         self.state = state
+        ended = sum(map(FINAL_STEP.__contains__, [step.status for step in state.steps.values()]))
         for event in events:
-            self._tell(event, graph)
+            self._tell(event, graph, ended)
         if state.final:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
 
@@ -78,7 +79,7 @@ class Recorder:
         return Row(
             status=state.status,
             actions_total=len(needed),
-            actions_ended=sum(status in FINAL_STEP for status in needed),
+            actions_ended=sum(map(FINAL_STEP.__contains__, needed)),
             current_action=next(running, None),
             reason=state.reason,
             cause=state.cause,
@@ -95,16 +96,16 @@ class Recorder:
         """The bound of what nobody has begun to plan."""
         return self._record.created_at + QUEUE_BOUND if state.status is ExecutionStatus.CREATED else None
 
-    def _tell(self, event: ev.Event, graph: Graph | None) -> None:
+    def _tell(self, event: ev.Event, graph: Graph | None, ended: int) -> None:
         metrics, state = self._means.metrics, self.state
         match event:
             case ev.StepStarted():
                 if not self._called:
                     self._called = True
                     metrics.first_call(seconds=(event.at - self._record.created_at).total_seconds())
-                log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph))
+                log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph, ended))
             case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepUnknown():
-                self._tell_step(event, graph)
+                self._tell_step(event, graph, ended)
             case ev.Ended():
                 seconds = (event.at - self._record.created_at).total_seconds()
                 metrics.execution_ended(status=event.status, seconds=seconds)
@@ -121,7 +122,9 @@ class Recorder:
             case _:
                 pass
 
-    def _tell_step(self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None) -> None:
+    def _tell_step(
+        self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None, ended: int
+    ) -> None:
         step = self.state.steps[event.step]
         planned = graph.steps[event.step].action if graph else None
         action = planned.type if planned else "unknown"
@@ -135,11 +138,10 @@ class Recorder:
             action_result=step.status,
             message=event.message[:300],
             seconds=round(seconds, 3),
-            **self._place(event.step, graph),
+            **self._place(event.step, graph, ended),
         )
 
-    def _place(self, step: str, graph: Graph | None) -> dict[str, object]:
+    def _place(self, step: str, graph: Graph | None, ended: int) -> dict[str, object]:
         total = len(self.state.steps)
-        ended = sum(one.status in FINAL_STEP for one in self.state.steps.values())
         number = graph.order.index(step) + 1 if graph else 0
         return {"step": number, "total_steps": total, "progress": f"{ended}/{total}"}
