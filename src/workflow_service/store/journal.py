@@ -9,7 +9,7 @@ refused before it gets there; one that fails in the group is tried alone, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.events import Event, event_from_json, event_to_json
-from workflow_service.domain.plan import Plan, plan_to_json
 from workflow_service.store import commands
 from workflow_service.store.database import Database
 from workflow_service.store.group import GroupWriter, Values
@@ -60,7 +59,7 @@ class KeptPlan:
     """A plan that is kept with an entry. With `queue` its execution goes on as one of that queue, without waiting."""
 
     workflow_id: str
-    plan: Plan
+    document: Mapping[str, Any]  # the plan's stored form
     hash: str
     at: datetime
     queue: str | None
@@ -249,9 +248,9 @@ def _plan_row(kept: KeptPlan) -> dict[str, Any]:
     return {
         "workflow_id": kept.workflow_id,
         "hash": kept.hash,
-        "revision": kept.plan.revision,
+        "revision": kept.document["revision"],
         "created_at": kept.at,
-        "document": plan_to_json(kept.plan),
+        "document": kept.document,
     }
 
 
