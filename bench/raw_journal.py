@@ -34,6 +34,7 @@ ROW = Row(
     started_at=NOW,
     must_end_by=NOW,
     wake_at=None,
+    wake_at=None,
     ended_at=None,
 )
 
