@@ -20,7 +20,7 @@ from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
-from workflow_service.engine.handover import RUNNING, enqueue_next
+from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING, enqueue_next
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
@@ -28,6 +28,7 @@ from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
 from workflow_service.store.executions import Record, keep_plan, last_generation, load, move
+from workflow_service.store.journal import Also
 
 RETRY = 0.5  # seconds between tries to begin while the database is away
 MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
@@ -89,7 +90,7 @@ class Ride:
             hearing = Hearing(means.database, means.bus, record.execution_id, heard=heard, clock=means.clock)
             if record.plan is not None:
                 await self._run(record, recorder, validate(record.plan), hearing)
-            elif not await self._ended_unplanned(record, recorder, hearing):
+            elif not await self._heard_unplanned(record, recorder, hearing):
                 await self._plan(record, recorder, hearing)
 
     async def _run(self, record: Record, recorder: Recorder, graph: Graph, hearing: Hearing) -> None:
@@ -103,19 +104,35 @@ class Ride:
         last = await patiently(lambda: last_generation(self._means.database, execution_id), self._draining)
         return self.drive.generation - last >= MAX_FRUITLESS
 
-    async def _ended_unplanned(self, record: Record, recorder: Recorder, hearing: Hearing) -> bool:
-        """Before there is a plan, all that can be commanded is the end; the bound of waiting brings it too."""
+    async def _heard_unplanned(self, record: Record, recorder: Recorder, hearing: Hearing) -> bool:
+        """Before there is a plan, little can be commanded; the bound of waiting brings the end too.
+
+        True: it is over, or it was brought here to listen only and has its place in the line for plans again.
+        """
         told, now = await hearing.news(recorder.state), self._means.clock()
         state = fold_all(told, recorder.state)
         if state.wanted is Verb.CANCEL:
             told.append(Ended(now, ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
         elif now >= record.created_at + QUEUE_BOUND:
             told.append(Ended(now, ExecutionStatus.TIMED_OUT, "queue_timeout", "it waited too long for its plan"))
-        if not told:
-            return False
-        await recorder.write(told, also=hearing.answer)
-        await hearing.tell()
-        return recorder.state.final
+        only_heard = record.queue == CONTROL and not isinstance(told[-1] if told else None, Ended)
+        if told or only_heard:
+            await recorder.write(told, also=self._back_in_line(hearing) if only_heard else hearing.answer)
+            await hearing.tell()
+        return only_heard or recorder.state.final
+
+    def _back_in_line(self, hearing: Hearing) -> Also:
+        async def also(connection: AsyncConnection) -> None:
+            await hearing.answer(connection)
+            await self._enqueue(connection, queue=PLANNING)
+
+        return also
+
+    async def _enqueue(self, connection: AsyncConnection, *, queue: str) -> None:
+        """The next drive of this execution."""
+        means, drive = self._means, self.drive
+        after, now = drive.generation, means.clock()
+        await enqueue_next(connection, means.engine, execution_id=drive.execution_id, after=after, queue=queue, now=now)
 
     async def _plan(self, record: Record, recorder: Recorder, hearing: Hearing) -> None:
         """Make the plan once; then run it in this very drive when a slot is free, else queue for one."""
@@ -169,14 +186,7 @@ class Ride:
             if seated:
                 await move(connection, record.execution_id, queue=RUNNING)
                 return
-            await enqueue_next(
-                connection,
-                self._means.engine,
-                execution_id=record.execution_id,
-                after=self.drive.generation,
-                queue=RUNNING,
-                now=now,
-            )
+            await self._enqueue(connection, queue=RUNNING)
 
         planned = Planned(now, plan.hash, tuple(graph.steps))
         await recorder.write([planned], graph=graph, also=also)

@@ -144,6 +144,11 @@ async def move(connection: AsyncConnection, execution_id: str, *, queue: str) ->
     await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(queue=queue))
 
 
+async def prioritise(connection: AsyncConnection, execution_id: str, *, priority: int) -> None:
+    """Another place in line from its next drive on, and for the executions that come after it."""
+    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(priority=priority))
+
+
 async def release_identities(connection: AsyncConnection, *, workflow_id: str) -> None:
     """From now on alerts about the same thing start a workflow of their own."""
     await connection.execute(sa.delete(active_identities).where(active_identities.c.workflow_id == workflow_id))
