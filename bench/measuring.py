@@ -93,8 +93,8 @@ async def closed_loop(total: int, concurrency: int, run_one: Callable[[], Awaita
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile."""
-    ordered = sorted(values)
+    """The nearest-rank quantile; 0 of nothing."""
+    ordered = sorted(values) or [0.0]
     return ordered[round(share * (len(ordered) - 1))]
 
 

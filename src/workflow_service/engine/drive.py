@@ -23,8 +23,10 @@ from workflow_service.engine.ride import Ride, patiently
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
 from workflow_service.store.executions import Record
+from workflow_service.store.waiting import first_in_line
 
 PAUSE = 0.5  # seconds before a drive that a bug has ended is missed: its next one comes at no faster pace
+TRIES = 5  # to claim whoever is first in line, while other replicas do the same
 LAST_WORDS = 5.0  # seconds that drives which are to stop get for what they still have to write
 
 log = structlog.get_logger(__name__)
@@ -60,28 +62,52 @@ class Driver:
         """
         self._enter(drive.execution_id)
         try:
-            if await self._deliver(drive, self._slots[queue]):
+            if await self._deliver(drive, queue):
                 return
         finally:
             self._leave(drive.execution_id)
         await self._give_away(drive)
 
-    async def _deliver(self, drive: Drive, slots: Slots) -> bool:
+    async def _deliver(self, drive: Drive, queue: str) -> bool:
         """False: this replica is to stop."""
-        if not await slots.take():
+        slots = self._slots[queue]
+        waited = not slots.take_now()
+        if waited and not await slots.take():
             return False
         seat = Seat(slots)
+        try:
+            claimed = await (self._claim_first(drive, queue) if waited else self._claim_this(drive))
+        except BaseException:
+            seat.leave()
+            raise
+        if claimed is None:
+            seat.leave()
+        else:
+            self._go(self._ride_of(claimed, seat))
+        return True
+
+    async def _claim_first(self, drive: Drive, queue: str) -> Drive | None:
+        """While a delivery waited for its slot, somebody more urgent may have come: then they change places.
+
+        Each delivery serves one who waits, whoever it is, so as many are served as were delivered.
+        """
+        for _ in range(TRIES):
+            with suppress(StoreUnavailable):
+                first = await first_in_line(self._means.database, queue)
+                if first is None or first == drive:
+                    break
+                if claimed := await self._claim_this(first):
+                    return claimed
+        return await self._claim_this(drive)
+
+    async def _claim_this(self, drive: Drive) -> Drive | None:
+        """The drive, once it owns its execution; None when another one does."""
         try:
             await patiently(lambda: self._claim(drive), self._draining)
         except (Fenced, StoreUnavailable) as error:
             log.info("drive gave way", drive=drive.id, why=str(error))
-            seat.leave()
-        except BaseException:
-            seat.leave()
-            raise
-        else:
-            self._go(self._ride_of(drive, seat))
-        return True
+            return None
+        return drive
 
     def reserve(self, execution_id: str) -> str | None:
         """Take a planning slot for an execution that is about to be admitted; the name of its owner, this replica.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain import events as ev
 from workflow_service.domain.bounds import must_end_by, wake_at
@@ -16,9 +15,8 @@ from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
-from workflow_service.store import commands
-from workflow_service.store.executions import Record, release_identities
-from workflow_service.store.journal import Also, Entry, Row
+from workflow_service.store.executions import Record
+from workflow_service.store.journal import Also, Entry, KeptPlan, Row
 
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
@@ -42,18 +40,18 @@ class Recorder:
         graph: Graph | None = None,
         also: Also | None = None,
         after: RunState | None = None,
+        kept: KeptPlan | None = None,
     ) -> None:
         """Commit `events`, then let the state, the metrics, the log and the waiting know.
 
-        `after` is the state that they lead to, from a caller who has folded them already.
+        `after` is the state that they lead to, from a caller who has folded them already. At the end the identities
+        are free again, and commands that nobody has answered come too late.
 
         Raises:
             Fenced: another drive owns the execution.
             StoreUnavailable: the journal was closed.
         """
         state = fold_all(events, self.state) if after is None else after
-        if state.final:
-            also = self._with_release(also)
         entry = Entry(
             execution_id=self._record.execution_id,
             generation=self.generation,
@@ -61,6 +59,8 @@ class Recorder:
             events=events,
             row=self._row(state, graph),
             also=also,
+            kept=kept,
+            workflow_id=self._record.workflow_id if state.final else None,
         )
         await self._means.journal.append(entry)
         self._seq += len(events)
@@ -69,17 +69,6 @@ class Recorder:
             self._tell(event, graph)
         if state.final:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
-
-    def _with_release(self, also: Also | None) -> Also:
-        """At the end: the identities are free again, and commands that nobody has answered come too late."""
-
-        async def release(connection: AsyncConnection) -> None:
-            if also is not None:
-                await also(connection)
-            await release_identities(connection, workflow_id=self._record.workflow_id)
-            await commands.close(connection, self._record.execution_id, now=self._means.clock())
-
-        return release
 
     def _row(self, state: RunState, graph: Graph | None) -> Row:
         single = (step for name, step in state.steps.items() if graph is None or not graph.group(name))

@@ -27,8 +27,8 @@ from workflow_service.engine.recorder import Recorder
 from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
-from workflow_service.store.executions import Record, keep_plan, last_generation, load, move
-from workflow_service.store.journal import Also
+from workflow_service.store.executions import Record, last_generation, load
+from workflow_service.store.journal import Also, KeptPlan
 
 RETRY = 0.5  # seconds between tries to begin while the database is away
 MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
@@ -148,14 +148,15 @@ class Ride:
             await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
         seated = self.seat.move(self._running)
-        await self._keep(recorder, record, plan, graph, seated=seated)
+        kept = KeptPlan(record.workflow_id, plan, plan.hash, clock(), queue=RUNNING if seated else None)
+        await self._keep(recorder, kept, graph)
         self._means.metrics.planned(
             steps=len(plan.steps),
             widest=max(map(len, graph.waves())),
             dependencies=sum(map(len, graph.waits_for.values())),
             seconds=took,
         )
-        log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=plan.hash)
+        log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=kept.hash)
         if seated:
             await self._run(replace(record, queue=RUNNING, plan=plan), recorder, graph, hearing)
 
@@ -177,16 +178,11 @@ class Ride:
             plan.cancel()
         raise Fenced("this replica is being stopped")
 
-    async def _keep(self, recorder: Recorder, record: Record, plan: Plan, graph: Graph, *, seated: bool) -> None:
+    async def _keep(self, recorder: Recorder, kept: KeptPlan, graph: Graph) -> None:
         """Journal the plan. With it the execution belongs to the queue of those that run, in it or out of it."""
-        now = self._means.clock()
 
         async def also(connection: AsyncConnection) -> None:
-            await keep_plan(connection, workflow_id=record.workflow_id, plan=plan, now=now)
-            if seated:
-                await move(connection, record.execution_id, queue=RUNNING)
-                return
             await self._enqueue(connection, queue=RUNNING)
 
-        planned = Planned(now, plan.hash, tuple(graph.steps))
-        await recorder.write([planned], graph=graph, also=also)
+        planned = Planned(kept.at, kept.hash, tuple(graph.steps))
+        await recorder.write([planned], graph=graph, kept=kept, also=None if kept.queue else also)

@@ -22,8 +22,8 @@ from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
 from workflow_service.engine.handover import MANUAL
 from workflow_service.ports import Drive, Engine
-from workflow_service.store.executions import Record, keep_plan
-from workflow_service.store.tables import active_identities, executions, identities, journal, workflows
+from workflow_service.store.executions import Record, plan_row
+from workflow_service.store.tables import active_identities, executions, identities, journal, plans, workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ async def admit_successor(
     )
     if moved.rowcount != 1:
         return f"{command.verb} comes too late: the workflow has a newer execution"
-    await keep_plan(connection, workflow_id=record.workflow_id, plan=heir.plan, now=now)
+    plan_hash = heir.plan.hash
+    if heir.plan is not record.plan:
+        await connection.execute(sa.insert(plans).values(plan_row(record.workflow_id, heir.plan, plan_hash, now)))
     await connection.execute(
         sa.insert(executions).values(
             id=execution_id,
@@ -95,7 +97,7 @@ async def admit_successor(
             enqueued=1,
             enqueued_at=now,
             seq=1,
-            plan_hash=heir.plan.hash,
+            plan_hash=plan_hash,
             actions_total=len(heir.steps),
             actions_ended=sum(step.final for step in heir.steps.values()),
             reason="",

@@ -12,9 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain.controls import Command
 from workflow_service.domain.states import Verb
 from workflow_service.store.database import Database
-from workflow_service.store.tables import commands, executions
+from workflow_service.store.tables import Moment, commands, executions
 
 APPLIED, REFUSED = "applied", "refused"
+_CLOSE = (
+    sa.update(commands)
+    .where(commands.c.execution_id.in_(sa.bindparam("ids", expanding=True)), commands.c.outcome.is_(None))
+    .values(outcome=REFUSED, why="the execution ended first", answered_at=sa.bindparam("now", type_=Moment))
+)
 
 
 async def keep(
@@ -45,13 +50,9 @@ async def answer(connection: AsyncConnection, command_id: str, *, refused_becaus
     )
 
 
-async def close(connection: AsyncConnection, execution_id: str, *, now: datetime) -> None:
-    """Refuse what nobody has answered: the execution is over."""
-    await connection.execute(
-        sa.update(commands)
-        .where(commands.c.execution_id == execution_id, commands.c.outcome.is_(None))
-        .values(outcome=REFUSED, why="the execution ended first", answered_at=now)
-    )
+async def close(connection: AsyncConnection, execution_ids: Sequence[str], *, now: datetime) -> None:
+    """Refuse what nobody has answered: these executions are over."""
+    await connection.execute(_CLOSE, {"ids": execution_ids, "now": now})
 
 
 async def unanswered(database: Database, execution_id: str) -> Sequence[Command]:

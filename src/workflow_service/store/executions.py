@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.events import Event, event_from_json
 from workflow_service.domain.plan import Plan, plan_from_json, plan_to_json
 from workflow_service.store.database import Database
-from workflow_service.store.tables import active_identities, alerts, executions, journal, plans, workflows
+from workflow_service.store.tables import alerts, executions, journal, plans, workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,29 +124,17 @@ async def load_bare(database: Database, execution_id: str) -> Record:
     )
 
 
-async def keep_plan(connection: AsyncConnection, *, workflow_id: str, plan: Plan, now: datetime) -> None:
-    """Keep a plan; one that is known already is left as it is."""
-    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    row = {
+def plan_row(workflow_id: str, plan: Plan, plan_hash: str, at: datetime) -> dict[str, Any]:
+    """The row in which a plan is kept."""
+    return {
         "workflow_id": workflow_id,
-        "hash": plan.hash,
+        "hash": plan_hash,
         "revision": plan.revision,
-        "created_at": now,
+        "created_at": at,
         "document": plan_to_json(plan),
     }
-    await connection.execute(insert(plans).values(row).on_conflict_do_nothing())
-
-
-async def move(connection: AsyncConnection, execution_id: str, *, queue: str) -> None:
-    """An execution goes on as one of another queue, without waiting there; its next drives will queue there."""
-    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(queue=queue))
 
 
 async def prioritise(connection: AsyncConnection, execution_id: str, *, priority: int) -> None:
     """Another place in line from its next drive on, and for the executions that come after it."""
     await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(priority=priority))
-
-
-async def release_identities(connection: AsyncConnection, *, workflow_id: str) -> None:
-    """From now on alerts about the same thing start a workflow of their own."""
-    await connection.execute(sa.delete(active_identities).where(active_identities.c.workflow_id == workflow_id))

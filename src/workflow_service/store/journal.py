@@ -1,8 +1,9 @@
 """The journal: fenced, group-committed appends of events together with the row that is derived from them.
 
-Many executions append at once; one flusher takes whatever is waiting and commits it as one transaction of two
-statements: the fenced update of the execution rows (which locks them and finds out who lost its generation) and the
-insert of the events. An entry that failed for its own reason is tried alone, so that it cannot hurt its neighbours.
+Many executions append at once; one flusher takes whatever is waiting and commits it as one transaction of a few
+statements: the fenced update of the execution rows (which locks them and finds out who lost its generation), the insert
+of the events, and, where there are any, plans to keep and identities to release. An entry that cannot be stored is
+refused before it gets there; one that fails in the group is tried alone, so that it cannot hurt its neighbours.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+import orjson
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.events import Event, event_from_json, event_to_json
+from workflow_service.domain.plan import Plan
+from workflow_service.store import commands
 from workflow_service.store.database import Database
-from workflow_service.store.tables import executions, journal
+from workflow_service.store.executions import plan_row
+from workflow_service.store.group import GroupWriter, Values
+from workflow_service.store.tables import executions, journal, visible
 
 RETRY = 0.2  # seconds between tries while the database is away
 GROUP = 200  # entries in one transaction at most
@@ -53,6 +56,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptPlan:
+    """A plan that is kept with an entry. With `queue` its execution goes on as one of that queue, without waiting."""
+
+    workflow_id: str
+    plan: Plan
+    hash: str
+    at: datetime
+    queue: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Events of one execution, the first of which follows entry `seq` of its journal."""
 
@@ -62,15 +76,22 @@ class Entry:
     events: Sequence[Event]
     row: Row
     also: Also | None = None  # what must become true in the same transaction
+    kept: KeptPlan | None = None
+    workflow_id: str | None = None  # given with the last entry: whose identities are free again
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An entry in the form in which it is written, and its writer."""
+
+    entry: Entry
+    update: Values
+    rows: Sequence[Values]
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 _COLUMNS = tuple(Row.__dataclass_fields__)
-_UPDATE = (
-    sa.update(executions)
-    .where(executions.c.id == sa.bindparam("b_id"), executions.c.generation == sa.bindparam("b_generation"))
-    .values({"seq": sa.bindparam("b_seq"), **{name: sa.bindparam(f"b_{name}") for name in _COLUMNS}})
-)
+_MOMENTS = ("updated_at", "started_at", "must_end_by", "ended_at")
 _CLAIM = (
     sa.update(executions)
     .where(
@@ -87,12 +108,10 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: asyncio.Queue[Entry] = asyncio.Queue()
+        self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
-        dialect_insert = sqlite_insert if database.sqlite else postgresql_insert
-        # A commit whose answer was lost is written again; the fence held, so what is there already is the same.
-        self._insert = dialect_insert(journal).on_conflict_do_nothing()
+        self._writer = GroupWriter(sqlite=database.sqlite, columns=_COLUMNS)
 
     async def start(self) -> None:
         """Begin to write."""
@@ -139,13 +158,15 @@ class Journal:
         """Return when the entry is committed; waits through any database outage.
 
         Raises:
+            ValueError, TypeError: the entry cannot be stored.
             Fenced: another drive owns the execution now; nothing was written.
             StoreUnavailable: the journal was closed meanwhile.
         """
         if self._closed:
             raise StoreUnavailable("the journal is closed")
-        self._waiting.put_nowait(entry)
-        await entry.done
+        waiting = _Waiting(entry, self._update_of(entry), self._rows_of(entry))
+        self._waiting.put_nowait(waiting)
+        await waiting.done
 
     async def _flush_forever(self) -> None:
         while True:
@@ -159,7 +180,7 @@ class Journal:
                     _refuse(entry, StoreUnavailable("the journal is closed"))
                 raise
 
-    async def _flush(self, group: list[Entry]) -> None:
+    async def _flush(self, group: list[_Waiting]) -> None:
         while True:
             try:
                 await self._commit(group)
@@ -173,54 +194,64 @@ class Journal:
                 _acknowledge(group)
                 return
 
-    async def _part(self, group: list[Entry], error: Exception) -> None:
+    async def _part(self, group: list[_Waiting], error: Exception) -> None:
         if len(group) == 1:
             _refuse(group[0], error)
             return
         for entry in group:
             await self._flush([entry])
 
-    async def _commit(self, group: list[Entry]) -> None:
-        updates = {(entry.execution_id, entry.generation): _update_values(entry) for entry in group}
-        ordered = [updates[key] for key in sorted(updates)]  # one order everywhere: no deadlock between replicas
-        rows = [row for entry in group for row in _journal_rows(entry)]
+    async def _commit(self, group: list[_Waiting]) -> None:
+        # A commit whose answer was lost is written again; the fence held, so what is there already is the same.
+        updates = {(one.update["id"], one.update["generation"]): one.update for one in group}  # the last one counts
+        rows = [row for one in group for row in one.rows]
+        kept = [one.entry.kept for one in group if one.entry.kept is not None]
+        over = [one.entry for one in group if one.entry.workflow_id is not None]
         async with self._database.write() as connection:
-            updated = await connection.execute(_UPDATE, ordered)
-            if updated.rowcount != len(ordered):
+            if await self._writer.update(connection, [updates[key] for key in sorted(updates)]) != len(updates):
                 raise Fenced("an execution of this group belongs to another drive")
             if rows:
-                await connection.execute(self._insert, rows)
-            for entry in group:
-                if entry.also is not None:
-                    await entry.also(connection)
+                await self._writer.insert(connection, rows)
+            if kept:
+                plans = [plan_row(one.workflow_id, one.plan, one.hash, one.at) for one in kept]
+                await self._writer.keep_plans(connection, plans)
+            for one in group:
+                if one.entry.also is not None:
+                    await one.entry.also(connection)
+            if over:
+                await self._writer.release(connection, [str(entry.workflow_id) for entry in over])
+                await commands.close(connection, [entry.execution_id for entry in over], now=over[-1].row.updated_at)
+
+    def _update_of(self, entry: Entry) -> Values:
+        row, moment = entry.row, self._writer.moment
+        values = {name: getattr(row, name) for name in _COLUMNS}
+        values["cause"] = visible(row.cause)
+        for name in _MOMENTS:
+            values[name] = moment(values[name])
+        values["queue"] = entry.kept.queue if entry.kept is not None else None
+        seq = entry.seq + len(entry.events)
+        return {"id": entry.execution_id, "generation": entry.generation, "seq": seq, **values}
+
+    def _rows_of(self, entry: Entry) -> list[Values]:
+        return [
+            {
+                "execution_id": entry.execution_id,
+                "seq": seq,
+                "generation": entry.generation,
+                "at": self._writer.moment(event.at),
+                "kind": type(event).__name__,
+                "data": orjson.dumps(event_to_json(event)).decode(),
+            }
+            for seq, event in enumerate(entry.events, start=entry.seq + 1)
+        ]
 
 
-def _update_values(entry: Entry) -> dict[str, Any]:
-    values = {f"b_{name}": getattr(entry.row, name) for name in _COLUMNS}
-    seq = entry.seq + len(entry.events)
-    return {"b_id": entry.execution_id, "b_generation": entry.generation, "b_seq": seq, **values}
+def _acknowledge(group: list[_Waiting]) -> None:
+    for one in group:
+        if not one.done.done():
+            one.done.set_result(None)
 
 
-def _journal_rows(entry: Entry) -> list[dict[str, Any]]:
-    return [
-        {
-            "execution_id": entry.execution_id,
-            "seq": entry.seq + offset,
-            "generation": entry.generation,
-            "at": event.at,
-            "kind": type(event).__name__,
-            "data": event_to_json(event),
-        }
-        for offset, event in enumerate(entry.events, start=1)
-    ]
-
-
-def _acknowledge(group: list[Entry]) -> None:
-    for entry in group:
-        if not entry.done.done():
-            entry.done.set_result(None)
-
-
-def _refuse(entry: Entry, error: Exception) -> None:
-    if not entry.done.done():
-        entry.done.set_exception(error)
+def _refuse(one: _Waiting, error: Exception) -> None:
+    if not one.done.done():
+        one.done.set_exception(error)

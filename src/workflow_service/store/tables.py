@@ -72,7 +72,12 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
         """Show NUL and lone surrogates as escapes."""
-        return None if value is None else value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        return None if value is None else visible(value)
+
+
+def visible(text: str) -> str:
+    """Text with NUL and lone surrogates shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 deliveries = sa.Table(

@@ -9,6 +9,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from workflow_service.domain.queueing import AGEING, QUEUE_BOUND
+from workflow_service.ports import Drive
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, replicas
 
@@ -39,6 +40,23 @@ async def positions(database: Database, execution_ids: Collection[str]) -> Mappi
     async with database.read() as connection:
         rows = await connection.execute(sa.select(line).where(line.c.id.in_(execution_ids)))
         return {row.id: row.position for row in rows}
+
+
+async def first_in_line(database: Database, queue: str) -> Drive | None:
+    """The drive whose turn it is in that queue; None when nobody waits there.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = (
+        sa.select(executions.c.id, executions.c.enqueued)
+        .where(*_waiting(), executions.c.queue == queue, executions.c.generation < executions.c.enqueued)
+        .order_by(_turn(database), executions.c.enqueued_at, executions.c.id)
+        .limit(1)
+    )
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return Drive(row.id, row.enqueued) if row is not None else None
 
 
 async def waiting_by_queue(database: Database) -> Mapping[str, int]:
