@@ -16,6 +16,7 @@ from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
 from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
+from workflow_service.domain.held_back import held_back
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
@@ -164,7 +165,8 @@ class Ride:
         began = self._means.clock()
         plan, *_ = await self._unless_drained(self._means.plan_for(alert_from_json(record.alert)))
         seconds = (self._means.clock() - began).total_seconds()
-        return replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+        plan = replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+        return held_back(plan) if record.waits_for_start else plan
 
     async def _unless_drained(self, planning: Awaitable[Found]) -> Found:
         """What planning gives, unless this replica is to stop first; whoever takes the execution over plans again."""

@@ -19,7 +19,7 @@ from workflow_service.domain.inheritance import for_retry, for_rollback
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.run_state import RunState, StepState
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
 from workflow_service.engine.handover import MANUAL
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.executions import Record, plan_row
@@ -59,12 +59,20 @@ def heir(record: Record, state: RunState, command: Command, catalogue: Catalogue
         if back_to is not None and not rollback.needed(graph, replace(state, steps=steps, back_to=back_to)):
             return f"rollback is not possible: nothing was changed after {back_to} that can be undone"
     else:
-        steps = for_retry(graph, state)
+        steps = _started(state, for_retry(graph, state))
         if patch := command.arguments.get("parameters"):
             if (why := revision.hindrance(plan, steps, patch)) is not None:
                 return f"retry is not possible: {why}"
             plan = revision.revised(plan, command, catalogue)
     return Heir(record, command, plan, steps, state.items)
+
+
+def _started(state: RunState, again: Mapping[str, StepState]) -> Mapping[str, StepState]:
+    """A retry is a word to start: what somebody has started once does not wait for that again."""
+    start = state.steps.get(controls.START_STEP)
+    return (
+        {**again, controls.START_STEP: start} if start is not None and start.status is StepStatus.SUCCEEDED else again
+    )
 
 
 async def admit_successor(
