@@ -84,11 +84,13 @@ def _left_in_queue() -> Finish:
 
 
 def _run(graph: Graph, state: RunState, here: Here) -> Decision:
+    present = {step.status for step in state.steps.values()}
     resumes = tuple(_resumes(graph, state, here.live))
     # First, so that what nobody needs is never called late or cancelled.
     if skips := (*groups.unneeded(graph, state), *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *skips))
-    present = {step.status for name, step in state.steps.items() if name not in graph.last}
+    if graph.last:
+        present = {step.status for name, step in state.steps.items() if name not in graph.last}
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
     if why := _stopping(state, here.at, broken, expired=expired):
@@ -152,10 +154,10 @@ def _unfinished(graph: Graph, state: RunState) -> bool:
 
 
 def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
-    for name in graph.order:
-        step = state.steps[name]
-        if step.status is StepStatus.RUNNING and name not in live and not graph.group(name):
-            last = step.attempts[-1]
+    running = {name for name, step in state.steps.items() if step.status is StepStatus.RUNNING and name not in live}
+    for name in graph.order if running else ():
+        if name in running and not graph.group(name):
+            last = state.steps[name].attempts[-1]
             yield ResumeStep(name, last.number, last.key, last.ledger_id)
 
 

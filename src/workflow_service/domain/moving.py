@@ -11,7 +11,7 @@ from typing import Any
 from workflow_service.domain import stepping
 from workflow_service.domain.decisions import Action, Look, StartStep
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.run_state import RunState
+from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import StepStatus
 from workflow_service.domain.verdict import BROKEN, DONE, Settled, settled
 
@@ -38,19 +38,23 @@ def next_moves(
 ) -> tuple[tuple[Action, ...], list[datetime]]:
     """The next moves of all steps that may go on, as many as there is room for; and when there will be others."""
     steps = state.steps
-    well = {name for name in steps if steps[name].status in DONE or settled(graph, state, name) is Settled.WELL}
-    open_ = (name for name in names if steps[name].status in NOT_STARTED and name not in here.live)
+    well = {name for name, step in steps.items() if step.status in DONE or _is_well(graph, state, name, step)}
+    free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
+    waits, full = graph.waits_for, free == 0 and not here.held
+    # Most wait for others or for room: they are sorted out before anything more is asked about them.
+    open_ = (name for name in names if waits[name] <= well or name in graph.primary)
+    open_ = (name for name in open_ if steps[name].status in NOT_STARTED and name not in here.live)
+    open_ = (name for name in open_ if not (full and stepping.only_starts(graph, name, steps[name])))
     ready = [name for name in open_ if _may_go_on(graph, state, name, well)]
     times = {name: stepping.next_time(graph, name, steps[name]) for name in ready}
     wakes = [at for at in times.values() if at is not None and at > here.at]
     due = [name for name, at in times.items() if at is None or at <= here.at]
     due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
     due.sort(key=lambda name: not stepping.proving(graph, name, steps[name]))  # what has its place keeps it
-    free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
     room = _Room(graph, state, here.live)
     moves: list[Action] = []
     for name in due:
-        if not room.has(name):
+        if not room.has(name) or (free == 0 and not here.held and stepping.only_starts(graph, name, steps[name])):
             continue
         move = stepping.next_move(graph, state, name, here.at, here.alert)
         if isinstance(move, StartStep | Look):
@@ -64,6 +68,10 @@ def next_moves(
             room.take(name)
             moves.append(move)
     return tuple(moves), wakes
+
+
+def _is_well(graph: Graph, state: RunState, name: str, step: StepState) -> bool:
+    return step.status in BROKEN and settled(graph, state, name) is Settled.WELL
 
 
 class _Room:

@@ -54,6 +54,13 @@ def next_time(graph: Graph, name: str, at: StepState) -> datetime | None:
     return at.proving_from or at.not_before
 
 
+def only_starts(graph: Graph, name: str, at: StepState) -> bool:
+    """Whether nothing but its start can come next: without room for that it need not be looked at."""
+    step = graph.steps[name]
+    plain = step.kind is StepKind.ACTION and step.for_each is None
+    return plain and at.status is StepStatus.PENDING and (at.cleared or not (step.when or step.preconditions))
+
+
 def proving(graph: Graph, name: str, at: StepState) -> bool:
     """Whether its effect is there and only to be looked at."""
     if at.status is not StepStatus.WAITING:

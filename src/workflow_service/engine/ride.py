@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -17,7 +18,7 @@ from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.held_back import held_back
-from workflow_service.domain.plan import Plan
+from workflow_service.domain.plan import Plan, hash_of, plan_to_json
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
@@ -149,7 +150,7 @@ class Ride:
             await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
         seated = self.seat.move(self._running)
-        kept = KeptPlan(record.workflow_id, plan, plan.hash, clock(), queue=RUNNING if seated else None)
+        kept = _kept(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
         await self._keep(recorder, kept, graph)
         self._means.metrics.planned(
             steps=len(plan.steps),
@@ -188,3 +189,8 @@ class Ride:
 
         planned = Planned(kept.at, kept.hash, tuple(graph.steps))
         await recorder.write([planned], graph=graph, kept=kept, also=None if kept.queue else also)
+
+
+def _kept(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:
+    document = plan_to_json(plan)
+    return KeptPlan(workflow_id, document, hash_of(document), at, queue)

@@ -16,7 +16,7 @@ from workflow_service.domain.controls import Command
 from workflow_service.domain.events import Inherited, event_to_json
 from workflow_service.domain.graph import validate
 from workflow_service.domain.inheritance import for_retry, for_rollback
-from workflow_service.domain.plan import Plan
+from workflow_service.domain.plan import Plan, plan_to_json
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
@@ -92,7 +92,8 @@ async def admit_successor(
         return f"{command.verb} comes too late: the workflow has a newer execution"
     plan_hash = heir.plan.hash
     if heir.plan is not record.plan:
-        await connection.execute(sa.insert(plans).values(plan_row(record.workflow_id, heir.plan, plan_hash, now)))
+        kept = plan_row(record.workflow_id, plan_to_json(heir.plan), plan_hash, now)
+        await connection.execute(sa.insert(plans).values(kept))
     await connection.execute(
         sa.insert(executions).values(
             id=execution_id,

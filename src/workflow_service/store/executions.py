@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.events import Event, event_from_json
-from workflow_service.domain.plan import Plan, plan_from_json, plan_to_json
+from workflow_service.domain.plan import Plan, plan_from_json
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, executions, journal, plans, workflows
 
@@ -132,14 +132,14 @@ async def load_bare(database: Database, execution_id: str) -> Record:
     )
 
 
-def plan_row(workflow_id: str, plan: Plan, plan_hash: str, at: datetime) -> dict[str, Any]:
-    """The row in which a plan is kept."""
+def plan_row(workflow_id: str, document: Mapping[str, Any], plan_hash: str, at: datetime) -> dict[str, Any]:
+    """The row in which a plan is kept, from its stored form."""
     return {
         "workflow_id": workflow_id,
         "hash": plan_hash,
-        "revision": plan.revision,
+        "revision": document["revision"],
         "created_at": at,
-        "document": plan_to_json(plan),
+        "document": document,
     }
 
 

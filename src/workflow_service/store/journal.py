@@ -9,10 +9,11 @@ refused before it gets there; one that fails in the group is tried alone, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -21,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.events import Event, event_from_json, event_to_json
-from workflow_service.domain.plan import Plan
 from workflow_service.store import commands
 from workflow_service.store.database import Database
 from workflow_service.store.executions import plan_row
@@ -60,7 +60,7 @@ class KeptPlan:
     """A plan that is kept with an entry. With `queue` its execution goes on as one of that queue, without waiting."""
 
     workflow_id: str
-    plan: Plan
+    document: Mapping[str, Any]  # the plan's stored form
     hash: str
     at: datetime
     queue: str | None
@@ -213,7 +213,7 @@ class Journal:
             if rows:
                 await self._writer.insert(connection, rows)
             if kept:
-                plans = [plan_row(one.workflow_id, one.plan, one.hash, one.at) for one in kept]
+                plans = [plan_row(one.workflow_id, one.document, one.hash, one.at) for one in kept]
                 await self._writer.keep_plans(connection, plans)
             for one in group:
                 if one.entry.also is not None:

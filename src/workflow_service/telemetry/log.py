@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import orjson
@@ -73,13 +74,18 @@ def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _redacted(key: str, value: Any, depth: int) -> Any:
-    if value is not None and _SECRET_NAME.search(key) and not isinstance(value, bool | int | float):
+    if value is not None and not isinstance(value, bool | int | float) and _is_secret_name(key):
         return _MASK
     if isinstance(value, str):
         return _SECRET_TEXT.sub(lambda match: f"{match[1] or match[2] or match[3]}{_MASK}", value)
     if isinstance(value, bool | int | float | None):
         return value
     return _redacted_within(value, depth)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_name(key: str) -> bool:
+    return _SECRET_NAME.search(key) is not None
 
 
 def _redacted_within(value: Any, depth: int) -> Any:
