@@ -175,7 +175,8 @@ async def test_who_may_start_can_ask_for_more_time(tmp_path: Path) -> None:
         async with running.parts.database.read() as connection:
             wakes = await connection.scalar(sa.select(executions.c.wake_at))
         assert after - before == timedelta(seconds=1800)
-        assert wakes - after < timedelta()
+        assert wakes is not None
+        assert wakes < after
         assert (await tell(running, workflow_id, "extend", seconds=1, step="one")).status_code == 409
         await tell(running, workflow_id, "start")
         assert (await running.ended(workflow_id))["status"] == "completed"
