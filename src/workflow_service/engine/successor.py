@@ -92,8 +92,9 @@ async def admit_successor(
         return f"{command.verb} comes too late: the workflow has a newer execution"
     plan_hash = heir.plan.hash
     if heir.plan is not record.plan:
-        kept = plan_row(record.workflow_id, plan_to_json(heir.plan), plan_hash, now)
-        await connection.execute(sa.insert(plans).values(kept))
+        await connection.execute(
+            sa.insert(plans).values(plan_row(record.workflow_id, plan_to_json(heir.plan), plan_hash, now))
+        )
     await connection.execute(
         sa.insert(executions).values(
             id=execution_id,

@@ -133,7 +133,7 @@ async def load_bare(database: Database, execution_id: str) -> Record:
 
 
 def plan_row(workflow_id: str, document: Mapping[str, Any], plan_hash: str, at: datetime) -> dict[str, Any]:
-    """The row in which a plan is kept, from its stored form."""
+    """The row in which a plan's stored form is kept."""
     return {
         "workflow_id": workflow_id,
         "hash": plan_hash,
