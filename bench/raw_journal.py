@@ -34,7 +34,6 @@ ROW = Row(
     started_at=NOW,
     must_end_by=NOW,
     wake_at=None,
-    wake_at=None,
     ended_at=None,
 )
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain import events as ev
+from workflow_service.domain import rollback
 from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
@@ -15,6 +17,7 @@ from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
+from workflow_service.store import rollbacks
 from workflow_service.store.executions import Record
 from workflow_service.store.journal import Also, Entry, KeptPlan, Row
 
@@ -52,6 +55,8 @@ class Recorder:
             StoreUnavailable: the journal was closed.
         """
         state = fold_all(events, self.state) if after is None else after
+        if state.final and state.rollback_started_at is not None:
+            also = self._with_undos(also, graph, state)
         entry = Entry(
             execution_id=self._record.execution_id,
             generation=self.generation,
@@ -70,6 +75,17 @@ class Recorder:
             self._tell(event, graph, ended)
         if state.final:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
+
+    def _with_undos(self, also: Also | None, graph: Graph | None, state: RunState) -> Also:
+        """The end of a rollback: how it went, step by step, is known longer than the journal."""
+
+        async def keep(connection: AsyncConnection) -> None:
+            if also is not None:
+                await also(connection)
+            found = rollbacks.Undos(back_to=state.back_to, steps=rollback.tally(graph, state))
+            await rollbacks.keep(connection, self._record.execution_id, found)
+
+        return keep
 
     def _row(self, state: RunState, graph: Graph | None) -> Row:
         groups = () if graph is None else graph.children

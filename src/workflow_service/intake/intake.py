@@ -46,6 +46,7 @@ class Delivery:
     route: str
     source: str | None = None
     request_id: str | None = None
+    start: bool = True  # False: a workflow of its alerts waits for somebody to start it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Intake:
                 "received_at": now,
                 "fingerprint": fingerprint(alert),
                 "document": alert_to_json(alert),
+                "waits_for_start": None if delivery.start else True,
             }
             for alert in found
         ]
@@ -229,6 +231,7 @@ class Intake:
             seq=0,
             plan=None,
             events=(),
+            waits_for_start=bool(row.waits_for_start),
         )
         target = next((name for name in names if name.startswith("target:")), None)
         await connection.execute(

@@ -31,6 +31,7 @@ class Record:
     seq: int
     plan: Plan | None
     events: Sequence[Event]
+    waits_for_start: bool = False  # its plan is held back until somebody starts it
 
 
 async def load(database: Database, execution_id: str) -> Record:
@@ -51,7 +52,13 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         NotFound: there is no such execution.
     """
     query = (
-        sa.select(executions, alerts.c.document.label("alert"), workflows.c.severity, plans.c.document.label("plan"))
+        sa.select(
+            executions,
+            alerts.c.document.label("alert"),
+            alerts.c.waits_for_start,
+            workflows.c.severity,
+            plans.c.document.label("plan"),
+        )
         .join(workflows, workflows.c.id == executions.c.workflow_id)
         .join(alerts, alerts.c.id == workflows.c.alert_id)
         .outerjoin(
@@ -79,6 +86,7 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         seq=entries[-1].seq if entries else 0,
         plan=plan_from_json(row.plan) if row.plan is not None else None,
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
+        waits_for_start=bool(row.waits_for_start),
     )
 
 
@@ -122,3 +130,19 @@ async def load_bare(database: Database, execution_id: str) -> Record:
         plan=None,
         events=(),
     )
+
+
+def plan_row(workflow_id: str, document: Mapping[str, Any], plan_hash: str, at: datetime) -> dict[str, Any]:
+    """The row in which a plan's stored form is kept."""
+    return {
+        "workflow_id": workflow_id,
+        "hash": plan_hash,
+        "revision": document["revision"],
+        "created_at": at,
+        "document": document,
+    }
+
+
+async def prioritise(connection: AsyncConnection, execution_id: str, *, priority: int) -> None:
+    """Another place in line from its next drive on, and for the executions that come after it."""
+    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(priority=priority))

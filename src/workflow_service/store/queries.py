@@ -32,6 +32,7 @@ _SUMMARY = (
     executions.c.cause,
     executions.c.rollback,
     executions.c.queue,
+    executions.c.priority,
     executions.c.actions_total,
     executions.c.actions_ended,
     executions.c.current_action,
