@@ -33,7 +33,7 @@ from workflow_service.faultkit.load import Accepted
 from workflow_service.faultkit.proxy import Proxy
 from workflow_service.faultkit.report import Report, as_text
 from workflow_service.faultkit.stories import Step, Story
-from workflow_service.faultkit.verdict import GRACE, judge
+from workflow_service.faultkit.verdict import GRACE, Offence, judge
 from workflow_service.faultkit.workload import alerts
 
 pytestmark = pytest.mark.durability
@@ -193,6 +193,12 @@ def test_a_lost_alert_is_noticed(accepted: Accepted, broken: set[str]) -> None:
 def test_a_bad_end_is_noticed(other: dict[str, Any], broken: set[str]) -> None:
     """Not over, over too late, or over without reason or cause."""
     assert _broken(story=_story(**other)) == broken
+
+
+def test_a_command_that_is_never_answered_is_noticed() -> None:
+    """Whoever is paused and does not hear a resume is stuck, also when a later one got through."""
+    verdict = judge([_accepted()], [_story()], [GROWTH, RESTART], deaf=[Offence("workflow", "never answered resume")])
+    assert [one.who for one in verdict.stuck] == ["workflow"]
 
 
 @pytest.mark.parametrize(

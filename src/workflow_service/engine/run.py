@@ -178,8 +178,8 @@ class Run:
         self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand | Outlook]
     ) -> Told:
         now = self._means.clock()
-        if isinstance(action, do.StartUndo) and action.settle and not self._remembers(state, action, ledger):
-            why = "its outcome is unknown, and the ledger that would know is gone"
+        if isinstance(action, do.StartUndo) and not self._remembers(state, action, ledger):
+            why = "the ledger that would know what it changed is gone"
             return _told(state, ev.UndoFailed(now, action.step, action.key, ErrorClass.UNKNOWN, why))
         if isinstance(action, do.StartUndo):
             errand = self._errands.for_undo(action, state, ledger, now)

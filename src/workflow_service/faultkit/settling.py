@@ -8,25 +8,38 @@ from datetime import UTC, datetime, timedelta
 from workflow_service.faultkit.fleet import RUN
 from workflow_service.faultkit.load import Load
 from workflow_service.faultkit.stories import Story, read
-from workflow_service.faultkit.verdict import GRACE
+from workflow_service.faultkit.verdict import GRACE, Offence
 
 QUEUED = timedelta(seconds=2 * RUN)  # after the last fault: what has not begun by then, and so has no bound, is stuck
+HEARD = timedelta(seconds=30)  # after the last fault: by then every command must have been answered
 LOOK = 1.0  # seconds between looks at all workflows
 AT_ONCE = 8  # stories that are asked for together
 
 
-async def settled(load: Load) -> None:
-    """Return once every workflow is over, or is past its bound and therefore stuck. Whatever is paused is resumed."""
+async def settled(load: Load) -> list[Offence]:
+    """Return once every workflow is over, or is past its bound and therefore stuck; who never heard a command.
+
+    What is still paused is resumed, as a person would: but a command that was given before must have been answered.
+    """
     calm = datetime.now(UTC)
+    deaf: dict[str, Offence] = {}
     while True:
         open_ = [one for one in await load.pages() if one["ended_at"] is None]
-        for one in open_:
-            if one["status"] == "paused":
-                await load.command(one["workflow_id"], "resume")
+        for workflow_id in [one["workflow_id"] for one in open_ if one["status"] == "paused"]:
+            waiting = await _unanswered(load, workflow_id)
+            if waiting and datetime.now(UTC) > calm + HEARD:
+                deaf[workflow_id] = Offence(workflow_id, f"is paused and has never answered {' and '.join(waiting)}")
+            if not waiting or workflow_id in deaf:
+                await load.command(workflow_id, "resume")
         now = datetime.now(UTC)
         if all(now > _bound(one["must_end_by"], calm) for one in open_):
-            return
+            return [*deaf.values()]
         await asyncio.sleep(LOOK)
+
+
+async def _unanswered(load: Load, workflow_id: str) -> list[str]:
+    given = (await load.get(f"/api/v1/workflows/{workflow_id}/commands")).document["commands"]
+    return [f"{one['verb']} (given {one['created_at']})" for one in given if one["outcome"] is None]
 
 
 async def stories(load: Load) -> list[Story]:
