@@ -51,7 +51,7 @@ from workflow_service.store.journal import Journal
 from workflow_service.telemetry.log import configure
 from workflow_service.telemetry.metrics import Metrics
 
-POLLING = 0.1  # seconds between looks into the queues; who need not wait for a slot does not queue
+POLLING = 0.2  # seconds between looks into each queue, idle or not; who need not wait for a slot does not queue
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot

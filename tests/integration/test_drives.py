@@ -166,6 +166,8 @@ async def test_a_replica_that_leaves_does_not_empty_the_queue(tmp_path: Path) ->
             while await waiting() < 9:  # one waits at the door
                 await running.parts.bus.wait("never", timeout=0.05)
         running.parts.driver._draining.set()
+        for slots in running.parts.driver._slots.values():
+            slots.close()
         await eventually(lambda: running.parts.driver.count == 0, "what ran has stopped")
         await running.parts.bus.wait("never", timeout=20 * POLLING)
         assert await waiting() >= 8

@@ -17,7 +17,7 @@ from tests.support.rows import away
 from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.queueing import QUEUE_BOUND
-from workflow_service.store.tables import alerts, deliveries, workflows
+from workflow_service.store.tables import alerts, deliveries, executions, workflows
 
 pytestmark = [pytest.mark.requirement("BR-WF-001", "BR-WF-005")]
 
@@ -160,6 +160,26 @@ async def test_what_nobody_decided_stays_held_back(tmp_path: Path) -> None:
         assert not executor.sent
         await tell(running, newest, "cancel")
         await running.ended(newest)
+
+
+async def test_who_may_start_can_ask_for_more_time(tmp_path: Path) -> None:
+    """`extend` moves the bound of what waits, in the API too."""
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        workflow_id = await waiting(running)
+        before = datetime.fromisoformat((await running.detail(workflow_id))["must_end_by"])
+        answer = await tell(running, workflow_id, "extend", seconds=1800, step="start")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["status"] == "awaiting_approval"
+        after = datetime.fromisoformat((await running.detail(workflow_id))["must_end_by"])
+        async with running.parts.database.read() as connection:
+            wakes = await connection.scalar(sa.select(executions.c.wake_at))
+        assert after - before == timedelta(seconds=1800)
+        assert wakes is not None
+        assert wakes < after
+        assert (await tell(running, workflow_id, "extend", seconds=1, step="one")).status_code == 409
+        await tell(running, workflow_id, "start")
+        assert (await running.ended(workflow_id))["status"] == "completed"
 
 
 @pytest.mark.parametrize(

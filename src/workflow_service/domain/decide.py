@@ -162,9 +162,8 @@ def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
 
 
 def _start(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
-    moves, wakes = next_moves(
-        graph, state, here, len(resumes), (name for name in graph.order if name not in graph.last)
-    )
+    names = [name for name in graph.order if name not in graph.last] if graph.last else graph.order
+    moves, wakes = next_moves(graph, state, here, len(resumes), names)
     if state.parked_at is not None:
         return Decision((Unpark(),) if moves else (), wake_at=state.parked_until)
     if state.status is ExecutionStatus.RUNNING and any(_phase(graph, move) is Phase.VERIFY for move in moves):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from workflow_service.domain import stepping
 from workflow_service.domain.decisions import Action, Look, StartStep
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.run_state import RunState, StepState
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.domain.verdict import BROKEN, DONE, Settled, settled
 
@@ -34,18 +34,12 @@ class Here:
 
 
 def next_moves(
-    graph: Graph, state: RunState, here: Here, resumed: int, names: Iterator[str]
+    graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]
 ) -> tuple[tuple[Action, ...], list[datetime]]:
     """The next moves of all steps that may go on, as many as there is room for; and when there will be others."""
     steps = state.steps
-    well = {name for name, step in steps.items() if step.status in DONE or _is_well(graph, state, name, step)}
     free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
-    waits, full = graph.waits_for, free == 0 and not here.held
-    # Most wait for others or for room: they are sorted out before anything more is asked about them.
-    open_ = (name for name in names if waits[name] <= well or name in graph.primary)
-    open_ = (name for name in open_ if steps[name].status in NOT_STARTED and name not in here.live)
-    open_ = (name for name in open_ if not (full and stepping.only_starts(graph, name, steps[name])))
-    ready = [name for name in open_ if _may_go_on(graph, state, name, well)]
+    ready = _ready(graph, state, here, names, full=free == 0 and not here.held)
     times = {name: stepping.next_time(graph, name, steps[name]) for name in ready}
     wakes = [at for at in times.values() if at is not None and at > here.at]
     due = [name for name, at in times.items() if at is None or at <= here.at]
@@ -70,8 +64,16 @@ def next_moves(
     return tuple(moves), wakes
 
 
-def _is_well(graph: Graph, state: RunState, name: str, step: StepState) -> bool:
-    return step.status in BROKEN and settled(graph, state, name) is Settled.WELL
+def _ready(graph: Graph, state: RunState, here: Here, names: Iterable[str], *, full: bool) -> list[str]:
+    """Those that may go on. Most are over or wait, which is found out before anything more is asked about them."""
+    steps, waits, primary = state.steps, graph.waits_for, graph.primary
+    done = {name for name, step in steps.items() if step.status in DONE}
+    broken = [name for name, step in steps.items() if step.status in BROKEN]
+    well = done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
+    open_ = [n for n in names if steps[n].status in NOT_STARTED and (waits[n] <= well or n in primary)]
+    if full:
+        open_ = [name for name in open_ if not stepping.only_starts(graph, name, steps[name])]
+    return [name for name in open_ if name not in here.live and _may_go_on(graph, state, name, well)]
 
 
 class _Room:
