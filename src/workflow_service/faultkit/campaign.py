@@ -106,11 +106,11 @@ async def _storm(running: Fleet, load: Load, injector: Injector, found: list[Ale
     try:
         async with asyncio.TaskGroup() as group:
             reviving = group.create_task(running.revive())
-            injecting = group.create_task(injector.run(planned))
-            await load.send(found, injector.may_send)
-            await injecting
+            sending = group.create_task(load.send(found, injector.may_send))
+            await injector.run(planned)
             running.proxy.calm()
-            _tell(f"no more faults; {len(load.flow.open)} of {len(found)} are open")
+            _tell(f"no more faults; {len(load.flow.accepted)} of {len(found)} accepted, {len(load.flow.open)} open")
+            await sending
             await load.orders_given()
             deaf = await settled(load)
             await running.proxy.on_time()
