@@ -85,7 +85,7 @@ def _left_in_queue() -> Finish:
 
 def _run(graph: Graph, state: RunState, here: Here) -> Decision:
     present = {step.status for step in state.steps.values()}
-    resumes = tuple(_resumes(graph, state, here.live))
+    resumes = tuple(_resumes(graph, state, here.live)) if StepStatus.RUNNING in present else ()
     # First, so that what nobody needs is never called late or cancelled.
     if skips := (*groups.unneeded(graph, state), *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *skips))
