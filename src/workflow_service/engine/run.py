@@ -80,7 +80,8 @@ class Run:
             self._grow(state)
             hold = self._hold_until
             decision = self._decide(state, errands)
-            if not self._in_slot and any(isinstance(action, _WORK) for action in decision.actions):
+            onward = not self._in_slot and any(isinstance(action, _WORK) for action in decision.actions)
+            if onward:
                 break
             sent = len(errands)
             for action in decision.actions:
@@ -89,9 +90,11 @@ class Run:
                 events += told
             if hold == self._hold_until and len(errands) - sent == len(decision.actions):
                 break  # what is only sent out changes nothing that another decision could rest on
-        still = self._stands_still(state)
+        still = self._stands_still(state) and not onward
         if events or still or not self._in_slot:
-            await self._recorder.write(events, graph=self._graph, also=self._afterwards(state), after=state)
+            await self._recorder.write(
+                events, graph=self._graph, also=self._afterwards(state, still=still), after=state
+            )
             await self._hearing.tell()
         for errand in () if still else errands:
             self._live[asyncio.create_task(self._carry(errand), name=_name(errand))] = errand
@@ -111,16 +114,16 @@ class Run:
     def _stands_still(self, state: RunState) -> bool:
         return state.stopped_at is not None and not state.final
 
-    def _afterwards(self, state: RunState) -> Also | None:
+    def _afterwards(self, state: RunState, *, still: bool) -> Also | None:
         """In the same transaction: commands are answered, and an execution that is left here is nobody's any more."""
-        if self._in_slot and not self._hearing.owes_answers and not self._stands_still(state):
+        if self._in_slot and not self._hearing.owes_answers and not still:
             return None
 
         async def also(connection: AsyncConnection) -> None:
             await self._hearing.answer(connection)
             if state.final:
                 return
-            if self._stands_still(state):
+            if still:
                 await release(connection, self._record.execution_id)
             elif not self._in_slot:
                 await enqueue_next(
@@ -146,7 +149,7 @@ class Run:
                 errands.append(self._errands.outlook(action, state))
                 return []
             case do.StopLook():
-                self._stop_look(action.step)
+                self._stop_look(action.step, errands)
                 return []
             case do.StartStep() | do.StartUndo():
                 return await self._order(action, state, errands)
@@ -165,7 +168,8 @@ class Run:
             return self._hold_on(str(error), state, now)
         return self._start(action, state, ledger, errands)
 
-    def _stop_look(self, step: str) -> None:
+    def _stop_look(self, step: str, errands: list[Errand | Outlook]) -> None:
+        errands[:] = [errand for errand in errands if errand.step != step]  # not begun yet
         for task in [task for task, errand in self._live.items() if errand.step == step]:
             task.cancel()
             del self._live[task]
