@@ -14,6 +14,7 @@ from workflow_service.domain.target import Target
 
 T0 = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 EXECUTION = "exec-1"
+ALERT = {"name": "HighCPUUsage", "severity": "critical", "namespace": "production", "labels": {"app": "web"}}
 CHANGE = {
     "kind": "Deployment",
     "namespace": "production",

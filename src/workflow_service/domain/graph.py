@@ -48,6 +48,16 @@ class Graph:
             yield above
             name = above
 
+    def ancestors(self, name: str) -> set[str]:
+        """All that the step waits for within its level, however indirectly."""
+        found: set[str] = set()
+        open_ = set(self.waits_for[name])
+        while open_:
+            one = open_.pop()
+            found.add(one)
+            open_ |= self.waits_for[one] - found
+        return found
+
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """Steps of the top level that could run together, wave by wave."""
         level: dict[str, int] = {}

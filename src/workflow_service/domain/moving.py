@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain import stepping
-from workflow_service.domain.decisions import Action, Look, StartStep
+from workflow_service.domain.decisions import Action, Look, OpenStep, StartStep
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
@@ -28,52 +28,79 @@ class Here:
     alert: Mapping[str, Any]
 
     @property
-    def held(self) -> bool:
-        """Whether nothing may be sent for now."""
-        return self.hold_until is not None and self.at < self.hold_until
+    def held(self) -> datetime | None:
+        """Until when nothing may be sent; None: it may."""
+        return self.hold_until if self.hold_until is not None and self.at < self.hold_until else None
 
 
-def next_moves(
-    graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]
-) -> tuple[tuple[Action, ...], list[datetime]]:
-    """The next moves of all steps that may go on, as many as there is room for; and when there will be others."""
-    steps = state.steps
+@dataclass(slots=True)
+class Moves:
+    """What the steps do next, and the times at which there will be more."""
+
+    actions: list[Action]
+    wakes: list[datetime]
+
+    def wake_at(self, *bounds: datetime | None) -> datetime | None:
+        """When to ask again at the latest."""
+        return min([*self.wakes, *filter(None, bounds)], default=None)
+
+
+def next_moves(graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]) -> Moves:
+    """The next moves of those steps that may go on: as many as there is room for."""
+    found = Moves([], [])
+    due = _due(graph, state, here, names, found.wakes)
     free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
-    ready = _ready(graph, state, here, names, full=free == 0 and not here.held)
-    times = {name: stepping.next_time(graph, name, steps[name]) for name in ready}
-    wakes = [at for at in times.values() if at is not None and at > here.at]
-    due = [name for name, at in times.items() if at is None or at <= here.at]
-    due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
-    due.sort(key=lambda name: not stepping.proving(graph, name, steps[name]))  # what has its place keeps it
     room = _Room(graph, state, here.live)
-    moves: list[Action] = []
     for name in due:
-        if not room.has(name) or (free == 0 and not here.held and stepping.only_starts(graph, name, steps[name])):
+        if not room.has(name):
+            continue
+        if stepping.sends_at_once(graph.steps[name]) and (here.held or not free):
+            found.wakes += filter(None, [here.held])
             continue
         move = stepping.next_move(graph, state, name, here.at, here.alert)
-        if isinstance(move, StartStep | Look):
-            if here.held and here.hold_until is not None:
-                wakes.append(here.hold_until)
-                continue
-            if free == 0:
-                continue
-            free -= 1
-        if move is not None:
-            room.take(name)
-            moves.append(move)
-    return tuple(moves), wakes
+        sends = isinstance(move, StartStep | Look)
+        if move is None or (sends and (here.held or not free)):
+            found.wakes += filter(None, [here.held] if sends else [])
+            continue
+        free -= sends
+        room.take(name)
+        found.actions.append(move)
+        if isinstance(move, OpenStep) and move.items:
+            break  # the next one is decided about a plan that has these items
+    return found
 
 
-def _ready(graph: Graph, state: RunState, here: Here, names: Iterable[str], *, full: bool) -> list[str]:
-    """Those that may go on. Most are over or wait, which is found out before anything more is asked about them."""
-    steps, waits, primary = state.steps, graph.waits_for, graph.primary
-    done = {name for name, step in steps.items() if step.status in DONE}
-    broken = [name for name, step in steps.items() if step.status in BROKEN]
-    well = done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
-    open_ = [n for n in names if steps[n].status in NOT_STARTED and (waits[n] <= well or n in primary)]
-    if full:
-        open_ = [name for name in open_ if not stepping.only_starts(graph, name, steps[name])]
-    return [name for name in open_ if name not in here.live and _may_go_on(graph, state, name, well)]
+def _due(graph: Graph, state: RunState, here: Here, names: Iterable[str], wakes: list[datetime]) -> list[str]:
+    """The steps that may go on now, in the order of their claims; those that wait for a time leave it in `wakes`."""
+    steps, well, due = state.steps, _Well(graph, state), []
+    for name in names:
+        at = steps[name]
+        if at.status not in NOT_STARTED or name in here.live or not _may_go_on(graph, state, name, well):
+            continue
+        time = stepping.next_time(graph, name, at)
+        if time is None or time <= here.at:
+            due.append(name)
+        else:
+            wakes.append(time)
+    due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
+    due.sort(key=lambda name: not stepping.looking(graph, name, steps[name]))  # what has its place keeps it
+    return due
+
+
+class _Well:
+    """Which steps have settled well, each asked about once."""
+
+    def __init__(self, graph: Graph, state: RunState) -> None:
+        self._graph, self._state = graph, state
+        self._known: dict[str, bool] = {}
+
+    def all(self, names: Iterable[str]) -> bool:
+        return all(self._known[name] if name in self._known else self._ask(name) for name in names)
+
+    def _ask(self, name: str) -> bool:
+        done = self._state.steps[name].status in DONE
+        self._known[name] = done or settled(self._graph, self._state, name) is Settled.WELL
+        return self._known[name]
 
 
 class _Room:
@@ -99,11 +126,11 @@ class _Room:
             self._active[self._graph.parent[name]] += 1
 
 
-def _may_go_on(graph: Graph, state: RunState, name: str, well: Set[str]) -> bool:
+def _may_go_on(graph: Graph, state: RunState, name: str, well: _Well) -> bool:
     """Whether all that it waits for has settled well; for an alternative, whether what it stands in for is broken."""
     parent, primary = graph.parent.get(name), graph.primary.get(name)
     if parent is not None and state.steps[parent].status is not StepStatus.RUNNING:
         return False
     if primary is None:
-        return graph.waits_for[name] <= well
-    return state.steps[primary].status in BROKEN and graph.waits_for[name] - {primary} <= well
+        return well.all(graph.waits_for[name])
+    return state.steps[primary].status in BROKEN and well.all(graph.waits_for[name] - {primary})
