@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.plan import OnFailure, Phase, Plan, Step, StepKind
-from workflow_service.domain.run_state import RunState, StepState
+from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 
 BROKEN = {StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN}
@@ -99,10 +99,11 @@ def doubtful(shape: Shape, state: RunState, name: str) -> bool:
 
 
 def declined(shape: Shape, state: RunState, name: str) -> bool:
-    """Whether somebody skipped the alternative while nobody knew yet that it would be needed."""
+    """Whether the alternative left itself out, or somebody did while nobody knew yet that it would be needed."""
     heir, failed_at = state.steps[shape.steps[name].alternative or ""], state.steps[name].ended_at
-    skipped_at = heir.ended_at if heir.status is StepStatus.SKIPPED else None
-    return skipped_at is not None and failed_at is not None and skipped_at <= failed_at
+    if heir.status is not StepStatus.SKIPPED or heir.ended_at is None or failed_at is None:
+        return False
+    return not heir.waived or heir.ended_at <= failed_at
 
 
 def settled_well(shape: Shape, state: RunState, name: str) -> bool:
@@ -140,6 +141,8 @@ def halted(shape: Shape, state: RunState, name: str) -> bool:
 
 def may_begin(shape: Shape, state: RunState, name: str) -> bool:
     """Every need settled well, an alternative after a failure only, inside what goes on, in its phase."""
+    if state.steps[name].proving_from and state.steps[name].status is StepStatus.WAITING:
+        return True  # what is done is proved, whatever happens beside it
     around = list(shape.around(name))[1:]
     if any(state.steps[one].status is not StepStatus.RUNNING or halted(shape, state, one) for one in around):
         return False
@@ -149,18 +152,20 @@ def may_begin(shape: Shape, state: RunState, name: str) -> bool:
     return needs and all(state.steps[one].status in BROKEN for one in shape.primaries(name))
 
 
-def has_room(shape: Shape, state: RunState, name: str) -> bool:
-    """Whether as many items are at work as may be at once."""
+def has_room(shape: Shape, state: RunState, name: str, busy: Set[str]) -> bool:
+    """Whether fewer items are at work than may be at once; `busy` are those that are looked at before they begin."""
     parent = shape.parent.get(name)
     if parent is None or shape.steps[parent].for_each is None or state.steps[name].status in BEGUN:
         return True
-    active = sum(state.steps[child].status in BEGUN for child in shape.children(parent))
+    active = sum(state.steps[child].status in BEGUN or child in busy for child in shape.children(parent))
     return active < shape.steps[parent].max_parallel
 
 
-def goes_on_at(step: StepState) -> datetime | None:
-    """The time for which a step waits."""
-    return step.proving_from or step.not_before
+def goes_on_at(shape: Shape, state: RunState, name: str) -> datetime | None:
+    """The time for which a step waits; a check waits for nothing, its time is an end."""
+    if shape.steps[name].kind is StepKind.CHECK:
+        return None
+    return state.steps[name].proving_from or state.steps[name].not_before
 
 
 def dependants(shape: Shape, name: str) -> set[str]:

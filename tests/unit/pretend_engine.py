@@ -43,6 +43,7 @@ class PretendEngine:
     journal: list[ev.Event] = field(default_factory=list)
     state: RunState = field(default_factory=RunState)
     wake_at: datetime | None = None
+    says_yes: bool = True  # whether somebody approves what is asked, in the end
     _laid_out: tuple[Mapping[str, Any], Shape] | None = None
 
     def __post_init__(self) -> None:
@@ -156,8 +157,8 @@ class PretendEngine:
         assert step not in self.under_way, "two live attempts of one step"
         assert self.state.parked_at is None, f"{step} begins while it is parked"
         assert may_begin(self.shape, self.state, step), f"{step} was begun before its time"
-        assert has_room(self.shape, self.state, step), f"{step} was begun beside too many others"
-        not_before = goes_on_at(self.state.steps[step])
+        assert has_room(self.shape, self.state, step, self.under_way), f"{step} was begun beside too many others"
+        not_before = goes_on_at(self.shape, self.state, step)
         assert not_before is None or not_before <= self.now, f"{step} went on too early"
 
     def _look(self, look: do.Look) -> None:
@@ -318,6 +319,10 @@ class PretendEngine:
             assert self.state == before, "a refused command had an effect"
         return why
 
+    def asking(self) -> list[str]:
+        """The steps that wait for a person's word."""
+        return sorted(name for name, step in self.state.steps.items() if step.asking)
+
     def crash(self) -> None:
         """The drive dies; the next one knows the journal only."""
         self.live.clear()
@@ -335,6 +340,8 @@ class PretendEngine:
             self.obey()
             if self.state.final:
                 return
+            if self.says_yes and self.asking() and self.command(Verb.APPROVE, step=self.asking()[0]) is None:
+                continue
             if self.looks:
                 self.see(min(self.looks))
             elif self.live:

@@ -64,7 +64,7 @@ def _check_places(engine: PretendEngine) -> None:
     if engine.held or len(engine.under_way) >= engine.plan.max_parallel:
         return
     for name in startable:
-        time = goes_on_at(state.steps[name])
+        time = goes_on_at(engine.shape, state, name)
         assert time is not None, f"{name} could run and does not"
         assert time > engine.now, f"{name} could run and does not"
 
@@ -79,7 +79,7 @@ def _startable(engine: PretendEngine) -> list[str]:
     """Steps that wait for nothing but a place and their time."""
     shape, state = engine.shape, engine.state
     steps = [name for name, step in state.steps.items() if step.status in _IDLE and name not in engine.under_way]
-    return [name for name in steps if may_begin(shape, state, name) and has_room(shape, state, name)]
+    return [name for name in steps if may_begin(shape, state, name) and has_room(shape, state, name, engine.under_way)]
 
 
 def _proving(engine: PretendEngine) -> list[str]:
@@ -90,7 +90,7 @@ def _proving(engine: PretendEngine) -> list[str]:
 
 def _times(engine: PretendEngine) -> list[datetime]:
     """The times to come at which a step goes on, or an undo may be tried again."""
-    times = [goes_on_at(engine.state.steps[name]) for name in _startable(engine)]
+    times = [goes_on_at(engine.shape, engine.state, name) for name in _startable(engine)]
     if engine.taking_back:
         undos = [a.undo_at for step in engine.state.steps.values() for a in step.attempts if open_undo(a.undo)]
         times = undos if not engine.live and all(undos) else []  # one that builds on the others may hold them back

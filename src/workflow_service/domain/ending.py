@@ -70,23 +70,23 @@ def last_steps(graph: Graph, state: RunState, here: Here, resumes: tuple[Action,
     moves = next_moves(graph, state, here, len(resumes), names)
     if resumes or moves.actions or moves.wakes or here.live:
         return Decision((*resumes, *moves.actions), wake_at=moves.wake_at(bound))
-    return _finish(graph, state, "what it waits for has failed")
+    why = "what it waits for has failed"
+    cut = tuple(CancelStep(name, why) for name in _open(graph, state))
+    return Decision(cut or (_as_concluded(graph, state),))
 
 
 def _cut_off(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
     """Their time is over: what is in flight is cancelled by its key, which takes a moment."""
-    looks = (name for name in sorted(here.live) if state.steps[name].status in NOT_STARTED)
-    stops = tuple(StopLook(name) for name in looks)
-    if resumes or stops or here.live:
-        return Decision((*resumes, *stops))
-    return _finish(graph, state, "the time for the last steps is over")
-
-
-def _finish(graph: Graph, state: RunState, why: str) -> Decision:
-    open_ = [name for name in graph.order if name in graph.last and state.steps[name].status in NOT_STARTED]
-    if open_:
-        return Decision(tuple(CancelStep(name, why) for name in open_))
+    why = "the time for the last steps is over"
+    left = _open(graph, state)
+    cut = tuple(StopLook(name) if name in here.live else CancelStep(name, why) for name in left)
+    if resumes or cut or here.live:
+        return Decision((*resumes, *cut))
     return Decision((_as_concluded(graph, state),))
+
+
+def _open(graph: Graph, state: RunState) -> list[str]:
+    return [name for name in graph.order if name in graph.last and state.steps[name].status in NOT_STARTED]
 
 
 def _as_concluded(graph: Graph, state: RunState) -> Finish:

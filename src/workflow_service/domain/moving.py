@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain import stepping
-from workflow_service.domain.decisions import Action, Look, OpenStep, StartStep
+from workflow_service.domain.decisions import Action, BeginStep, FailStep, Look, OpenStep, StartStep
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.plan import StepKind
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.domain.verdict import BROKEN, DONE, Settled, settled
@@ -58,16 +59,22 @@ def next_moves(graph: Graph, state: RunState, here: Here, resumed: int, names: I
             found.wakes += filter(None, [here.held])
             continue
         move = stepping.next_move(graph, state, name, here.at, here.alert)
-        sends = isinstance(move, StartStep | Look)
+        sends = _needs_place(graph, move)
         if move is None or (sends and (here.held or not free)):
             found.wakes += filter(None, [here.held] if sends else [])
             continue
         free -= sends
         room.take(name)
         found.actions.append(move)
-        if isinstance(move, OpenStep) and move.items:
-            break  # the next one is decided about a plan that has these items
+        if isinstance(move, FailStep) or (isinstance(move, OpenStep) and move.items):
+            break  # who comes next is decided in the light of the failure, or of the items
     return found
+
+
+def _needs_place(graph: Graph, move: Action | None) -> bool:
+    """Whether it sends something, or will at once: a check that cannot look should not have begun."""
+    checks = isinstance(move, BeginStep) and graph.steps[move.step].kind is StepKind.CHECK
+    return checks or isinstance(move, StartStep | Look)
 
 
 def _due(graph: Graph, state: RunState, here: Here, names: Iterable[str], wakes: list[datetime]) -> list[str]:

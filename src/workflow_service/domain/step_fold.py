@@ -219,8 +219,8 @@ def _attempt(step: StepState, key: str) -> Attempt:
 
 
 def _expect_live(step: StepState, key: str) -> None:
-    if not step.attempts or step.attempts[-1].key != key:
-        raise IllegalTransition(f"{key} is not the key of the step's last attempt")
+    if step.status is not StepStatus.RUNNING or step.attempts[-1].key != key:
+        raise IllegalTransition(f"{key} is not the key of an attempt that is under way")
 
 
 def _with_attempt(step: StepState, key: str, **values: Any) -> StepState:

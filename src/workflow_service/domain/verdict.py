@@ -49,9 +49,11 @@ def doubtful(step: StepState) -> bool:
 
 
 def _declined(state: RunState, name: str, heir: str) -> bool:
-    """Whether somebody took the alternative away before the failure that it should answer."""
+    """Whether the alternative was left out: of itself, or by somebody before the failure that it should answer."""
     failed_at, skipped_at = state.steps[name].ended_at, state.steps[heir].ended_at
-    return state.steps[heir].waived and bool(failed_at and skipped_at and skipped_at <= failed_at)
+    if state.steps[heir].status is not StepStatus.SKIPPED:
+        return False
+    return not state.steps[heir].waived or bool(failed_at and skipped_at and skipped_at <= failed_at)
 
 
 def broken_for_good(graph: Graph, state: RunState, name: str) -> bool:
@@ -111,7 +113,8 @@ def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finis
     if any(_critical(graph, name) for name in failed):
         return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
     if not any(state.steps[name].status is StepStatus.SUCCEEDED for name in graph.top):
-        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
+        skipped = "; ".join(f"{name} was skipped: {state.steps[name].message}" for name in graph.top)
+        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause or skipped, undone)
     if failed:
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
     if any(_critical(graph, name) for name in waived):
