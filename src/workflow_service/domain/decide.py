@@ -119,13 +119,13 @@ def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
 def _go_on(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
     names = [name for name in graph.order if name not in graph.last] if graph.last else graph.order
     moves = next_moves(graph, state, here, len(resumes), names)
-    park = _park(graph, state, moves.wakes)
     if state.parked_at is not None:
-        return _parked(state, moves, park)
-    first = (BeginVerifying(),) if _verifies(graph, state, moves.actions) else ()
-    busy = bool(moves.actions or resumes or here.live or here.held)
-    if park is not None and not busy and (park.approval or park.until - here.at > PARK_AFTER):
+        return _parked(state, moves, _park(graph, state, moves.wakes))
+    busy = moves.actions or resumes or here.live or here.held
+    park = None if busy else _park(graph, state, moves.wakes)
+    if park is not None and (park.approval or park.until - here.at > PARK_AFTER):
         return Decision((park,))
+    first = (BeginVerifying(),) if _verifies(graph, state, moves.actions) else ()
     return Decision((*resumes, *first, *moves.actions), wake_at=moves.wake_at(run_deadline(graph, state)))
 
 
