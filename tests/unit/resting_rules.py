@@ -13,12 +13,12 @@ from workflow_service.domain.plan import StepKind
 from workflow_service.domain.states import StepStatus
 
 if TYPE_CHECKING:
-    from tests.unit.pretend_engine import PretendEngine
+    from tests.unit.obeying import Obeying
 
 _IDLE = {StepStatus.PENDING, StepStatus.WAITING}
 
 
-def check_rest(engine: PretendEngine) -> None:
+def check_rest(engine: Obeying) -> None:
     """Something is under way or somebody will ask again, commands are obeyed, and nothing that could go on rests."""
     state, wake_at, story = engine.state, engine.wake_at, told(engine.journal)
     if state.final:
@@ -41,7 +41,7 @@ def check_rest(engine: PretendEngine) -> None:
         _check_places(engine)
 
 
-def _check_bound(engine: PretendEngine) -> None:
+def _check_bound(engine: Obeying) -> None:
     """Whatever is waited for, somebody looks again before the execution is past its bound."""
     bound = must_end_by(engine.graph, engine.state)
     assert bound is not None, "it has no bound"
@@ -51,7 +51,7 @@ def _check_bound(engine: PretendEngine) -> None:
         assert engine.wake_at <= bound, "nobody asks again before the bound"
 
 
-def _check_places(engine: PretendEngine) -> None:
+def _check_places(engine: Obeying) -> None:
     """Whoever may go on does, while there are places; without any other, it parks."""
     state, startable = engine.state, _startable(engine)
     asked = [name for name in startable if state.steps[name].asking]
@@ -69,26 +69,26 @@ def _check_places(engine: PretendEngine) -> None:
         assert time > engine.now, f"{name} could run and does not"
 
 
-def _work_waits(engine: PretendEngine) -> bool:
+def _work_waits(engine: Obeying) -> bool:
     """Whether a back-off or a proof waits for its time."""
     waiting = [name for name, step in engine.state.steps.items() if step.status is StepStatus.WAITING]
     return any(engine.shape.steps[name].kind not in {StepKind.WAIT, StepKind.APPROVAL} for name in waiting)
 
 
-def _startable(engine: PretendEngine) -> list[str]:
+def _startable(engine: Obeying) -> list[str]:
     """Steps that wait for nothing but a place and their time."""
     shape, state = engine.shape, engine.state
     steps = [name for name, step in state.steps.items() if step.status in _IDLE and name not in engine.under_way]
     return [name for name in steps if may_begin(shape, state, name) and has_room(shape, state, name, engine.under_way)]
 
 
-def _proving(engine: PretendEngine) -> list[str]:
+def _proving(engine: Obeying) -> list[str]:
     """Steps whose effect is still to be proved."""
     steps = engine.state.steps.items()
     return [name for name, step in steps if step.proving_from and step.status is StepStatus.WAITING]
 
 
-def _times(engine: PretendEngine) -> list[datetime]:
+def _times(engine: Obeying) -> list[datetime]:
     """The times to come at which a step goes on, or an undo may be tried again."""
     times = [goes_on_at(engine.shape, engine.state, name) for name in _startable(engine)]
     if engine.taking_back:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.settings_of_hypothesis import thorough
-from tests.unit.pretend_engine import MANY, PretendEngine
+from tests.unit.obeying import MANY
+from tests.unit.pretend_engine import PretendEngine
 from tests.unit.strategies import any_graphs, graphs
 from tests.unit.test_run_machine import Execution
 from workflow_service.domain import events as ev

@@ -72,8 +72,13 @@ def _run(graph: Graph, state: RunState, here: Here) -> Decision:
     tidied = (*halting.unwatched(state, here.live), *groups.unneeded(graph, state))
     if tidied := (*tidied, *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *tidied))
+<<<<<<< HEAD
     if graph.last:
         present = {step.status for name, step in state.steps.items() if name not in graph.last}
+=======
+    last = graph.last
+    present = {step.status for name, step in state.steps.items() if not last or name not in last}
+>>>>>>> language
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
     if why := _stopping(state, here.at, broken, expired=expired):
@@ -109,23 +114,31 @@ def _unfinished(graph: Graph, state: RunState) -> bool:
 
 
 def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
+<<<<<<< HEAD
     running = {name for name, step in state.steps.items() if step.status is StepStatus.RUNNING and name not in live}
     for name in graph.order if running else ():
         if name in running and not graph.group(name):
             last = state.steps[name].attempts[-1]
             yield ResumeStep(name, last.number, last.key, last.ledger_id)
+=======
+    running = StepStatus.RUNNING
+    alone = {name for name, step in state.steps.items() if step.status is running and name not in live}
+    for name in (name for name in graph.order if name in alone and not graph.group(name)) if alone else ():
+        last = state.steps[name].attempts[-1]
+        yield ResumeStep(name, last.number, last.key, last.ledger_id)
+>>>>>>> language
 
 
 def _go_on(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
     names = [name for name in graph.order if name not in graph.last] if graph.last else graph.order
     moves = next_moves(graph, state, here, len(resumes), names)
-    park = _park(graph, state, moves.wakes)
     if state.parked_at is not None:
-        return _parked(state, moves, park)
-    first = (BeginVerifying(),) if _verifies(graph, state, moves.actions) else ()
-    busy = bool(moves.actions or resumes or here.live or here.held)
-    if park is not None and not busy and (park.approval or park.until - here.at > PARK_AFTER):
+        return _parked(state, moves, _park(graph, state, moves.wakes))
+    busy = moves.actions or resumes or here.live or here.held
+    park = None if busy else _park(graph, state, moves.wakes)
+    if park is not None and (park.approval or park.until - here.at > PARK_AFTER):
         return Decision((park,))
+    first = (BeginVerifying(),) if _verifies(graph, state, moves.actions) else ()
     return Decision((*resumes, *first, *moves.actions), wake_at=moves.wake_at(run_deadline(graph, state)))
 
 

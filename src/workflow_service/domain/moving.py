@@ -16,6 +16,7 @@ from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.domain.verdict import BROKEN, DONE, Settled, settled
 
+_PENDING = StepStatus.PENDING
 NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
 
@@ -48,20 +49,20 @@ class Moves:
 
 def next_moves(graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]) -> Moves:
     """The next moves of those steps that may go on: as many as there is room for."""
-    found = Moves([], [])
-    due = _due(graph, state, here, names, found.wakes)
+    found, held, plain = Moves([], []), here.held, graph.plain
     free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
+    due = _due(graph, state, here, names, found.wakes, full=not free)
     room = _Room(graph, state, here.live)
     for name in due:
-        if not room.has(name):
+        if (held or not free) and name in plain:
+            found.wakes += [held] if held else []
             continue
-        if stepping.sends_at_once(graph.steps[name]) and (here.held or not free):
-            found.wakes += filter(None, [here.held])
+        if not room.has(name):
             continue
         move = stepping.next_move(graph, state, name, here.at, here.alert)
         sends = _needs_place(graph, move)
-        if move is None or (sends and (here.held or not free)):
-            found.wakes += filter(None, [here.held] if sends else [])
+        if move is None or (sends and (held or not free)):
+            found.wakes += [held] if sends and held else []
             continue
         free -= sends
         room.take(name)
@@ -77,37 +78,35 @@ def _needs_place(graph: Graph, move: Action | None) -> bool:
     return checks or isinstance(move, StartStep | Look)
 
 
-def _due(graph: Graph, state: RunState, here: Here, names: Iterable[str], wakes: list[datetime]) -> list[str]:
-    """The steps that may go on now, in the order of their claims; those that wait for a time leave it in `wakes`."""
-    steps, well, due = state.steps, _Well(graph, state), []
-    for name in names:
+def _due(
+    graph: Graph, state: RunState, here: Here, names: Iterable[str], wakes: list[datetime], *, full: bool
+) -> list[str]:
+    """The steps that may go on now, in the order of their claims; those that wait for a time leave it in `wakes`.
+
+    `full`: there is no place, so whoever can only send need not be asked.
+    """
+    steps, well, now, live = state.steps, _well(graph, state), here.at, here.live
+    idle = graph.plain if full else frozenset[str]()
+    due: list[tuple[bool, int, int, str]] = []
+    for index, name in enumerate(names):
         at = steps[name]
-        if at.status not in NOT_STARTED or name in here.live or not _may_go_on(graph, state, name, well):
+        if at.status not in NOT_STARTED or name in live or (at.status is _PENDING and name in idle):
+            continue
+        if not _may_go_on(graph, state, name, well):
             continue
         time = stepping.next_time(graph, name, at)
-        if time is None or time <= here.at:
-            due.append(name)
-        else:
+        if time is not None and time > now:
             wakes.append(time)
-    due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
-    due.sort(key=lambda name: not stepping.looking(graph, name, steps[name]))  # what has its place keeps it
-    return due
+        else:  # what has its place keeps it; ties keep topological order
+            due.append((not stepping.looking(graph, name, at), graph.steps[name].priority, index, name))
+    return [name for *_, name in sorted(due)]
 
 
-class _Well:
-    """Which steps have settled well, each asked about once."""
-
-    def __init__(self, graph: Graph, state: RunState) -> None:
-        self._graph, self._state = graph, state
-        self._known: dict[str, bool] = {}
-
-    def all(self, names: Iterable[str]) -> bool:
-        return all(self._known[name] if name in self._known else self._ask(name) for name in names)
-
-    def _ask(self, name: str) -> bool:
-        done = self._state.steps[name].status in DONE
-        self._known[name] = done or settled(self._graph, self._state, name) is Settled.WELL
-        return self._known[name]
+def _well(graph: Graph, state: RunState) -> set[str]:
+    """The steps that have settled well."""
+    done = {name for name, step in state.steps.items() if step.status in DONE}
+    broken = (name for name, step in state.steps.items() if step.status in BROKEN)
+    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
 
 
 class _Room:
@@ -133,11 +132,11 @@ class _Room:
             self._active[self._graph.parent[name]] += 1
 
 
-def _may_go_on(graph: Graph, state: RunState, name: str, well: _Well) -> bool:
+def _may_go_on(graph: Graph, state: RunState, name: str, well: Set[str]) -> bool:
     """Whether all that it waits for has settled well; for an alternative, whether what it stands in for is broken."""
     parent, primary = graph.parent.get(name), graph.primary.get(name)
     if parent is not None and state.steps[parent].status is not StepStatus.RUNNING:
         return False
     if primary is None:
-        return well.all(graph.waits_for[name])
-    return state.steps[primary].status in BROKEN and well.all(graph.waits_for[name] - {primary})
+        return graph.waits_for[name] <= well
+    return state.steps[primary].status in BROKEN and graph.waits_for[name] - {primary} <= well

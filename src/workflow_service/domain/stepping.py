@@ -21,7 +21,7 @@ from workflow_service.domain.decisions import (
 from workflow_service.domain.expressions import EvaluationFailed
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.interpolation import has_expressions
-from workflow_service.domain.plan import Step, StepKind
+from workflow_service.domain.plan import StepKind
 from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import StepStatus
 from workflow_service.domain.step_rules import LOOK_BEFORE, MAX_ITEMS
@@ -61,11 +61,6 @@ def proving(at: StepState) -> bool:
 def looking(graph: Graph, name: str, at: StepState) -> bool:
     """Whether it has begun, and only looks from here on."""
     return proving(at) or (at.status is StepStatus.WAITING and graph.steps[name].kind is StepKind.CHECK)
-
-
-def sends_at_once(step: Step) -> bool:
-    """Whether it can do nothing but send its action."""
-    return step.kind is StepKind.ACTION and not (step.for_each or step.when or step.preconditions)
 
 
 def _begin(graph: Graph, state: RunState, name: str, now: datetime, alert: Mapping[str, Any]) -> Action:
