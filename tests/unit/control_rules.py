@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from workflow_service.domain import events as ev
-from workflow_service.domain.plan import Plan, Step
+from workflow_service.domain.plan import Plan
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 
 PAUSE_BOUND = timedelta(hours=24)
+LAST_BOUND = timedelta(minutes=5)
 UNDO_STORIES = {UndoStatus.AVAILABLE, UndoStatus.UNDOING, UndoStatus.UNDONE, UndoStatus.UNDO_FAILED}
 
 
@@ -19,6 +20,8 @@ class Told:
     wish: ev.CommandApplied | None = None  # the last cancel or rollback
     pausing: bool = False  # asked for and not reached
     paused_at: datetime | None = None
+    parked_at: datetime | None = None
+    concluded_at: datetime | None = None
     started_at: datetime | None = None
     stood_still: timedelta = timedelta()
     waived: set[str] = field(default_factory=set)  # steps skipped by hand
@@ -30,8 +33,10 @@ class Told:
         return wish is not None and (wish.verb is Verb.ROLLBACK or wish.arguments.get("undo") is True)
 
     def bound(self, timeout: float) -> datetime | None:
-        """When the run's time is over; a clock that stands still has none."""
-        if self.started_at is None or self.paused_at is not None:
+        """When the run's time is over; a clock that stands still has none. The last steps have a time of their own."""
+        if self.concluded_at is not None:
+            return self.concluded_at + LAST_BOUND
+        if self.started_at is None or self.paused_at is not None or self.parked_at is not None:
             return None
         return self.started_at + timedelta(seconds=timeout) + self.stood_still
 
@@ -44,20 +49,44 @@ class Told:
         match event:
             case ev.Started(at):
                 self.started_at = at
+            case ev.CommandApplied():
+                self._hear_command(event)
+            case ev.Paused() | ev.Parked() | ev.Unparked() | ev.RollbackStarted() | ev.Concluded():
+                self._hear_halt(event)
+            case _:
+                pass
+
+    def _hear_halt(self, event: ev.Event) -> None:
+        match event:
             case ev.Paused(at):
                 self.pausing, self.paused_at = False, at
-            case ev.CommandApplied(verb=Verb.PAUSE):
+            case ev.Parked(at):
+                self.parked_at = self.parked_at or at
+            case _:
+                self._moves_on(event.at)
+        if isinstance(event, ev.Concluded):
+            self.concluded_at = event.at
+
+    def _hear_command(self, event: ev.CommandApplied) -> None:
+        match event.verb:
+            case Verb.PAUSE:
                 self.pausing = True
-            case ev.CommandApplied(verb=Verb.RESUME):
-                if self.paused_at is not None and self.started_at is not None:
-                    self.stood_still += event.at - self.paused_at
-                self.pausing, self.paused_at = False, None
-            case ev.CommandApplied(verb=Verb.CANCEL | Verb.ROLLBACK):
+            case Verb.RESUME:
+                self.pausing = False
+                if self.paused_at is not None:
+                    self._moves_on(event.at)
+            case Verb.CANCEL | Verb.ROLLBACK:
                 self.wish, self.pausing = event, False
-            case ev.CommandApplied(verb=Verb.SKIP_STEP):
+            case Verb.SKIP_STEP:
                 self.waived.add(str(event.arguments["step"]))
             case _:
                 pass
+
+    def _moves_on(self, at: datetime) -> None:
+        since = min(filter(None, (self.paused_at, self.parked_at)), default=at)
+        if self.started_at is not None:
+            self.stood_still += at - since
+        self.paused_at = self.parked_at = None
 
 
 def told(journal: list[ev.Event]) -> Told:
@@ -73,6 +102,9 @@ def check_obeyed(plan: Plan, journal: list[ev.Event]) -> None:
     story, in_flight = Told(), set[str]()
     for event in journal:
         match event:
+            case ev.StepStarted(key=key) if story.concluded_at is not None:
+                assert event.at < story.concluded_at + LAST_BOUND, "a last step was started out of time"
+                in_flight.add(key)
             case ev.StepStarted(key=key, step=step):
                 assert story.paused_at is None, f"{step} was started while paused"
                 assert not story.wish, f"{step} was started after {story.wish}"
@@ -84,8 +116,8 @@ def check_obeyed(plan: Plan, journal: list[ev.Event]) -> None:
                 in_flight.add(key)
             case ev.StepSucceeded() | ev.AttemptFailed() | ev.AttemptUnsent() | ev.StepUnknown():
                 in_flight.discard(event.key)
-            case ev.Paused():
-                assert story.pausing, "it stands still and nobody asked for it"
+            case ev.Paused() | ev.Parked() | ev.Concluded():
+                assert not isinstance(event, ev.Paused) or story.pausing, "it stands still and nobody asked for it"
                 assert not in_flight, "it stands still while something is in flight"
             case ev.RollbackStarted() | ev.Ended():
                 assert not in_flight, "what was in flight is not journalled"
@@ -94,31 +126,26 @@ def check_obeyed(plan: Plan, journal: list[ev.Event]) -> None:
         story.hear(event)
 
 
-def check_asked(story: Told, state: RunState) -> None:
-    """Whether the end is the one that was asked for, and a pause that ended it had lasted too long."""
-    undos = {attempt.undo for step in state.steps.values() for attempt in step.attempts}
+def check_asked(story: Told, state: RunState, undos: set[UndoStatus]) -> None:
+    """Whether the end is the one that was asked for, and a pause that ended it had lasted too long.
+
+    `undos` are those of all attempts but the last steps'.
+    """
     ended = (state.status, state.reason)
     if state.reason == "pause_expired":
         assert ended == (ExecutionStatus.CANCELLED, "pause_expired")
         assert story.wish is None
-        assert state.ended_at is not None
-        assert story.pause_is_over(state.ended_at)
         assert any(step.status is StepStatus.CANCELLED for step in state.steps.values())
     if story.wish is None:
         assert state.reason not in {"cancel_requested", "rollback_requested"}, "nobody asked for it"
         return
     assert (state.rollback is not RollbackStatus.NONE) == (story.undo_wanted and bool(undos & UNDO_STORIES))
     if story.wish.verb is Verb.CANCEL:
-        done = state.status is ExecutionStatus.COMPLETED and not story.undo_wanted
-        assert done or ended == (ExecutionStatus.CANCELLED, "cancel_requested")
+        done = state.status is ExecutionStatus.COMPLETED or state.reason == "finally_failed"
+        assert (done and not story.undo_wanted) or ended == (ExecutionStatus.CANCELLED, "cancel_requested")
     elif UndoStatus.UNDO_FAILED in undos:
         assert ended == (ExecutionStatus.FAILED, "rollback_incomplete")
     elif UndoStatus.UNDONE in undos:
         assert ended == (ExecutionStatus.ROLLED_BACK, "rollback_requested")
     else:
         assert ended == (ExecutionStatus.CANCELLED, "rollback_requested")
-
-
-def not_needed(plan: Plan, step: Step) -> bool:
-    """Whether the step is a stand-in: the one that it stands in for tells whether it was needed."""
-    return any(other.alternative == step.id for other in plan.steps)

@@ -7,13 +7,14 @@ from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
-from workflow_service.domain.plan import Action, OnFailure, Plan, RetryPolicy, Step
+from workflow_service.domain.plan import Action, Condition, OnFailure, Plan, RetryPolicy, Step, StepKind
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import Verb
 from workflow_service.domain.target import Target
 
 T0 = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 EXECUTION = "exec-1"
+ALERT = {"name": "HighCPUUsage", "severity": "critical", "namespace": "production", "labels": {"app": "web"}}
 CHANGE = {
     "kind": "Deployment",
     "namespace": "production",
@@ -57,6 +58,27 @@ def a_step(step_id: str = "scale", *needs: str, **values: Any) -> Step:
     answer = OnFailure.ALTERNATIVE if values.get("alternative") else OnFailure.STOP
     defaults = {"action": an_action(), "needs": needs, "on_failure": answer, "retry": RetryPolicy(max_retries=0)}
     return Step(id=step_id, **{**defaults, **values})
+
+
+def a_wait(step_id: str, *needs: str, seconds: float = 10, **values: Any) -> Step:
+    """A step that lets time pass."""
+    return a_step(step_id, *needs, action=None, kind=StepKind.WAIT, wait=seconds, **values)
+
+
+def a_check(step_id: str, *needs: str, **values: Any) -> Step:
+    """A step that looks whether the deployment is ready."""
+    ready = Condition("observed.ready_replicas >= 3", target=a_target())
+    return a_step(step_id, *needs, **{"action": None, "kind": StepKind.CHECK, "postconditions": (ready,), **values})
+
+
+def an_approval(step_id: str, *needs: str, **values: Any) -> Step:
+    """A step that waits for a person's word for ten minutes."""
+    return a_step(step_id, *needs, **{"action": None, "kind": StepKind.APPROVAL, "deadline": 600.0, **values})
+
+
+def a_template(step_id: str, *needs: str, steps: tuple[Step, ...], **values: Any) -> Step:
+    """A step that consists of these."""
+    return a_step(step_id, *needs, action=None, kind=StepKind.TEMPLATE, steps=steps, **values)
 
 
 def a_plan(*steps: Step, **values: Any) -> Plan:

@@ -4,76 +4,31 @@ from datetime import datetime
 
 import orjson
 
-from tests.unit.control_rules import Told, check_asked, check_obeyed, not_needed, told
+from tests.unit.control_rules import Told, check_asked, check_obeyed, told
 from tests.unit.factories import key_of
+from tests.unit.plan_shape import BROKEN, Shape, halted, healed, shape_of, stops
 from workflow_service.domain import events as ev
 from workflow_service.domain.fold import fold_all
-from workflow_service.domain.graph import Graph
-from workflow_service.domain.plan import OnFailure, Plan
+from workflow_service.domain.plan import OnFailure, Phase, Plan
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
 
 FINAL = {"completed", "partially_completed", "failed", "cancelled", "timed_out", "rejected", "resolved", "rolled_back"}
-FAILED = {StepStatus.FAILED, StepStatus.UNKNOWN}
+REFUSED = {"approval_rejected", "approval_expired"}
 
 
-def settled_well(plan: Plan, state: RunState, name: str) -> bool:
-    """Whether those who need the step may go on, by the words of the plan format."""
-    step, status = plan.step(name), state.steps[name].status
-    if status in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}:
-        return True
-    if status is StepStatus.FAILED and step.alternative:
-        return not declined(plan, state, name) and settled_well(plan, state, step.alternative)
-    return status in {StepStatus.FAILED, StepStatus.UNKNOWN} and step.on_failure is OnFailure.SKIP
-
-
-def stops(plan: Plan, state: RunState, name: str) -> bool:
-    """Whether the step failed in a way after which nothing new may start."""
-    step, status = plan.step(name), state.steps[name].status
-    if status is StepStatus.FAILED and step.alternative:
-        return declined(plan, state, name) or stops(plan, state, step.alternative)
-    return status in FAILED and step.on_failure is not OnFailure.SKIP
-
-
-def declined(plan: Plan, state: RunState, name: str) -> bool:
-    """Whether somebody skipped the alternative while nobody knew yet that it would be needed."""
-    heir, failed_at = state.steps[plan.step(name).alternative or ""], state.steps[name].ended_at
-    skipped_at = heir.ended_at if heir.status is StepStatus.SKIPPED else None
-    return skipped_at is not None and failed_at is not None and skipped_at <= failed_at
-
-
-def may_cancel(plan: Plan, state: RunState, story: Told, now: datetime) -> bool:
-    """Whether a step that has not begun may be given up: time is over, something broke, or somebody said so."""
-    over = story.bound(plan.timeout)
+def may_cancel(shape: Shape, state: RunState, name: str, story: Told, timeout: float, now: datetime) -> bool:
+    """Whether a step may be given up: time is over, something broke that it belongs to, or somebody said so."""
+    over = story.bound(timeout)
     late = over is not None and now >= over
-    return late or story.pause_is_over(now) or bool(story.wish) or any(stops(plan, state, name) for name in state.steps)
-
-
-def may_start(plan: Plan, state: RunState, name: str) -> bool:
-    """Every need settled well; an alternative only after a known failure of its primary."""
-    primaries = [step.id for step in plan.steps if step.alternative == name]
-    needs = all(settled_well(plan, state, need) for need in plan.step(name).needs)
-    return needs and all(state.steps[primary].status is StepStatus.FAILED for primary in primaries)
-
-
-def dependants(plan: Plan, name: str) -> set[str]:
-    """Every step that builds on this one: by need, or by taking the place of one that does."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        above = waiting.pop()
-        stood_for = primaries(plan, above)
-        below = {step.id for step in plan.steps if stood_for & set(step.needs)}
-        below |= {step.id for step in plan.steps if plan.step(above).alternative == step.id}
-        waiting.extend(below - found)
-        found |= below
-    return found
-
-
-def primaries(plan: Plan, name: str) -> set[str]:
-    """The step and every step whose place it may take."""
-    above = [step.id for step in plan.steps if step.alternative == name]
-    return {name}.union(*(primaries(plan, step) for step in above))
+    around = list(shape.around(name))[1:]
+    left = any(state.steps[one].final or halted(shape, state, one) for one in around)
+    if story.concluded_at is not None:
+        beside = any(state.steps[one].status in BROKEN for one in shape.level(name))
+        return late or left or beside
+    broken = any(stops(shape, state, one) for one in shape.steps if one not in shape.parent)
+    cut = any(state.steps[child].status is StepStatus.CANCELLED for child in shape.children(name))
+    return late or story.pause_is_over(now) or bool(story.wish) or broken or left or cut
 
 
 def open_undo(undo: UndoStatus) -> bool:
@@ -87,24 +42,42 @@ def stored_and_read(journal: list[ev.Event]) -> list[ev.Event]:
     return [ev.event_from_json(kind, at, orjson.loads(data)) for kind, at, data in rows]
 
 
-def check_journal(graph: Graph, journal: list[ev.Event], state: RunState) -> None:
+def check_journal(plan: Plan, journal: list[ev.Event], state: RunState) -> None:
     """What must hold of a journal and its state at any time."""
     assert fold_all(journal) == state
     check_keys(journal)
-    check_obeyed(graph.plan, journal)
-    story = told(journal)
+    check_obeyed(plan, journal)
+    shape, story = shape_of(plan, state.items), told(journal)
     ends = [event for event in journal if isinstance(event, ev.Ended)]
     assert ends in ([], journal[-1:]), "something happened after the end"
     assert state.final == (state.status.value in FINAL) == bool(ends)
+    assert set(state.steps) == (set(shape.steps) if state.plan_hash else set())
     for name, step in state.steps.items():
         keys = [attempt.key for attempt in step.attempts]
         assert keys == [key_of(name, number) for number in range(len(keys))], "a key is missing or used twice"
         if step.status is StepStatus.SKIPPED and name not in story.waived:
-            stood_for = state.steps[graph.primary[name]].status
-            assert stood_for in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}, "skipped though needed"
-        assert len(keys) <= graph.steps[name].retry.max_retries + 1
+            check_skipped(shape, state, name)
+        assert len(keys) <= shape.steps[name].retry.max_retries + 1
     if ends:
-        check_verdict(graph.plan, state, story)
+        check_verdict(shape, state, story, plan.timeout)
+
+
+def check_skipped(shape: Shape, state: RunState, name: str) -> None:
+    """Nothing is skipped that is needed; the reason tells why it is not."""
+    why, step = state.steps[name].message, shape.steps[name]
+    needless = {StepStatus.SUCCEEDED, StepStatus.SKIPPED}
+    if why.endswith("did not fail"):
+        assert any(state.steps[one].status in needless for one in shape.primaries(name)), "skipped though needed"
+    elif why.startswith("its condition is false"):
+        assert step.when is not None
+    elif why == "there are no items":
+        assert step.for_each == "[]"
+    elif why == "nothing was changed":
+        assert shape.phase(name) is Phase.FINALLY
+        attempts = (attempt for one in state.steps.values() for attempt in one.attempts)
+        assert not any(attempt.changes for attempt in attempts), "something was changed"
+    else:
+        assert any(state.steps[one].status is StepStatus.SKIPPED for one in list(shape.around(name))[1:]), why
 
 
 def check_keys(journal: list[ev.Event]) -> None:
@@ -122,35 +95,69 @@ def check_keys(journal: list[ev.Event]) -> None:
             undone.add(event.key)
 
 
-def check_verdict(plan: Plan, state: RunState, story: Told) -> None:
+def check_verdict(shape: Shape, state: RunState, story: Told, timeout: float) -> None:
     """Whether the last word says what happened (design: `completed` means every critical step held)."""
     steps = state.steps
-    unhealed = [step for step in plan.steps if steps[step.id].status in FAILED and not healed(plan, state, step.id)]
-    left_out = [name for name, step in steps.items() if step.status is StepStatus.CANCELLED]
     assert all(step.final for step in steps.values())
-    waived = [step for step in plan.steps if step.id in story.waived and step.critical and not not_needed(plan, step)]
-    some = any(step.status is StepStatus.SUCCEEDED for step in steps.values())
-    whole = some and not unhealed and not left_out and not waived
-    assert (state.status is ExecutionStatus.COMPLETED) == (whole and not story.undo_wanted)
+    main = [name for name in shape.steps if shape.phase(name) is not Phase.FINALLY]
+    top = [name for name in main if name not in shape.parent]
+    spoken_for = {name for name in main if any(steps[one].status in BROKEN for one in list(shape.around(name))[1:])}
+    counted = [name for name in main if name not in spoken_for]
+    unhealed = [name for name in counted if steps[name].status in BROKEN and not healed(shape, state, name)]
+    left_out = [name for name in top if steps[name].status is StepStatus.CANCELLED]
+    waived = {name for name in counted if name in story.waived and not shape.primaries(name)}
+    some = any(steps[name].status is StepStatus.SUCCEEDED for name in top)
+    critical = {name for name in main if all(shape.steps[one].critical for one in shape.around(name))}
+    whole = some and not unhealed and not left_out and not waived & critical
+    well = whole and not story.undo_wanted
+    untidy = state.reason == "finally_failed"
+    assert (state.status is ExecutionStatus.COMPLETED or untidy) == well
     assert bool(state.cause) == (state.status is not ExecutionStatus.COMPLETED)
     if state.status is ExecutionStatus.PARTIALLY_COMPLETED:
         assert some
         assert not left_out
-        assert all(not step.critical for step in unhealed)
-    if state.status is ExecutionStatus.TIMED_OUT:
-        bound = story.bound(plan.timeout)
-        assert bound is not None
-        assert state.ended_at is not None
-        assert state.ended_at >= bound
-    check_asked(story, state)
-    check_rollback(plan, state, story)
+        assert not critical.intersection(unhealed)
+    if state.status is ExecutionStatus.REJECTED or state.reason in REFUSED:
+        assert any(steps[name].reason == state.reason for name in top)
+    check_late(state, story, timeout)
+    check_last(shape, state, well=well)
+    undos = {attempt.undo for name in main for attempt in steps[name].attempts}
+    check_asked(story, state, undos)
+    check_rollback(shape, state, story, undos)
 
 
-def check_rollback(plan: Plan, state: RunState, story: Told) -> None:
+def check_late(state: RunState, story: Told, timeout: float) -> None:
+    """Whether an execution that timed out was late."""
+    if state.status is not ExecutionStatus.TIMED_OUT:
+        return
+    known_at = story.concluded_at or state.ended_at
+    assert known_at is not None
+    assert story.started_at is not None
+    assert (known_at - story.started_at - story.stood_still).total_seconds() >= timeout
+
+
+def check_last(shape: Shape, state: RunState, *, well: bool) -> None:
+    """Whether the last steps had their chance once something was changed, and tell of themselves what they must."""
+    last = [name for name in shape.steps if shape.phase(name) is Phase.FINALLY]
+    changed = any(attempt.changes for step in state.steps.values() for attempt in step.attempts)
+    if state.concluded_at is None:
+        assert not (last and changed), "the last steps were left out"
+        assert all(not state.steps[name].attempts for name in last)
+        return
+    top = [name for name in last if name not in shape.parent and shape.steps[name].critical]
+    wrong = [name for name in top if state.steps[name].status in BROKEN and not healed(shape, state, name)]
+    if well and wrong:
+        assert state.reason == "finally_failed"
+    if state.reason == "finally_failed":
+        assert state.status is ExecutionStatus.PARTIALLY_COMPLETED
+        assert any(state.steps[name].status in {*BROKEN, StepStatus.CANCELLED} for name in top)
+
+
+def check_rollback(shape: Shape, state: RunState, story: Told, undos: set[UndoStatus]) -> None:
     """Whether what the execution says of its rollback is what became of every change."""
-    undos = [attempt.undo for step in state.steps.values() for attempt in step.attempts]
-    asked = [step.id for step in plan.steps if step.on_failure is OnFailure.ROLLBACK]
-    broke = any(state.steps[name].status in FAILED for name in asked)
+    asked = [name for name, step in shape.steps.items() if step.on_failure is OnFailure.ROLLBACK]
+    asked = [name for name in asked if name not in shape.parent and shape.phase(name) is not Phase.FINALLY]
+    broke = any(state.steps[name].status in BROKEN for name in asked)
     if story.wish is not None:  # whoever ends it says whether what was done is to be undone
         broke = story.undo_wanted
     if state.rollback_started_at is None:
@@ -163,11 +170,3 @@ def check_rollback(plan: Plan, state: RunState, story: Told) -> None:
     whole = UndoStatus.UNDO_FAILED not in undos
     assert state.rollback is (RollbackStatus.DONE if whole else RollbackStatus.INCOMPLETE)
     assert whole or state.status is not ExecutionStatus.ROLLED_BACK
-
-
-def healed(plan: Plan, state: RunState, name: str) -> bool:
-    """Whether the step, its alternative, or that one's alternative and so on, did succeed."""
-    alternative = plan.step(name).alternative
-    if state.steps[name].status is StepStatus.SUCCEEDED:
-        return True
-    return alternative is not None and healed(plan, state, alternative)

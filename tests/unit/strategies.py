@@ -1,4 +1,4 @@
-"""Hypothesis strategies for plans: random DAGs with alternatives and every answer to failure."""
+"""Hypothesis strategies for plans: random DAGs with alternatives, every answer to failure and every kind of step."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.factories import a_plan, an_action
 from workflow_service.domain.errors import ErrorClass, InvalidPlan
 from workflow_service.domain.graph import Graph, validate
-from workflow_service.domain.plan import OnFailure, Plan, RetryPolicy, Step
+from workflow_service.domain.plan import Condition, OnFailure, Phase, Plan, RetryPolicy, Step, StepKind
 
 _PLAIN = [OnFailure.SKIP, OnFailure.SKIP, OnFailure.STOP, OnFailure.ROLLBACK, OnFailure.ROLLBACK]
 
@@ -76,5 +76,85 @@ def plans(draw: st.DrawFn, *, max_steps: int = 7) -> Plan:
 
 
 def graphs(*, max_steps: int = 7) -> st.SearchStrategy[Graph]:
-    """The graph of a random sound plan."""
+    """The graph of a random sound plan of actions."""
     return plans(max_steps=max_steps).map(validate)
+
+
+# Expressions whose value everybody knows (the alert is factories.ALERT); the last two have none.
+TRUE = [None, None, None, "true", "alert.severity == 'critical'"]
+OTHER = ["false", "alert.labels.nowhere == 'x'", "1 / 0 == 1"]
+ITEMS = ["[]", "[1]", "[1, 2, 3]", "['a', 'b', 'c', 'd', 'e']"]
+_HELD = Condition("true")
+_KINDS = [*[StepKind.ACTION] * 5, StepKind.WAIT, StepKind.CHECK, StepKind.APPROVAL, StepKind.TEMPLATE]
+
+
+@st.composite
+def whole_plans(draw: st.DrawFn, *, calm: bool = False, max_steps: int = 5) -> Plan:
+    """A sound plan of every kind of step, in every phase; a calm one has nothing in it that fails by itself."""
+    steps = [_whole(draw, step, depth=1, calm=calm) for step in draw(dags(max_steps=max_steps))]
+    for letter, phase in (("v", Phase.VERIFY), ("f", Phase.FINALLY)):
+        if draw(st.booleans()):
+            steps += [_placed(draw, step, letter, phase, calm) for step in draw(dags(max_steps=2))]
+    return a_plan(
+        *steps,
+        max_parallel=draw(st.integers(1, 4)),
+        timeout=draw(st.sampled_from([600.0] if calm else [30.0, 600.0])),
+        undo_timeout=draw(st.sampled_from([30.0, 600.0])),
+    )
+
+
+def whole_graphs(*, calm: bool = False, max_steps: int = 5) -> st.SearchStrategy[Graph]:
+    """The graph of a random sound plan of every kind of step."""
+    return whole_plans(calm=calm, max_steps=max_steps).map(validate)
+
+
+def any_graphs() -> st.SearchStrategy[Graph]:
+    """The graph of a random sound plan, of actions only or of everything."""
+    return st.one_of(graphs(), whole_graphs())
+
+
+def _placed(draw: st.DrawFn, step: Step, letter: str, phase: Phase, calm: bool) -> Step:
+    """A step of a later phase, where nobody is asked for approval."""
+    needs = tuple(f"{letter}{need}" for need in step.needs)
+    other = f"{letter}{step.alternative}" if step.alternative else None
+    moved = replace(step, id=f"{letter}{step.id}", needs=needs, alternative=other)
+    return replace(_whole(draw, moved, depth=3, calm=calm), phase=phase)
+
+
+def _whole(draw: st.DrawFn, step: Step, *, depth: int, calm: bool) -> Step:
+    """The step as one of a random kind; at depth 3 neither a template nor an approval."""
+    kind = draw(st.sampled_from(_KINDS if depth < 3 else _KINDS[:-2]))
+    when = draw(st.sampled_from([*TRUE, *([] if calm else OTHER)]))
+    step = replace(step, kind=kind, when=when)
+    match kind:
+        case StepKind.ACTION:
+            step = _acting(draw, step)
+        case StepKind.WAIT:
+            step = replace(step, action=None, wait=draw(st.sampled_from([1.0, 45.0])))
+        case StepKind.CHECK:
+            step = replace(step, action=None, postconditions=(_HELD,))
+        case StepKind.APPROVAL:
+            answer = draw(st.sampled_from([OnFailure.STOP, OnFailure.ROLLBACK]))
+            step = replace(step, action=None, on_failure=answer, alternative=None)
+        case StepKind.TEMPLATE:
+            inner = draw(dags(max_steps=3))
+            inside = tuple(_whole(draw, one, depth=depth + 1, calm=calm) for one in inner)
+            step = replace(step, action=None, steps=inside, parameters={"app": "${{ alert.labels.app }}"})
+    return _each(draw, step, calm)
+
+
+def _acting(draw: st.DrawFn, step: Step) -> Step:
+    before, after = draw(st.sampled_from([0, 0, 1])), draw(st.sampled_from([0, 0, 1]))
+    settle = draw(st.sampled_from([0.0, 5.0])) if after else 0.0
+    named = an_action(parameters={"app": "${{ alert.labels.app }}"}) if draw(st.booleans()) else step.action
+    lasting = replace(_HELD, within=draw(st.sampled_from([0.0, 10.0])))
+    return replace(
+        step, action=named, preconditions=(_HELD,) * before, postconditions=(lasting,) * after, settle=settle
+    )
+
+
+def _each(draw: st.DrawFn, step: Step, calm: bool) -> Step:
+    if step.kind not in {StepKind.ACTION, StepKind.CHECK, StepKind.TEMPLATE} or draw(st.integers(0, 4)):
+        return step
+    items = draw(st.sampled_from(ITEMS[calm:]))
+    return replace(step, for_each=items, max_parallel=draw(st.integers(1, 3)))

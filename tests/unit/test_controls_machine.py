@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.unit.pretend_engine import MANY, PretendEngine
-from tests.unit.strategies import graphs
+from tests.settings_of_hypothesis import thorough
+from tests.unit.obeying import MANY
+from tests.unit.pretend_engine import PretendEngine
+from tests.unit.strategies import any_graphs, graphs
 from tests.unit.test_run_machine import Execution
 from workflow_service.domain import events as ev
 from workflow_service.domain.controls import Command, allowed, refusal
@@ -14,13 +16,14 @@ from workflow_service.domain.graph import Graph
 from workflow_service.domain.states import ExecutionStatus, StepStatus, Verb
 
 _HOLDING = st.sampled_from([Verb.PAUSE, Verb.RESUME, Verb.PAUSE, Verb.RESUME, Verb.RETRY])
+_NAMING = {Verb.SKIP_STEP, Verb.START, Verb.APPROVE, Verb.REJECT, Verb.EXTEND}
 _ENDING = [(Verb.CANCEL, {"undo": False}), (Verb.CANCEL, {"undo": True}), (Verb.ROLLBACK, {})]
 
 
 class ControlledExecution(Execution):
     """One execution, and people who change their minds about it; the engine obeys, or dies first and obeys then."""
 
-    @initialize(graph=graphs(), early=st.lists(_HOLDING, max_size=3))
+    @initialize(graph=any_graphs(), early=st.lists(_HOLDING, max_size=3))
     def plan(self, graph: Graph, early: list[Verb]) -> None:
         """The execution is planned; people may speak before it has begun."""
         self.engine = PretendEngine(graph)  # type: ignore[misc]  # one per run, set here
@@ -69,7 +72,7 @@ class ControlledExecution(Execution):
         """`allowed` lists exactly the verbs that some command would be obeyed with."""
         state = self.engine.state
         for verb in Verb:
-            arguments = [{"step": name} for name in state.steps] if verb is Verb.SKIP_STEP else [{}]
+            arguments = [{"step": name} for name in state.steps] if verb in _NAMING else [{}]
             answers = [refusal(state, Command("c", verb, "ana", "", given)) for given in arguments]
             assert (verb in allowed(state)) == (None in answers)
             assert all(why is None or (verb in why and state.status in why) for why in answers)
@@ -81,7 +84,10 @@ class ControlledExecution(Execution):
         super().teardown()
 
 
-TestControlledExecution = pytest.mark.requirement("BR-WF-004", "BR-WF-015")(ControlledExecution.TestCase)
+ControlledExecution.TestCase.settings = thorough()
+TestControlledExecution = pytest.mark.timeout(300)(
+    pytest.mark.requirement("BR-WF-004", "BR-WF-015")(ControlledExecution.TestCase)
+)
 
 
 def _goes_on(engine: PretendEngine, turns: int) -> None:

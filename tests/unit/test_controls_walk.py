@@ -27,7 +27,7 @@ from workflow_service.engine.facts import fact
 
 pytestmark = [pytest.mark.requirement("BR-WF-004", "BR-WF-005", "BR-WF-015")]
 
-HELD = Condition("true", within=60.0)
+HELD = Condition("true", within=30.0)
 
 
 def a_gate(name: str, *needs: str) -> Step:

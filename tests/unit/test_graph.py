@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from tests.unit.factories import a_graph, a_plan, a_step, an_action
-from tests.unit.journal_rules import dependants
+from tests.unit.plan_shape import dependants, shape_of
 from tests.unit.strategies import graphs
 from workflow_service.domain.errors import InvalidPlan
 from workflow_service.domain.graph import Graph, validate
@@ -173,5 +173,5 @@ def test_the_order_respects_every_need(graph: Graph) -> None:
 def test_descendants_are_all_who_build_on_a_step(graph: Graph) -> None:
     """Descendants are found through needs and alternatives, however far."""
     assert {name: set(below) for name, below in graph.descendants.items()} == {
-        name: dependants(graph.plan, name) for name in graph.order
+        name: dependants(shape_of(graph.plan, graph.items), name) for name in graph.order
     }

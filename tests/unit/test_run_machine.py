@@ -6,13 +6,18 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.settings_of_hypothesis import thorough
 from tests.unit.pretend_engine import PretendEngine
-from tests.unit.strategies import graphs
+from tests.unit.strategies import any_graphs
+from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.states import Verb
 
 _JITTER = st.sampled_from([0.0, 0.5, 0.999])
 _SECONDS = st.sampled_from([0.0, 1.0, 1.0, 4.0, 4.0, 25.0, 700.0])
+_WORDS = st.sampled_from([*[(Verb.APPROVE, 0.0)] * 3, (Verb.REJECT, 0.0), (Verb.EXTEND, 600.0)])
+_LAST_WORDS = (ev.StepSucceeded, ev.AttemptFailed, ev.StepUnknown, ev.StepProved, ev.StepBlocked, ev.UndoSucceeded)
 _ERRORS = st.sampled_from([*ErrorClass, *[ErrorClass.TRANSIENT] * 6])
 
 
@@ -25,11 +30,19 @@ class Execution(RuleBasedStateMachine):
         """Whether something is under way."""
         return bool(self.engine.live)
 
+    def looking(self) -> bool:
+        """Whether something is being looked at."""
+        return bool(self.engine.looks)
+
+    def asking(self) -> bool:
+        """Whether a person's word is waited for."""
+        return bool(self.engine.asking())
+
     def over(self) -> bool:
         """Whether the execution has ended."""
         return self.engine.state.final
 
-    @initialize(graph=graphs())
+    @initialize(graph=any_graphs())
     def plan(self, graph: Graph) -> None:
         """The execution is planned and its drive begins."""
         self.engine = PretendEngine(graph)  # type: ignore[misc]  # one per run, set here
@@ -46,12 +59,54 @@ class Execution(RuleBasedStateMachine):
         self.engine.succeed(self.one_of_live(choice), changed=changed, undoable=undoable)
         self.engine.obey()
 
-    @precondition(live)
     @rule()
     def all_finish_ok(self) -> None:
         """Whatever is under way succeeds, one after the other."""
         for step in sorted(self.engine.live):
             self.engine.succeed(step)
+        for step in sorted(self.engine.looks):
+            self.engine.see(step)
+        self.engine.obey()
+
+    @precondition(live)
+    @rule(choice=st.integers(0, 3), seconds=_SECONDS)
+    def answers_late(self, choice: int, seconds: float) -> None:
+        """An attempt or an undo succeeds, but nobody had been asking for a while."""
+        self.engine.wait(seconds)
+        self.engine.succeed(self.one_of_live(choice))
+        self.engine.obey()
+
+    @rule(choice=st.integers(0, 99))
+    def is_heard_twice(self, choice: int) -> None:
+        """What was said before is said again, maybe long after: nobody listens."""
+        told = [event for event in self.engine.journal if isinstance(event, _LAST_WORDS)]
+        if told:
+            self.engine.hear_again(told[choice % len(told)])
+
+    @precondition(looking)
+    @rule(choice=st.integers(0, 3), held=st.sampled_from([True, True, False]), seconds=_SECONDS)
+    def is_looked_at(self, choice: int, held: bool, seconds: float) -> None:
+        """A condition holds, or does not, now or after a while."""
+        self.engine.wait(seconds)
+        self.engine.see(sorted(self.engine.looks)[choice % len(self.engine.looks)], held=held)
+        self.engine.obey()
+
+    @precondition(looking)
+    @rule(choice=st.integers(0, 3), hold=_SECONDS)
+    def cannot_be_looked_at(self, choice: int, hold: float) -> None:
+        """Nobody answers."""
+        self.engine.see_nothing(sorted(self.engine.looks)[choice % len(self.engine.looks)], hold=hold)
+        self.engine.obey()
+
+    @precondition(asking)
+    @rule(choice=st.integers(0, 3), word=_WORDS, dies=st.booleans())
+    def is_answered(self, choice: int, word: tuple[Verb, float], dies: bool) -> None:
+        """Somebody approves, rejects, or asks for more time; the drive may die before it has looked."""
+        step, (verb, seconds) = self.engine.asking()[choice % len(self.engine.asking())], word
+        more = {"seconds": seconds} if seconds else {}
+        self.engine.command(verb, step=step, **more)
+        if dies:
+            self.engine.crash()
         self.engine.obey()
 
     @precondition(live)
@@ -100,12 +155,14 @@ class Execution(RuleBasedStateMachine):
     def teardown(self) -> None:
         """From wherever it stands the execution reaches its end."""
         if hasattr(self, "engine"):
+            self.engine.says_yes = len(self.engine.journal) % 3 > 0  # else nobody answers
             self.engine.check_stored()
             self.engine.drive_to_the_end()
             self.engine.check()
             self.engine.check_stored()
 
 
-TestExecution = pytest.mark.requirement("BR-WF-001", "BR-WF-003", "BR-WF-004", "BR-WF-014", "BR-WF-015")(
-    Execution.TestCase
+Execution.TestCase.settings = thorough()
+TestExecution = pytest.mark.timeout(300)(
+    pytest.mark.requirement("BR-WF-001", "BR-WF-003", "BR-WF-004", "BR-WF-014", "BR-WF-015")(Execution.TestCase)
 )

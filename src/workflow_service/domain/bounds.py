@@ -24,11 +24,18 @@ def run_deadline(graph: Graph, state: RunState) -> datetime | None:
 
 def step_deadline(graph: Graph, state: RunState, step: str) -> datetime | None:
     """The latest end of all attempts of a started step: its own deadline or the run's, whichever is first."""
-    run, started = run_deadline(graph, state), state.steps[step].started_at
+    run, started = run_deadline(graph, state), clock_start(state, step)
     if run is None or started is None:
         return run
-    own = graph.steps[step].deadline - state.steps[step].stood_still_before
-    return min(run, started + timedelta(seconds=own) + state.stood_still)
+    return min(run, started + timedelta(seconds=graph.steps[step].deadline))
+
+
+def clock_start(state: RunState, step: str) -> datetime | None:
+    """When a step started, as if the run clock had not stood still since then; None: it has not."""
+    at = state.steps[step]
+    if at.started_at is None:
+        return None
+    return at.started_at + state.stood_still - timedelta(seconds=at.stood_still_before)
 
 
 def queue_deadline(state: RunState) -> datetime | None:

@@ -67,6 +67,7 @@ class OpenStep:
     step: str
     items: tuple[Any, ...] | None = None
     inside: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] | None = None  # of a template
 
 
 @dataclass(frozen=True, slots=True)

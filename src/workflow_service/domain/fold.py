@@ -77,6 +77,7 @@ def _(event: ev.Held, state: RunState) -> RunState:
 
 @_apply.register
 def _(event: ev.RollbackStarted, state: RunState) -> RunState:
+    state = _moving(state, event.at)
     status = move(EXECUTION, state.status, ExecutionStatus.ROLLING_BACK)
     return replace(state, status=status, rollback_started_at=event.at, reason=event.reason)
 
@@ -131,8 +132,8 @@ def _(event: ev.Paused, state: RunState) -> RunState:
 
 @_apply.register
 def _(event: ev.Parked, state: RunState) -> RunState:
-    status = move(EXECUTION, state.status, ExecutionStatus.AWAITING_APPROVAL) if event.approval else state.status
-    return replace(state, status=status, parked_at=event.at, parked_until=event.until)
+    since = state.parked_at or event.at
+    return replace(state, status=_waiting(state.status, event), parked_at=since, parked_until=event.until)
 
 
 @_apply.register
@@ -149,7 +150,7 @@ def _(_event: ev.Verifying, state: RunState) -> RunState:
 def _(event: ev.Concluded, state: RunState) -> RunState:
     if state.conclusion is not None:
         raise IllegalTransition("how it ends was said already")
-    state = replace(state, conclusion=event.status, concluded_at=event.at)
+    state = replace(_moving(state, event.at), conclusion=event.status, concluded_at=event.at)
     return replace(state, reason=event.reason, cause=event.cause, rollback=event.rollback)
 
 
@@ -190,6 +191,24 @@ def _resumed(state: RunState, at: datetime) -> RunState:
         return _goes_on(state, at)
     state = replace(state, status=move(EXECUTION, state.status, ExecutionStatus.QUEUED))
     return replace(state, wanted=None, paused_at=None, waiting_since=at)
+
+
+def _waiting(status: ExecutionStatus, event: ev.Parked) -> ExecutionStatus:
+    """The status while it stands still: a person's word that is waited for shows, a mere wait does not."""
+    if event.approval:
+        asking = ExecutionStatus.AWAITING_APPROVAL
+        return status if status is asking else move(EXECUTION, status, asking)
+    return move(EXECUTION, status, ExecutionStatus.RUNNING) if status is ExecutionStatus.AWAITING_APPROVAL else status
+
+
+def _moving(state: RunState, at: datetime) -> RunState:
+    """The end has begun, and ends a standstill too."""
+    if state.stopped_at is None:
+        return state
+    still = {ExecutionStatus.PAUSED, ExecutionStatus.AWAITING_APPROVAL}
+    status = move(EXECUTION, state.status, ExecutionStatus.RUNNING) if state.status in still else state.status
+    stood_still = state.stood_still + (at - state.stopped_at) if state.started_at is not None else state.stood_still
+    return replace(state, status=status, paused_at=None, parked_at=None, parked_until=None, stood_still=stood_still)
 
 
 def _goes_on(state: RunState, at: datetime) -> RunState:

@@ -28,6 +28,7 @@ class Graph:
     order: tuple[str, ...]  # topological; ties by priority, then plan order; a group stands before what is inside
     descendants: Mapping[str, frozenset[str]]  # what came after it because of it, at any depth
     top: tuple[str, ...]  # the top level's steps of phases main and verify, in that order
+    plain: frozenset[str]  # steps that can do nothing but send their action
     last: frozenset[str]  # every step of phase finally, at any depth
     parent: Mapping[str, str]  # of what is inside a group
     children: Mapping[str, tuple[str, ...]]  # of a group, as far as it is known
@@ -47,6 +48,16 @@ class Graph:
         while (above := self.parent.get(name)) is not None:
             yield above
             name = above
+
+    def ancestors(self, name: str) -> set[str]:
+        """All that the step waits for within its level, however indirectly."""
+        found: set[str] = set()
+        open_ = set(self.waits_for[name])
+        while open_:
+            one = open_.pop()
+            found.add(one)
+            open_ |= self.waits_for[one] - found
+        return found
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """Steps of the top level that could run together, wave by wave."""
@@ -180,9 +191,14 @@ def _graph(plan: Plan, items: Items) -> Graph:
         order=tuple(order),
         descendants=growing.descendants(order),
         top=tuple(name for name in order if name in top),
+        plain=frozenset(name for name, step in growing.steps.items() if _plain(step)),
         last=frozenset(name for first in last for name in growing.inside[first]),
         parent=growing.parent,
         children=growing.children,
         item=growing.item,
         items=items,
     )
+
+
+def _plain(step: Step) -> bool:
+    return step.kind is StepKind.ACTION and not (step.for_each or step.when or step.preconditions)

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Set
 
+from workflow_service.domain import stepping
 from workflow_service.domain.decisions import Action, CancelStep, FailStep, PassStep, SkipStep, StopLook
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, StepStatus
-from workflow_service.domain.verdict import broken_for_good
+from workflow_service.domain.verdict import OUTCOME_UNKNOWN, REFUSED, broken_for_good, doubtful
 
 _NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
 
 def tidy(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
     """What follows for groups and their insides from what has happened."""
-    halted = {name for name in graph.children if _halted(graph, state, name)}
+    stopped = {name for name in graph.children if halted(graph, state, name)}
     for name in graph.parent:
-        over = next((one for one in graph.around(name) if one in halted or state.steps[one].final), None)
-        if over is not None and state.steps[name].status in _NOT_STARTED:
-            yield from _leave_out(state, name, over, live)
+        if state.steps[name].status in _NOT_STARTED and not stepping.proving(state.steps[name]):
+            over = (one for one in graph.around(name) if one in stopped or state.steps[one].final)
+            yield from _leave_out(state, name, next(over, None), live)
     for name in graph.children:
         if state.steps[name].status is StepStatus.RUNNING:
             yield from _closing(graph, state, name, live)
 
 
-def _leave_out(state: RunState, name: str, over: str, live: Set[str]) -> Iterator[Action]:
-    """A step inside `over` will not begin any more; what is being proved already is waited for."""
+def _leave_out(state: RunState, name: str, over: str | None, live: Set[str]) -> Iterator[Action]:
+    """A step inside `over` will not begin any more, nor go on."""
+    if over is None:
+        return
     if name in live:
-        if state.steps[name].status is StepStatus.PENDING:
-            yield StopLook(name)
+        yield StopLook(name)
     elif state.steps[over].status is StepStatus.SKIPPED:
         yield SkipStep(name, f"{over} was skipped")
     else:
         yield CancelStep(name, f"{over} goes no further")
 
 
-def _halted(graph: Graph, state: RunState, name: str) -> bool:
+def halted(graph: Graph, state: RunState, name: str) -> bool:
     """Whether nothing more is to be begun inside: one failure that counts is enough to stop a group that is critical.
 
     A forEach step that is not critical goes on with its other items: none of them depends on another.
@@ -52,32 +53,29 @@ def _halted(graph: Graph, state: RunState, name: str) -> bool:
 
 def _closing(graph: Graph, state: RunState, name: str, live: Set[str]) -> Iterator[Action]:
     """The end of a group in which nothing is left to do."""
-    inside = [state.steps[child] for child in graph.children[name]]
-    if not all(step.status in FINAL_STEP for step in inside) or any(child in live for child in graph.children[name]):
+    inside = graph.children[name]
+    if any(state.steps[child].status not in FINAL_STEP or child in live for child in inside):
         return
-    broken = [child for child in graph.children[name] if broken_for_good(graph, state, child)]
-    counts = Counter(step.status for step in inside)
-    if graph.steps[name].for_each is not None and inside:
-        yield _of_items(graph, state, name, broken)
-    elif broken:
-        first = broken[0]
-        yield FailStep(name, "step_failed", f"{first}: {state.steps[first].message}")
-    elif counts[StepStatus.CANCELLED]:
-        yield CancelStep(name, "what is inside was not finished")
+    step, total = graph.steps[name], len(inside)
+    broken = [child for child in inside if broken_for_good(graph, state, child)]
+    left = sum(state.steps[child].status is StepStatus.CANCELLED for child in inside)
+    done = sum(state.steps[child].status is StepStatus.SUCCEEDED for child in inside)
+    if broken and (step.for_each is None or step.critical or len(broken) == total):
+        first = f"{broken[0]}: {state.steps[broken[0]].message}"
+        message = first if step.for_each is None else f"{len(broken)} of {total} items failed; {first}"
+        yield FailStep(name, _reason(graph, state, name, broken), message)
+    elif left:
+        yield CancelStep(name, f"{left} of {total} inside were not done")
     else:
-        yield PassStep(name)
+        yield PassStep(name, "" if step.for_each is None else f"{done} of {total} items done")
 
 
-def _of_items(graph: Graph, state: RunState, name: str, broken: list[str]) -> Action:
-    total = len(graph.children[name])
-    if broken and (graph.steps[name].critical or len(broken) == total):
-        first = broken[0]
-        message = f"{len(broken)} of {total} items failed; {first}: {state.steps[first].message}"
-        return FailStep(name, "items_failed", message)
-    cancelled = sum(state.steps[child].status is StepStatus.CANCELLED for child in graph.children[name])
-    if cancelled:
-        return CancelStep(name, f"{cancelled} of {total} items were not done")
-    return PassStep(name, f"{total - len(broken)} of {total} items done")
+def _reason(graph: Graph, state: RunState, name: str, broken: list[str]) -> str:
+    """Why a group failed: a doubt and a refusal inside are its own."""
+    if any(doubtful(state.steps[child]) for child in broken):
+        return OUTCOME_UNKNOWN
+    refused = next((state.steps[child].reason for child in broken if state.steps[child].reason in REFUSED), None)
+    return refused or ("step_failed" if graph.steps[name].for_each is None else "items_failed")
 
 
 def unneeded(graph: Graph, state: RunState) -> Iterator[Action]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.plan import StepKind
+from workflow_service.domain.plan import Phase, StepKind
 from workflow_service.domain.run_state import Attempt, RunState, StepState
 from workflow_service.domain.states import StepStatus, UndoStatus
 from workflow_service.domain.verdict import BROKEN, failed_for_good
@@ -34,42 +34,67 @@ def for_rollback(state: RunState) -> Mapping[str, StepState]:
 def for_retry(graph: Graph, state: RunState) -> Mapping[str, StepState]:
     """Good results stay, the rest is to be done; a key whose outcome nobody knows is settled first.
 
-    A group that was opened goes on with what is not done inside. An approval holds for what it let through, not for
-    what is done anew.
+    A group that was opened goes on with what is not done inside. What was skipped, looked at or approved is so only as
+    long as nothing that it rests on is done anew. The last steps are for the end that is still to come.
     """
-    again: dict[str, StepState] = {}
-    for name in reversed(graph.order):
-        again[name] = _group(graph, state, again, name) if graph.group(name) else _again(graph, state, name)
-    for name in graph.order:
-        asked = graph.steps[name].kind is StepKind.APPROVAL
-        if asked and not all(again[later].final for later in graph.descendants[name]):
-            again[name] = StepState()
-    return {name: again[name] for name in graph.steps}
+    kept = {name for name in graph.steps if _good(graph, state, name)}
+    while disturbed := {name for name in kept if _disturbed(graph, state, name, kept)}:
+        kept -= disturbed
+    return {
+        name: replace(state.steps[name], attempts=tuple(_kept(state.steps[name])))
+        if name in kept
+        else _again(graph, state, name)
+        for name in graph.steps
+    }
 
 
-def _group(graph: Graph, state: RunState, again: Mapping[str, StepState], name: str) -> StepState:
+def _good(graph: Graph, state: RunState, name: str) -> bool:
+    """Whether what came of a step is worth keeping as such."""
     step = state.steps[name]
-    if step.started_at is None:
-        return StepState()
-    if step.status is not StepStatus.FAILED and all(again[child].final for child in graph.children[name]):
-        return step
-    if step.status is StepStatus.FAILED and not failed_for_good(graph, state, name):
-        return step  # its alternative stood in for it, and still does
-    return StepState(status=StepStatus.RUNNING, started_at=step.started_at)
+    if name in graph.last:
+        return False
+    if any(_healed(graph, state, one) for one in (name, *graph.around(name))):
+        return step.final
+    if step.status is StepStatus.SKIPPED:
+        return not step.waived  # whoever said so said it of one execution
+    return step.status is StepStatus.SUCCEEDED and not _undone(step)
+
+
+def _healed(graph: Graph, state: RunState, name: str) -> bool:
+    """Whether its alternative stood in for it, and still does."""
+    return state.steps[name].status in BROKEN and not failed_for_good(graph, state, name)
+
+
+def _disturbed(graph: Graph, state: RunState, name: str, kept: Set[str]) -> bool:
+    """Whether a result does not outlive that something else is done anew."""
+    step, at = graph.steps[name], state.steps[name]
+    parent = graph.parent.get(name)
+    opened = graph.group(name) and at.started_at is not None
+    if opened and not kept >= set(graph.children[name]):
+        return True
+    if parent is not None and state.steps[parent].started_at is None and parent not in kept:
+        return True  # nothing inside it has ever begun
+    if step.kind is StepKind.APPROVAL:
+        let_through = {one for one in graph.descendants[name] if parent is None or parent in graph.around(one)}
+        return not kept >= let_through
+    if at.status is StepStatus.SKIPPED or step.kind is StepKind.CHECK or step.phase is Phase.VERIFY:
+        return any(not kept >= graph.ancestors(one) for one in (name, *graph.around(name)))
+    return False
 
 
 def _again(graph: Graph, state: RunState, name: str) -> StepState:
     step = state.steps[name]
-    undone = any(attempt.undo is UndoStatus.UNDONE for attempt in step.attempts)
-    if step.status is StepStatus.SUCCEEDED and not undone:
-        return replace(step, attempts=tuple(_kept(step)))
-    if step.status is StepStatus.UNKNOWN and not undone:
+    if graph.group(name) and step.started_at is not None and name not in graph.last:
+        return StepState(status=StepStatus.RUNNING, started_at=step.started_at, given=step.given)
+    if step.status is StepStatus.UNKNOWN and not _undone(step):
         *earlier, last = step.attempts
         asked = replace(last, number=INHERITED, undo=UndoStatus.NONE, undo_reason=None)
         return StepState(status=StepStatus.RUNNING, attempts=(*earlier, asked))
-    if step.status in BROKEN and not failed_for_good(graph, state, name):
-        return replace(step, attempts=tuple(_kept(step)))  # its alternative stood in for it, and still does
     return StepState(attempts=tuple(_kept(step)))
+
+
+def _undone(step: StepState) -> bool:
+    return any(attempt.undo is UndoStatus.UNDONE for attempt in step.attempts)
 
 
 def _kept(step: StepState) -> list[Attempt]:

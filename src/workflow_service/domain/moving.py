@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain import stepping
-from workflow_service.domain.decisions import Action, Look, StartStep
+from workflow_service.domain.decisions import Action, BeginStep, FailStep, Look, OpenStep, StartStep
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.plan import StepKind
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.domain.verdict import BROKEN, DONE, Settled, settled
 
+_PENDING = StepStatus.PENDING
 NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
 
@@ -28,52 +30,83 @@ class Here:
     alert: Mapping[str, Any]
 
     @property
-    def held(self) -> bool:
-        """Whether nothing may be sent for now."""
-        return self.hold_until is not None and self.at < self.hold_until
+    def held(self) -> datetime | None:
+        """Until when nothing may be sent; None: it may."""
+        return self.hold_until if self.hold_until is not None and self.at < self.hold_until else None
 
 
-def next_moves(
-    graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]
-) -> tuple[tuple[Action, ...], list[datetime]]:
-    """The next moves of all steps that may go on, as many as there is room for; and when there will be others."""
-    steps = state.steps
+@dataclass(slots=True)
+class Moves:
+    """What the steps do next, and the times at which there will be more."""
+
+    actions: list[Action]
+    wakes: list[datetime]
+
+    def wake_at(self, *bounds: datetime | None) -> datetime | None:
+        """When to ask again at the latest."""
+        return min([*self.wakes, *filter(None, bounds)], default=None)
+
+
+def next_moves(graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]) -> Moves:
+    """The next moves of those steps that may go on: as many as there is room for."""
+    found, held, plain = Moves([], []), here.held, graph.plain
     free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
-    ready = _ready(graph, state, here, names, full=free == 0 and not here.held)
-    times = {name: stepping.next_time(graph, name, steps[name]) for name in ready}
-    wakes = [at for at in times.values() if at is not None and at > here.at]
-    due = [name for name, at in times.items() if at is None or at <= here.at]
-    due.sort(key=lambda name: graph.steps[name].priority)  # stable: ties keep topological order
-    due.sort(key=lambda name: not stepping.proving(graph, name, steps[name]))  # what has its place keeps it
+    due = _due(graph, state, here, names, found.wakes, full=not free)
     room = _Room(graph, state, here.live)
-    moves: list[Action] = []
     for name in due:
-        if not room.has(name) or (free == 0 and not here.held and stepping.only_starts(graph, name, steps[name])):
+        if (held or not free) and name in plain:
+            found.wakes += [held] if held else []
+            continue
+        if not room.has(name):
             continue
         move = stepping.next_move(graph, state, name, here.at, here.alert)
-        if isinstance(move, StartStep | Look):
-            if here.held and here.hold_until is not None:
-                wakes.append(here.hold_until)
-                continue
-            if free == 0:
-                continue
-            free -= 1
-        if move is not None:
-            room.take(name)
-            moves.append(move)
-    return tuple(moves), wakes
+        sends = _needs_place(graph, move)
+        if move is None or (sends and (held or not free)):
+            found.wakes += [held] if sends and held else []
+            continue
+        free -= sends
+        room.take(name)
+        found.actions.append(move)
+        if isinstance(move, FailStep) or (isinstance(move, OpenStep) and move.items):
+            break  # who comes next is decided in the light of the failure, or of the items
+    return found
 
 
-def _ready(graph: Graph, state: RunState, here: Here, names: Iterable[str], *, full: bool) -> list[str]:
-    """Those that may go on. Most are over or wait, which is found out before anything more is asked about them."""
-    steps, waits, primary = state.steps, graph.waits_for, graph.primary
-    done = {name for name, step in steps.items() if step.status in DONE}
-    broken = [name for name, step in steps.items() if step.status in BROKEN]
-    well = done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
-    open_ = [n for n in names if steps[n].status in NOT_STARTED and (waits[n] <= well or n in primary)]
-    if full:
-        open_ = [name for name in open_ if not stepping.only_starts(graph, name, steps[name])]
-    return [name for name in open_ if name not in here.live and _may_go_on(graph, state, name, well)]
+def _needs_place(graph: Graph, move: Action | None) -> bool:
+    """Whether it sends something, or will at once: a check that cannot look should not have begun."""
+    checks = isinstance(move, BeginStep) and graph.steps[move.step].kind is StepKind.CHECK
+    return checks or isinstance(move, StartStep | Look)
+
+
+def _due(
+    graph: Graph, state: RunState, here: Here, names: Iterable[str], wakes: list[datetime], *, full: bool
+) -> list[str]:
+    """The steps that may go on now, in the order of their claims; those that wait for a time leave it in `wakes`.
+
+    `full`: there is no place, so whoever can only send need not be asked.
+    """
+    steps, well, now, live = state.steps, _well(graph, state), here.at, here.live
+    idle = graph.plain if full else frozenset[str]()
+    due: list[tuple[bool, int, int, str]] = []
+    for index, name in enumerate(names):
+        at = steps[name]
+        if at.status not in NOT_STARTED or name in live or (at.status is _PENDING and name in idle):
+            continue
+        if not _may_go_on(graph, state, name, well):
+            continue
+        time = stepping.next_time(graph, name, at)
+        if time is not None and time > now:
+            wakes.append(time)
+        else:  # what has its place keeps it; ties keep topological order
+            due.append((not stepping.looking(graph, name, at), graph.steps[name].priority, index, name))
+    return [name for *_, name in sorted(due)]
+
+
+def _well(graph: Graph, state: RunState) -> set[str]:
+    """The steps that have settled well."""
+    done = {name for name, step in state.steps.items() if step.status in DONE}
+    broken = (name for name, step in state.steps.items() if step.status in BROKEN)
+    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
 
 
 class _Room:

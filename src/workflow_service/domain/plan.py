@@ -117,6 +117,11 @@ class Step:
     steps: tuple[Step, ...] = ()  # exactly when kind is template
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of a template, known to its steps as `params`
 
+    @property
+    def given_parameters(self) -> Mapping[str, Any]:
+        """Its action's parameters, or a template's own."""
+        return self.parameters if self.action is None else self.action.parameters
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -51,6 +51,7 @@ class StepState:
     ended_at: datetime | None = None
     waived: bool = False  # skipped because somebody said so, whether it was needed or not
     asking: bool = False  # it waits for a person's word
+    given: Mapping[str, Any] | None = None  # of an opened template, its parameters as they were worked out
     cleared: bool = False  # its condition and preconditions held
     proving_from: datetime | None = None  # its action is done; from then on its postconditions are looked at
     reason: str = ""  # why it ended, for machines, where its status does not say it
@@ -147,6 +148,7 @@ def step_from_json(raw: Mapping[str, Any]) -> StepState:
         ended_at=_moment(raw["ended_at"]),
         waived=raw["waived"],
         asking=raw.get("asking", False),
+        given=raw.get("given"),
         cleared=raw.get("cleared", False),  # an older version wrote no such thing
         proving_from=_moment(raw.get("proving_from")),
         reason=raw.get("reason", ""),

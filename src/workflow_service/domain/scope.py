@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow_service.domain.errors import InvalidExpression, Violation
-from workflow_service.domain.expressions import EvaluationFailed, Scope, Type, compile_expression
+from workflow_service.domain.expressions import Scope, Type, compile_expression
 from workflow_service.domain.interpolation import check_interpolation, has_expressions, interpolate
 from workflow_service.domain.plan import Condition, Step
 
@@ -58,7 +58,7 @@ def values(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -
         "alert.labels": dict(alert.get("labels") or {}),
         "alert.annotations": dict(alert.get("annotations") or {}),
     }
-    found |= {f"params.{key}": value for key, value in _given(graph, state, name, alert).items()}
+    found |= {f"params.{key}": value for key, value in _given(graph, state, name).items()}
     inside = next((one for one in (name, *graph.around(name)) if one in graph.item), None)
     if inside is not None:
         found["item"] = graph.item[inside]
@@ -73,13 +73,12 @@ def values(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -
 
 
 def parameters(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The parameters of a step's action with every expression in them resolved.
+    """The parameters of a step's action, or of a template, with every expression in them resolved.
 
     Raises:
         EvaluationFailed: one of them has no value.
     """
-    action = graph.steps[name].action
-    given: Mapping[str, Any] = action.parameters if action else {}
+    given = graph.steps[name].given_parameters
     if not has_expressions(given):
         return given
     resolved: Mapping[str, Any] = interpolate(given, visible(graph, name), values(graph, state, name, alert))
@@ -106,10 +105,8 @@ def items(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) ->
         EvaluationFailed: its expression gives no list, or one that is too long.
     """
     source = graph.steps[name].for_each or "[]"
-    program = compile_expression(source, _outside(graph, name), at="for_each")
-    found = program.evaluate(values(graph, state, name, alert))
-    if not isinstance(found, list):
-        raise EvaluationFailed(f"for_each: {source!r} gives no list")
+    program = compile_expression(source, _outside(graph, name), expects=Type.LIST, at="for_each")
+    found: list[Any] = program.evaluate(values(graph, state, name, alert))
     return found
 
 
@@ -133,30 +130,40 @@ def observes(condition: Condition, scope: Scope, *, after: bool) -> bool:
 
 def violations(graph: Graph) -> Iterator[Violation]:
     """Every expression of a plan that cannot be understood, or that names what the step cannot see."""
-    for index, name in enumerate(graph.order):
-        yield from _of_step(graph, name, f"steps.{name}", graph.steps[name])
-        if index == 0 and has_expressions(graph.plan.parameters):
-            yield Violation("parameters", "${{ }}", "of a plan must be values, not expressions")
+    if has_expressions(graph.plan.parameters):
+        yield Violation("parameters", "${{ }}", "of a plan must be values, not expressions")
+    for name in graph.order:
+        if name not in graph.item:  # a sample: what is said about its forEach step is said about it
+            yield from _of_step(graph, name, f"steps.{name.replace('[0]', '')}", graph.steps[name])
 
 
 def _of_step(graph: Graph, name: str, at: str, step: Step) -> Iterator[Violation]:
-    given = step.action.parameters if step.action else step.parameters
+    given = step.given_parameters
     if not (step.when or step.for_each or step.preconditions or step.postconditions or has_expressions(given)):
         return
     outside, inside = _outside(graph, name), visible(graph, name)
-    sources = [("when", step.when, outside, Type.BOOL), ("for_each", step.for_each, outside, None)]
+    yield from _of_source(step.when, outside, Type.BOOL, f"{at}.when")
+    yield from _of_source(step.for_each, outside, Type.LIST, f"{at}.for_each")
     for field, more in (("preconditions", _LOOKS), ("postconditions", _AFTER)):
         conditions: tuple[Condition, ...] = getattr(step, field)
-        names: Scope = {**inside, **more}
-        sources += [(f"{field}.{i}.expression", one.expression, names, Type.BOOL) for i, one in enumerate(conditions)]
-    for field, source, scope, kind in sources:
-        if source is not None:
-            yield from _of_source(source, scope, kind, f"{at}.{field}")
+        for index, one in enumerate(conditions):
+            yield from _of_condition(step, one, {**inside, **more}, f"{at}.{field}.{index}")
     wrong, _ = check_interpolation(given, inside, at=f"{at}.parameters")
     yield from wrong
 
 
-def _of_source(source: str, scope: Scope, kind: Type | None, at: str) -> Iterator[Violation]:
+def _of_condition(step: Step, condition: Condition, names: Scope, at: str) -> Iterator[Violation]:
+    wrong = list(_of_source(condition.expression, names, Type.BOOL, f"{at}.expression"))
+    yield from wrong
+    if wrong or condition.target or condition.promql or (step.action and step.action.target):
+        return
+    if "observed" in compile_expression(condition.expression, names, expects=Type.BOOL).refs:
+        yield Violation(f"{at}.target", None, "must be given, or promql: the step has no target that could be observed")
+
+
+def _of_source(source: str | None, scope: Scope, kind: Type, at: str) -> Iterator[Violation]:
+    if source is None:
+        return
     try:
         compile_expression(source, scope, expects=kind, at=at)
     except InvalidExpression as error:
@@ -171,40 +178,29 @@ def _outside(graph: Graph, name: str) -> Scope:
     return scope
 
 
+def _owner(graph: Graph, name: str) -> str | None:
+    """The template that the step is one of the steps of; for an item of a forEach step, the one around that step."""
+    around = (one for one in graph.around(name) if graph.steps[one].for_each is None)
+    return next(around, None)
+
+
 def _parameters(graph: Graph, name: str) -> Mapping[str, Any]:
-    """The parameters of the nearest template around the step, or the plan's."""
-    around = (graph.steps[one].parameters for one in graph.around(name) if graph.steps[one].steps)
-    return next(around, graph.plan.parameters)
+    owner = _owner(graph, name)
+    return graph.plan.parameters if owner is None else graph.steps[owner].parameters
 
 
-def _given(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Their values: a template's own are resolved where the template stands."""
-    owner = next((one for one in graph.around(name) if graph.steps[one].steps), None)
-    if owner is None:
-        return graph.plan.parameters
-    raw = graph.steps[owner].parameters
-    if not has_expressions(raw):
-        return raw
-    resolved: Mapping[str, Any] = interpolate(raw, visible(graph, owner), values(graph, state, owner, alert))
-    return resolved
+def _given(graph: Graph, state: RunState, name: str) -> Mapping[str, Any]:
+    """Their values: a template's were worked out when it opened."""
+    owner = _owner(graph, name)
+    return graph.plan.parameters if owner is None else state.steps[owner].given or {}
 
 
 def _before(graph: Graph, name: str) -> dict[str, str]:
     """The steps that come before it because it waits for them, by the name it knows them by; inner names win."""
     found: dict[str, str] = {}
     for one in reversed((name, *graph.around(name))):
-        for path in _ancestors(graph, one):
+        for path in graph.ancestors(one):
             word = path.rpartition("/")[2]
             if _NAME.fullmatch(word):
                 found[word] = path
-    return found
-
-
-def _ancestors(graph: Graph, name: str) -> set[str]:
-    found: set[str] = set()
-    open_ = set(graph.waits_for[name])
-    while open_:
-        one = open_.pop()
-        found.add(one)
-        open_ |= graph.waits_for[one] - found
     return found

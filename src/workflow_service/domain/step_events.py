@@ -62,6 +62,7 @@ class StepOpened:
     step: str
     items: tuple[Any, ...] | None = None
     inside: tuple[str, ...] = ()  # the steps inside that were not known before
+    parameters: Mapping[str, Any] | None = None  # of a template, worked out once
 
 
 @dataclass(frozen=True, slots=True)

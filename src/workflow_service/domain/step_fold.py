@@ -56,7 +56,8 @@ def _(event: ev.StepBegan, state: RunState) -> RunState:
 @apply.register
 def _(event: ev.StepOpened, state: RunState) -> RunState:
     step = state.steps[event.step]
-    opened = replace(step, status=move(STEP, step.status, StepStatus.RUNNING), started_at=event.at)
+    running = move(STEP, step.status, StepStatus.RUNNING)
+    opened = replace(step, status=running, started_at=event.at, given=event.parameters)
     inside = {name: StepState() for name in event.inside}
     items = state.items if event.items is None else {**state.items, event.step: event.items}
     return replace(state, steps={**state.steps, event.step: opened, **inside}, items=items)
@@ -218,8 +219,8 @@ def _attempt(step: StepState, key: str) -> Attempt:
 
 
 def _expect_live(step: StepState, key: str) -> None:
-    if not step.attempts or step.attempts[-1].key != key:
-        raise IllegalTransition(f"{key} is not the key of the step's last attempt")
+    if step.status is not StepStatus.RUNNING or step.attempts[-1].key != key:
+        raise IllegalTransition(f"{key} is not the key of an attempt that is under way")
 
 
 def _with_attempt(step: StepState, key: str, **values: Any) -> StepState:

@@ -18,6 +18,8 @@ MAX_SECONDS = 86400  # no time of a plan is longer than a day
 MAX_RETRIES = 100
 MAX_FACTOR = 10  # with MAX_RETRIES the longest back-off still is a number
 MAX_CONDITIONS = 10
+MAX_PATH = 190  # characters: with an execution's id, retry and undo it is a key, and keys have at most 256
+LOOK_BEFORE = 30.0  # seconds within which preconditions must hold
 _ID = re.compile(r"[a-z0-9]([-a-z0-9_]{0,61}[a-z0-9])?")
 
 
@@ -36,10 +38,12 @@ def violations(plan: Plan) -> Iterator[Violation]:
         yield Violation("max_parallel", plan.max_parallel, "must be at least 1")
     yield from _seconds("timeout", plan.timeout)
     yield from _seconds("undo_timeout", plan.undo_timeout)
-    yield from _level(plan.steps, "steps", inside=False)
+    yield from _level(plan.steps, "steps")
+    yield from _paths(plan.steps, "steps", "")
 
 
-def _level(steps: Sequence[Step], at: str, *, inside: bool) -> Iterator[Violation]:
+def _level(steps: Sequence[Step], at: str, *, within: Phase | None = None) -> Iterator[Violation]:
+    """What is wrong with steps of one level; `within` is the phase of the step around them, None at the top."""
     seen: set[str] = set()
     for index, step in enumerate(steps):
         where = f"{at}.{index}"
@@ -48,14 +52,24 @@ def _level(steps: Sequence[Step], at: str, *, inside: bool) -> Iterator[Violatio
         if step.id in seen:
             yield Violation(f"{where}.id", step.id, "is used twice")
         seen.add(step.id)
-        if step.kind is StepKind.APPROVAL and step.phase is not Phase.MAIN:
-            yield Violation(f"{where}.phase", step.phase, "must be main: nobody is asked once all is done")
-        if inside and step.phase is not Phase.MAIN:
+        phase = within or step.phase
+        if step.kind is StepKind.APPROVAL and phase is not Phase.MAIN:
+            yield Violation(f"{where}.phase", phase, "must be main: nobody is asked once all is done")
+        if within is not None and step.phase is not Phase.MAIN:
             yield Violation(f"{where}.phase", step.phase, "belongs to steps of the top level")
         yield from _shape(step, where)
         yield from _kind(step, where)
-        yield from _level(step.steps, f"{where}.steps", inside=True)
+        yield from _level(step.steps, f"{where}.steps", within=phase)
     yield from _references(steps, at)
+
+
+def _paths(steps: Sequence[Step], at: str, above: str) -> Iterator[Violation]:
+    for index, step in enumerate(steps):
+        path = f"{above}{step.id}" + ("[199]" if step.for_each is not None else "")
+        if len(path) > MAX_PATH:
+            yield Violation(f"{at}.{index}.id", path, f"must be a path of at most {MAX_PATH} characters")
+        else:
+            yield from _paths(step.steps, f"{at}.{index}.steps", f"{path}/")
 
 
 def _shape(step: Step, at: str) -> Iterable[Violation]:
@@ -64,21 +78,21 @@ def _shape(step: Step, at: str) -> Iterable[Violation]:
     yield from _retry(step.retry, f"{at}.retry")
     if (step.on_failure is OnFailure.ALTERNATIVE) != (step.alternative is not None):
         yield Violation(f"{at}.alternative", step.alternative, "must be given exactly when on_failure is alternative")
-    given = step.action.parameters if step.action else step.parameters
-    size = len(json.dumps(given, default=str))
+    size = len(json.dumps(step.given_parameters, default=str))
     if size > MAX_PARAMETER_BYTES:
         yield Violation(f"{at}.action.parameters", f"{size} bytes", f"must be at most {MAX_PARAMETER_BYTES} bytes")
     for name in ("preconditions", "postconditions"):
         conditions: tuple[Condition, ...] = getattr(step, name)
         if len(conditions) > MAX_CONDITIONS:
             yield Violation(f"{at}.{name}", len(conditions), f"must be at most {MAX_CONDITIONS}")
+        longest = LOOK_BEFORE if name == "preconditions" else MAX_SECONDS
         for index, condition in enumerate(conditions):
-            yield from _condition(condition, f"{at}.{name}.{index}")
+            yield from _condition(condition, f"{at}.{name}.{index}", longest)
 
 
-def _condition(condition: Condition, at: str) -> Iterable[Violation]:
-    if not 0 <= condition.within <= MAX_SECONDS:
-        yield Violation(f"{at}.within", condition.within, f"must be 0 to {MAX_SECONDS} s")
+def _condition(condition: Condition, at: str, longest: float) -> Iterable[Violation]:
+    if not 0 <= condition.within <= longest:
+        yield Violation(f"{at}.within", condition.within, f"must be 0 to {longest:g} s")
     yield from _seconds(f"{at}.poll", condition.poll)
     if condition.target is not None and condition.promql is not None:
         yield Violation(f"{at}.promql", condition.promql, "must not be given together with target")

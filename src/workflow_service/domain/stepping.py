@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_service.domain import scope
-from workflow_service.domain.bounds import run_deadline, step_deadline
+from workflow_service.domain.bounds import clock_start, run_deadline, step_deadline
 from workflow_service.domain.decisions import (
     Action,
     BeginStep,
@@ -21,13 +21,12 @@ from workflow_service.domain.decisions import (
 from workflow_service.domain.expressions import EvaluationFailed
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.interpolation import has_expressions
-from workflow_service.domain.plan import Step, StepKind
+from workflow_service.domain.plan import StepKind
 from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import StepStatus
-from workflow_service.domain.step_rules import MAX_ITEMS
+from workflow_service.domain.step_rules import LOOK_BEFORE, MAX_ITEMS
 
 MAX_NODES = 1000  # steps of one execution, items included
-_FOR_EVER = timedelta(days=1)
 
 
 def next_move(graph: Graph, state: RunState, name: str, now: datetime, alert: Mapping[str, Any]) -> Action | None:
@@ -43,7 +42,7 @@ def next_move(graph: Graph, state: RunState, name: str, now: datetime, alert: Ma
     except EvaluationFailed as error:
         return FailStep(name, "condition_error", f"when: {error}")
     if step.preconditions and step.for_each is None:
-        return Look(name, after=False, since=now, until=run_deadline(graph, state) or now + _FOR_EVER)
+        return Look(name, after=False, since=now, until=now + timedelta(seconds=LOOK_BEFORE))
     return _begin(graph, state, name, now, alert)
 
 
@@ -54,25 +53,23 @@ def next_time(graph: Graph, name: str, at: StepState) -> datetime | None:
     return at.proving_from or at.not_before
 
 
-def only_starts(graph: Graph, name: str, at: StepState) -> bool:
-    """Whether nothing but its start can come next: without room for that it need not be looked at."""
-    step = graph.steps[name]
-    plain = step.kind is StepKind.ACTION and step.for_each is None
-    return plain and at.status is StepStatus.PENDING and (at.cleared or not (step.when or step.preconditions))
+def proving(at: StepState) -> bool:
+    """Whether its action is done, and only its effect is to be proved."""
+    return at.status is StepStatus.WAITING and at.proving_from is not None
 
 
-def proving(graph: Graph, name: str, at: StepState) -> bool:
-    """Whether its effect is there and only to be looked at."""
-    if at.status is not StepStatus.WAITING:
-        return False
-    return at.proving_from is not None or graph.steps[name].kind is StepKind.CHECK
+def looking(graph: Graph, name: str, at: StepState) -> bool:
+    """Whether it has begun, and only looks from here on."""
+    return proving(at) or (at.status is StepStatus.WAITING and graph.steps[name].kind is StepKind.CHECK)
 
 
 def _begin(graph: Graph, state: RunState, name: str, now: datetime, alert: Mapping[str, Any]) -> Action:
     step = graph.steps[name]
-    if graph.group(name):
-        return _open(graph, state, name, alert)
+    if step.for_each is not None:
+        return _open_items(graph, state, name, alert)
     match step.kind:
+        case StepKind.TEMPLATE:
+            return _open(graph, state, name, alert)
         case StepKind.WAIT:
             return BeginStep(name, now + timedelta(seconds=step.wait or 0))
         case StepKind.APPROVAL:
@@ -84,10 +81,11 @@ def _begin(graph: Graph, state: RunState, name: str, now: datetime, alert: Mappi
 
 
 def _start(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Action:
-    action = graph.steps[name].action
     attempt = state.steps[name].next_attempt
-    if action is None or not has_expressions(action.parameters):
+    if not has_expressions(graph.steps[name].given_parameters):
         return StartStep(name, attempt)
+    if attempt and state.steps[name].attempts[-1].parameters is not None:  # every attempt is at the same thing
+        return StartStep(name, attempt, state.steps[name].attempts[-1].parameters)
     try:
         return StartStep(name, attempt, scope.parameters(graph, state, name, alert))
     except EvaluationFailed as error:
@@ -95,10 +93,16 @@ def _start(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -
 
 
 def _open(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Action:
-    if graph.steps[name].for_each is None:
-        return OpenStep(name)
     try:
-        items = tuple(scope.items(graph, state, name, alert))
+        return OpenStep(name, parameters=scope.parameters(graph, state, name, alert))
+    except EvaluationFailed as error:
+        return FailStep(name, "parameter_error", f"parameters: {error}")
+
+
+def _open_items(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Action:
+    """Items are worked out once: a step that a retry does anew has those that it had."""
+    try:
+        items = state.items[name] if name in state.items else tuple(scope.items(graph, state, name, alert))
     except EvaluationFailed as error:
         return FailStep(name, "items_error", f"for_each: {error}")
     if not items:
@@ -115,18 +119,22 @@ def _go_on(graph: Graph, state: RunState, name: str, now: datetime, alert: Mappi
     at, step = state.steps[name], graph.steps[name]
     if (time := next_time(graph, name, at)) is not None and time > now:
         return None
-    if step.kind is StepKind.CHECK:
-        return _look_after(graph, state, name, step, since=at.started_at or now, now=now)
     if at.asking:
         return FailStep(name, "approval_expired", "nobody answered in time")
     if step.kind is StepKind.WAIT:
         return PassStep(name)
-    if at.proving_from is not None:
-        return _look_after(graph, state, name, step, since=at.proving_from, now=now)
+    if looking(graph, name, at):
+        return _look_after(graph, state, name, now)
     return _start(graph, state, name, alert)
 
 
-def _look_after(graph: Graph, state: RunState, name: str, step: Step, *, since: datetime, now: datetime) -> Look:
-    bounds = [step_deadline(graph, state, name), state.steps[name].not_before]
-    own = since + timedelta(seconds=max((one.within for one in step.postconditions), default=0.0))
-    return Look(name, after=True, since=since, until=min([own, *filter(None, bounds)], default=now))
+def _look_after(graph: Graph, state: RunState, name: str, now: datetime) -> Look:
+    """A proof has the time that its conditions ask for, a check the step's own; neither outlasts the run."""
+    at, step = state.steps[name], graph.steps[name]
+    if step.kind is StepKind.CHECK:
+        since, own = clock_start(state, name) or now, step_deadline(graph, state, name)
+    else:
+        since = at.proving_from or now
+        own = since + timedelta(seconds=max((one.within for one in step.postconditions), default=0.0))
+    bounds = filter(None, [own, run_deadline(graph, state)])
+    return Look(name, after=True, since=since, until=min(bounds, default=now))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from enum import Enum, auto
 
 from workflow_service.domain.decisions import Finish
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
-from workflow_service.domain.run_state import RunState
+from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
 
 
@@ -21,6 +22,7 @@ class Settled(Enum):
 
 
 REFUSED = frozenset({"approval_rejected", "approval_expired"})  # reasons of steps that a person did not allow
+OUTCOME_UNKNOWN = "outcome_unknown"  # the reason of a step that failed because of what is inside it
 DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
 
@@ -36,15 +38,22 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
         return Settled.NOT_YET
     if step.on_failure is OnFailure.SKIP:
         return Settled.WELL
-    if step.alternative is None or status is StepStatus.UNKNOWN or _declined(state, name, step.alternative):
+    if step.alternative is None or doubtful(state.steps[name]) or _declined(state, name, step.alternative):
         return Settled.BADLY
     return settled(graph, state, step.alternative)
 
 
+def doubtful(step: StepState) -> bool:
+    """Whether nobody knows what it has done: then nothing may be done in its place."""
+    return step.status is StepStatus.UNKNOWN or step.reason == OUTCOME_UNKNOWN
+
+
 def _declined(state: RunState, name: str, heir: str) -> bool:
-    """Whether somebody took the alternative away before the failure that it should answer."""
+    """Whether the alternative was left out: of itself, or by somebody before the failure that it should answer."""
     failed_at, skipped_at = state.steps[name].ended_at, state.steps[heir].ended_at
-    return state.steps[heir].waived and bool(failed_at and skipped_at and skipped_at <= failed_at)
+    if state.steps[heir].status is not StepStatus.SKIPPED:
+        return False
+    return not state.steps[heir].waived or bool(failed_at and skipped_at and skipped_at <= failed_at)
 
 
 def broken_for_good(graph: Graph, state: RunState, name: str) -> bool:
@@ -97,18 +106,32 @@ def _as_asked(state: RunState, undone: RollbackStatus) -> Finish:
 
 def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finish:
     """Everything that could run has run, and every failure was answered."""
-    failed = [name for name in graph.top if failed_for_good(graph, state, name)]
-    waived = [name for name in graph.top if _waived_for_good(graph, state, name)]
+    counted = list(_counted(graph, state))
+    failed = [name for name in counted if failed_for_good(graph, state, name)]
+    waived = [name for name in counted if _waived_for_good(graph, state, name)]
     cause = _cause(graph, state, failed) or "; ".join(f"{name} was {state.steps[name].message}" for name in waived)
-    if any(graph.steps[name].critical for name in failed):
+    if any(_critical(graph, name) for name in failed):
         return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
     if not any(state.steps[name].status is StepStatus.SUCCEEDED for name in graph.top):
-        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause, undone)
+        skipped = "; ".join(f"{name} was skipped: {state.steps[name].message}" for name in graph.top)
+        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause or skipped, undone)
     if failed:
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
-    if any(graph.steps[name].critical for name in waived):
+    if any(_critical(graph, name) for name in waived):
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "critical_step_skipped", cause, undone)
     return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
+
+
+def _counted(graph: Graph, state: RunState) -> Iterator[str]:
+    """Every step that speaks for itself: one that has failed speaks for all that is inside it."""
+    for name in graph.order:
+        if name not in graph.last and not any(state.steps[one].status in BROKEN for one in graph.around(name)):
+            yield name
+
+
+def _critical(graph: Graph, name: str) -> bool:
+    """Whether it counts as much as that, and so does all that it is a part of."""
+    return all(graph.steps[one].critical for one in (name, *graph.around(name)))
 
 
 def _waived_for_good(graph: Graph, state: RunState, name: str) -> bool:

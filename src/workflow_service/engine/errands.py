@@ -9,11 +9,12 @@ from typing import Any
 
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
-from workflow_service.domain import scope
+from workflow_service.domain import groups, scope
 from workflow_service.domain.bounds import SETTLE_GRACE, run_deadline, step_deadline
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.inheritance import INHERITED
+from workflow_service.domain.plan import Condition, Step, StepKind
 from workflow_service.domain.retry import retry_at
 from workflow_service.domain.run_state import Attempt, RunState
 from workflow_service.domain.states import Verb
@@ -80,7 +81,7 @@ class Errands:
         step, graph = self._graph.steps[look.step], self._graph
         return Outlook(
             step=look.step,
-            conditions=step.postconditions if look.after else step.preconditions,
+            conditions=_conditions(step, after=look.after),
             names=scope.visible(graph, look.step),
             known=scope.values(graph, state, look.step, self._record.alert),
             target=step.action.target if step.action else None,
@@ -104,12 +105,13 @@ class Errands:
 
     def unwanted(self, errand: Errand, state: RunState) -> str:
         """Why a key that was never seen is not sent again: nothing new starts any more. Empty: it is sent."""
-        if errand.undo_tries is not None:
+        if errand.undo_tries is not None or state.conclusion is not None:
             return ""
         if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
             return state.wanted_why
         broken = (name for name in self._graph.top if broken_for_good(self._graph, state, name))
-        return next((f"step {name} failed" for name in broken), "")
+        halted = (name for name in self._graph.around(errand.step) if groups.halted(self._graph, state, name))
+        return next((f"step {name} failed" for name in (*broken, *halted)), "")
 
     def outcome(self, errand: Errand, answer: Answer, state: RunState, now: datetime) -> ev.Event:
         """What the answer means for the journal."""
@@ -197,3 +199,15 @@ class Errands:
             priority=planned.priority,
             estimated_duration=planned.estimated_duration,
         )
+
+
+def _conditions(step: Step, *, after: bool) -> tuple[Condition, ...]:
+    """What is looked at; a check goes on looking until its deadline where its conditions name no time."""
+    if not after:
+        return step.preconditions
+    if step.kind is not StepKind.CHECK:
+        return step.postconditions
+    patient = (replace(one, within=step.deadline) for one in step.postconditions)
+    return tuple(
+        long if one.critical and not one.within else one for one, long in zip(step.postconditions, patient, strict=True)
+    )

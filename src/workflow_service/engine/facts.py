@@ -22,7 +22,7 @@ _FACTS: Mapping[type[do.Action], Callable[[Any, datetime], ev.Event]] = {
     do.Conclude: lambda end, now: ev.Concluded(now, end.status, end.reason, end.cause, end.rollback),
     do.Finish: lambda end, now: ev.Ended(now, end.status, end.reason, end.cause, end.rollback),
     do.BeginStep: lambda step, now: ev.StepBegan(now, step.step, step.until, step.approval),
-    do.OpenStep: lambda step, now: ev.StepOpened(now, step.step, step.items, step.inside),
+    do.OpenStep: lambda step, now: ev.StepOpened(now, step.step, step.items, step.inside, step.parameters),
     do.PassStep: lambda step, now: ev.StepProved(now, step.step, step.message),
     do.FailStep: lambda step, now: ev.StepFailed(now, step.step, step.reason, step.message),
     do.SkipStep: lambda step, now: ev.StepSkipped(now, step.step, step.reason),

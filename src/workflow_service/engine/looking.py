@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_service.domain import scope
-from workflow_service.domain.errors import ExecutorError
+from workflow_service.domain.errors import ExecutorError, Misunderstood
 from workflow_service.domain.expressions import EvaluationFailed, Scope
 from workflow_service.domain.plan import Condition
 from workflow_service.domain.target import Target
@@ -17,11 +17,12 @@ from workflow_service.engine.attempt import Unsent
 from workflow_service.ports import Executor
 
 SHOWN = 2048  # characters of what was observed that are kept as evidence
+LAST_LOOK = 1.0  # seconds that a look gets at least, however late it is
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a step's conditions are judged by. No look is made after `until`."""
+    """What a step's conditions are judged by. No look is begun after `until`, but there is always one."""
 
     step: str
     conditions: tuple[Condition, ...]
@@ -48,6 +49,8 @@ class _Round:
 
     found: dict[Target | str, Mapping[str, Any] | None] = field(default_factory=dict)
     trouble: dict[Target | str, str] = field(default_factory=dict)
+    away: str = ""  # why a condition that counts could not be looked at, when nobody answered
+    verdicts: dict[Condition, dict[str, Any]] = field(default_factory=dict)
 
 
 class Lookout:
@@ -57,39 +60,31 @@ class Lookout:
         self._executor, self._clock = executor, clock
 
     async def watch(self, outlook: Outlook) -> Seen | Unsent:
-        """How the conditions stand in the end; `Unsent` when nothing can be seen before the step has done anything."""
-        first = True
+        """How the conditions stand in the end; `Unsent` when nobody answers before the step has done anything.
+
+        They must all hold at one look. Once the time of one that counts is over, a look at which it does not hold is
+        the last.
+        """
         while True:
-            verdicts, unseen = await self._round(outlook)
-            if unseen and outlook.result is None and outlook.conditions and not self._late(outlook, None):
-                return Unsent(unseen)
-            open_ = [one for one, verdict in verdicts.items() if not verdict["held"]]
-            waiting = [one for one in open_ if not self._late(outlook, one)]
-            if not waiting or (not first and self._clock() >= outlook.until):
-                return _seen(verdicts)
-            first = False
-            pause = min(one.poll for one in waiting)
-            left = (self._end(outlook, waiting) - self._clock()).total_seconds()
-            await asyncio.sleep(max(0.0, min(pause, left)))
+            seen = await self._round(outlook)
+            if seen.away and outlook.result is None:
+                return Unsent(seen.away)
+            now = self._clock()
+            open_ = [one for one, verdict in seen.verdicts.items() if not verdict["held"]]
+            ends = [_end(outlook, one) for one in open_]
+            lost = any(one.critical and end <= now for one, end in zip(open_, ends, strict=True))
+            left = [end for end in ends if end > now]
+            if lost or not left:
+                return _seen(seen.verdicts)
+            poll = min(one.poll for one in open_)
+            await asyncio.sleep(min(poll, (min(left) - now).total_seconds()))
 
-    def _end(self, outlook: Outlook, waiting: list[Condition]) -> datetime:
-        longest = max(one.within for one in waiting)
-        return min(outlook.until, outlook.since + timedelta(seconds=longest))
-
-    def _late(self, outlook: Outlook, condition: Condition | None) -> bool:
-        """Whether there is no other look at that condition."""
-        within = timedelta(seconds=condition.within if condition else 0)
-        own = outlook.until if condition is None else min(outlook.until, outlook.since + within)
-        return self._clock() >= own
-
-    async def _round(self, outlook: Outlook) -> tuple[dict[Condition, dict[str, Any]], str]:
-        seen, verdicts, unseen = _Round(), {}, ""
+    async def _round(self, outlook: Outlook) -> _Round:
+        seen = _Round()
         for condition in outlook.conditions:
             subject = await self._look_up(outlook, condition, seen)
-            facts = seen.found.get(subject) if subject is not None else {}
-            unseen = unseen or (seen.trouble.get(subject, "") if subject is not None else "")
-            verdicts[condition] = self._judge(outlook, condition, subject, facts)
-        return verdicts, unseen
+            seen.verdicts[condition] = self._judge(outlook, condition, subject, seen)
+        return seen
 
     async def _look_up(self, outlook: Outlook, condition: Condition, seen: _Round) -> Target | str | None:
         """Make sure that what the condition asks about is found; None: it asks about nothing."""
@@ -98,22 +93,29 @@ class Lookout:
         subject = condition.promql or condition.target or outlook.target
         if subject is None or subject in seen.found:
             return subject
+        left = (outlook.until - self._clock()).total_seconds()
         try:
-            if isinstance(subject, str):
-                seen.found[subject] = (await self._executor.measure(subject)).facts
-            else:
-                seen.found[subject] = (await self._executor.observe(subject)).facts or None
-        except ExecutorError as error:
-            seen.found[subject], seen.trouble[subject] = None, str(error)
+            async with asyncio.timeout(max(LAST_LOOK, left)):
+                seen.found[subject] = await self._facts(subject)
+        except (ExecutorError, TimeoutError) as error:
+            seen.found[subject], seen.trouble[subject] = None, str(error) or "no answer in time"
+            if condition.critical and not isinstance(error, Misunderstood):
+                seen.away = seen.away or seen.trouble[subject]
         return subject
 
+    async def _facts(self, subject: Target | str) -> Mapping[str, Any] | None:
+        if isinstance(subject, str):
+            return (await self._executor.measure(subject)).facts
+        return (await self._executor.observe(subject)).facts or None
+
     def _judge(
-        self, outlook: Outlook, condition: Condition, subject: Target | str | None, facts: Mapping[str, Any] | None
+        self, outlook: Outlook, condition: Condition, subject: Target | str | None, seen: _Round
     ) -> dict[str, Any]:
+        facts = seen.found[subject] if subject is not None else {}
         held, trouble = False, ""
         try:
             if facts is None:
-                trouble = "it cannot be observed"
+                trouble = seen.trouble.get(subject or "") or "it cannot be observed"
             else:
                 held = scope.holds(condition, outlook.known, outlook.names, facts, outlook.result)
         except EvaluationFailed as error:
@@ -124,11 +126,16 @@ class Lookout:
             "message": condition.message,
             "critical": condition.critical,
             "held": held,
-            "about": str(subject) if subject is not None else None,
+            "about": subject.identity if isinstance(subject, Target) else subject,
             "observed": _short(facts),
             "trouble": trouble,
             "at": self._clock().isoformat(),
         }
+
+
+def _end(outlook: Outlook, condition: Condition) -> datetime:
+    """When the condition is looked at for the last time."""
+    return min(outlook.until, outlook.since + timedelta(seconds=condition.within))
 
 
 def _seen(verdicts: Mapping[Condition, Mapping[str, Any]]) -> Seen:

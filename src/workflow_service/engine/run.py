@@ -150,7 +150,7 @@ class Run:
                 errands.append(self._errands.outlook(action, state))
                 return [], state
             case do.StopLook():
-                self._stop_look(action.step)
+                self._stop_look(action.step, errands)
                 return [], state
             case do.StartStep() | do.StartUndo():
                 return await self._order(action, state, errands)
@@ -169,7 +169,8 @@ class Run:
             return _told(state, *self._hold_on(str(error), state, now))
         return self._start(action, state, ledger, errands)
 
-    def _stop_look(self, step: str) -> None:
+    def _stop_look(self, step: str, errands: list[Errand | Outlook]) -> None:
+        errands[:] = [errand for errand in errands if errand.step != step]  # not begun yet
         for task in [task for task, errand in self._live.items() if errand.step == step]:
             task.cancel()
             del self._live[task]

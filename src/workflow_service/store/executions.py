@@ -16,6 +16,25 @@ from workflow_service.domain.plan import Plan, plan_from_json
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, executions, journal, plans, workflows
 
+_WHOLE = (
+    sa.select(
+        executions,
+        alerts.c.document.label("alert"),
+        alerts.c.waits_for_start,
+        workflows.c.severity,
+        plans.c.document.label("plan"),
+    )
+    .join(workflows, workflows.c.id == executions.c.workflow_id)
+    .join(alerts, alerts.c.id == workflows.c.alert_id)
+    .outerjoin(plans, sa.and_(plans.c.workflow_id == executions.c.workflow_id, plans.c.hash == executions.c.plan_hash))
+    .where(executions.c.id == sa.bindparam("execution_id"))
+)
+_EVENTS = (
+    sa.select(journal.c.seq, journal.c.kind, journal.c.at, journal.c.data)
+    .where(journal.c.execution_id == sa.bindparam("execution_id"))
+    .order_by(journal.c.seq)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -51,28 +70,8 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
     Raises:
         NotFound: there is no such execution.
     """
-    query = (
-        sa.select(
-            executions,
-            alerts.c.document.label("alert"),
-            alerts.c.waits_for_start,
-            workflows.c.severity,
-            plans.c.document.label("plan"),
-        )
-        .join(workflows, workflows.c.id == executions.c.workflow_id)
-        .join(alerts, alerts.c.id == workflows.c.alert_id)
-        .outerjoin(
-            plans, sa.and_(plans.c.workflow_id == executions.c.workflow_id, plans.c.hash == executions.c.plan_hash)
-        )
-        .where(executions.c.id == execution_id)
-    )
-    events = (
-        sa.select(journal.c.seq, journal.c.kind, journal.c.at, journal.c.data)
-        .where(journal.c.execution_id == execution_id)
-        .order_by(journal.c.seq)
-    )
-    row = (await connection.execute(query)).one_or_none()
-    entries = (await connection.execute(events)).all()
+    row = (await connection.execute(_WHOLE, {"execution_id": execution_id})).one_or_none()
+    entries = (await connection.execute(_EVENTS, {"execution_id": execution_id})).all()
     if row is None:
         raise NotFound(f"no execution {execution_id}")
     return Record(

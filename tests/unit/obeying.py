@@ -1,0 +1,176 @@
+"""An engine without network, database or clock: obeys `decide` by journalling, and holds every step against the rules.
+
+What it is told to do must obey the rules at every step: `acting_rules`, `resting_rules`, `journal_rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.unit.acting_rules import check_begin, check_noted, check_number, check_undo
+from tests.unit.factories import ALERT, T0, key_of
+from tests.unit.journal_rules import check_journal, stored_and_read
+from tests.unit.plan_shape import Shape, shape_of
+from tests.unit.resting_rules import check_rest
+from workflow_service.domain import decisions as do
+from workflow_service.domain import events as ev
+from workflow_service.domain.decide import decide
+from workflow_service.domain.fold import fold, fold_all
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.plan import Plan, StepKind
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import StepStatus
+from workflow_service.engine.facts import fact
+
+MANY = 1000  # far more rounds than any plan of the tests can need
+
+
+@dataclass
+class Obeying:
+    """One execution. `live` maps a step to the key whose attempt or undo is under way in this drive."""
+
+    graph: Graph
+    now: datetime = T0
+    alert: Mapping[str, Any] = field(default_factory=lambda: dict(ALERT))
+    hold_until: datetime | None = None
+    live: dict[str, str] = field(default_factory=dict)
+    looks: dict[str, do.Look] = field(default_factory=dict)  # what is being looked at, by step
+    journal: list[ev.Event] = field(default_factory=list)
+    state: RunState = field(default_factory=RunState)
+    wake_at: datetime | None = None
+    says_yes: bool = True  # whether somebody approves what is asked, in the end
+    _laid_out: tuple[Mapping[str, Any], Shape] | None = None
+
+    def __post_init__(self) -> None:
+        self.note(ev.PlanningStarted(self.now))
+        self.note(ev.Planned(self.now, self.plan.hash, tuple(self.graph.steps)))
+
+    @property
+    def plan(self) -> Plan:
+        """What is carried out."""
+        return self.graph.plan
+
+    @property
+    def undoing(self) -> bool:
+        """Whether the rollback has begun."""
+        return self.state.rollback_started_at is not None
+
+    @property
+    def taking_back(self) -> bool:
+        """Whether what is sent now are undos."""
+        return self.undoing and self.state.conclusion is None
+
+    @property
+    def under_way(self) -> set[str]:
+        """The steps that this drive carries or looks at."""
+        return {*self.live, *self.looks}
+
+    @property
+    def shape(self) -> Shape:
+        """The plan laid out flat, as far as its items are known."""
+        if self._laid_out is None or self._laid_out[0] != self.state.items:
+            self._laid_out = (self.state.items, shape_of(self.plan, self.state.items))
+        return self._laid_out[1]
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing new may be sent."""
+        return self.hold_until is not None and self.now < self.hold_until
+
+    def note(self, event: ev.Event) -> None:
+        """Journal and fold."""
+        self.state = fold(self.state, event)
+        self.journal.append(event)
+        self.graph = self.graph.grown(self.state.items)
+
+    def obey(self) -> None:
+        """Decide and act until nothing is to be done at once."""
+        for _ in range(MANY):
+            decision = self.ask()
+            if not decision.actions:
+                break
+            for action in decision.actions:
+                self._act(action)
+        else:
+            raise AssertionError("decide never comes to rest")
+        self.wake_at = decision.wake_at
+        check_rest(self)
+
+    def check(self) -> None:
+        """Hold the journal so far against the rules."""
+        check_journal(self.plan, self.journal, self.state)
+
+    def check_stored(self) -> None:
+        """A journal that went through the database tells the same."""
+        assert fold_all(stored_and_read(self.journal)) == self.state
+
+    def ask(self) -> do.Decision:
+        """Decide twice: the same question has the same answer, whatever the order of the mappings."""
+        reordered = RunState(
+            **{name: getattr(self.state, name) for name in RunState.__slots__ if name != "steps"},
+            steps=dict(reversed(list(self.state.steps.items()))),
+        )
+        first = self._decide(self.state)
+        assert first == self._decide(reordered)
+        return first
+
+    def _decide(self, state: RunState) -> do.Decision:
+        live = frozenset(self.under_way)
+        return decide(self.graph, state, self.now, live=live, hold_until=self.hold_until, alert=self.alert)
+
+    def _act(self, action: do.Action) -> None:
+        match action:
+            case do.StartStep(step, attempt, parameters):
+                self._start(step, attempt, parameters)
+            case do.ResumeStep(step, attempt, key):
+                self._resume(step, attempt, key)
+            case do.StartUndo():
+                self._start_undo(action)
+            case do.Look(step):
+                self._look(action)
+            case do.StopLook(step):
+                del self.looks[step]
+            case _:
+                check_noted(self, action)
+                self.note(fact(action, self.now))
+
+    def _look(self, look: do.Look) -> None:
+        assert not self.held or look.after, "it was looked while held"
+        check_begin(self, look.step)
+        assert look.until >= look.since
+        before = self.state.steps[look.step].status is StepStatus.PENDING
+        assert before != look.after
+        self.looks[look.step] = look
+        check_number(self)
+
+    def _start(self, step: str, attempt: int, parameters: Mapping[str, Any] | None) -> None:
+        assert not self.held, "a step was sent while held"
+        assert self.state.steps[step].status is not StepStatus.RUNNING, "two live attempts of one step"
+        assert not self.undoing or self.state.conclusion is not None, "a step was sent during the rollback"
+        assert self.shape.steps[step].kind is StepKind.ACTION
+        check_begin(self, step)
+        planned = self.shape.steps[step]
+        fresh = self.state.steps[step].status is StepStatus.PENDING
+        assert self.state.steps[step].cleared or not (fresh and planned.preconditions), "sent without a look"
+        self.note(ev.StepStarted(self.now, step, attempt, key_of(step, attempt), "ledger-1", parameters))
+        self._carry(step, key_of(step, attempt))
+
+    def _resume(self, step: str, attempt: int, key: str) -> None:
+        assert self.state.steps[step].status is StepStatus.RUNNING
+        assert key == key_of(step, attempt) == self.state.steps[step].attempts[-1].key
+        self._carry(step, key)
+
+    def _start_undo(self, action: do.StartUndo) -> None:
+        step, key = action.step, action.key
+        check_undo(self, action)
+        suffix = f":r{action.tries}" if action.tries else ""
+        self.note(ev.UndoStarted(self.now, step, key, f"{key}:undo{suffix}"))
+        self._carry(step, key)
+
+    def _carry(self, step: str, key: str) -> None:
+        assert step not in self.under_way, "two live attempts of one step"
+        self.live[step] = key
+        check_number(self)
