@@ -112,7 +112,7 @@ async def _storm(running: Fleet, load: Load, injector: Injector, found: list[Ale
             _tell(f"no more faults; {len(load.flow.accepted)} of {len(found)} accepted, {len(load.flow.open)} open")
             await sending
             await load.orders_given()
-            deaf = await settled(load)
+            deaf = await settled(load, _tell)
             await running.proxy.on_time()
             reviving.cancel()
     except BaseExceptionGroup as several:
