@@ -42,9 +42,9 @@ format: $(STAMP) ## let ruff format and fix
 docs: $(STAMP) ## write the generated documents anew
 	@$(RUN)/python docs/generate.py
 
-bench: $(STAMP) ## ratios against plain DBOS steps, measured in one run
-	@$(RUN)/python bench/engine.py
-	@$(RUN)/python bench/decide.py
+bench: $(STAMP) ## ours beside plain DBOS steps, the journal alone and Restate, in one run
+	@$(RUN)/python -m bench.engine
+	@$(RUN)/python -m bench.decide
 
 build: $(STAMP) ## a wheel whose two console scripts run anywhere
 	@$(UV) build --wheel --quiet --out-dir dist

@@ -1,6 +1,6 @@
 """What deciding costs: `decide` and `fold` per event, over whole runs of a plan of 100 steps, five at once.
 
-`python bench/decide.py`. The loop is the drive's own without its I/O: an answer arrives, is folded, and decisions are
+`python -m bench.decide`. The loop is the drive's own without its I/O: an answer arrives, is folded, and decisions are
 taken and folded until none is left; the cost is spread over all events of the run.
 """
 
@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from statistics import median
+
+from bench.report import at_most
 
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
@@ -30,7 +32,7 @@ def main() -> None:
     """Measure and print."""
     for name, shape in {"one wide diamond": wide_diamond, "a chain of diamonds": chain_of_diamonds}.items():
         cost = median(measure(shape) for _ in range(RUNS))
-        print(f"{'held  ' if cost <= BAR else 'MISSED'} {name}: {cost:.3f} ms per event, at most {BAR} ms wanted")
+        print(at_most(cost, BAR, f"decide, {name}: {cost:.3f} ms per event", f"{BAR} ms"))
 
 
 def measure(shape: Callable[[], tuple[Step, ...]]) -> float:

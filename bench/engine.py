@@ -1,56 +1,55 @@
-"""What the engine costs beside plain DBOS steps: actions per second and CPU per action, measured in one run.
+"""The engine beside others, measured in one interleaved run: plain DBOS steps, ours, the journal alone, Restate.
 
-`python bench/engine.py [--quick] [--json FILE]`. Rounds are interleaved and medians shown, because what else a machine
+`python -m bench.engine [--quick] [--json FILE]`. Rounds are interleaved and medians shown, because what else a machine
 does moves all numbers of a minute together; each measurement is a process of its own, because DBOS is process-wide.
-A missed bar is printed as missed; the exit code is 0 as long as everything could be measured.
+What is not reached is printed as such; the exit code is 0 as long as everything of ours could be measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # so that this file can be run by its name
-
-from bench.measuring import Reading, Task, arguments_of, reading_from  # noqa: E402 - needs the path above
+from bench import restate_parts
+from bench.measuring import Reading, Task, arguments_of, readings_from
+from bench.report import LENGTHS, START, STORES, Case, report
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
 
+ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 3
 CONCURRENCY = 50
-LENGTHS = (3, 10, 100)
-WORKFLOWS = {  # per engine and length: about two seconds of work each
-    "plain_dbos": {3: 100, 10: 50, 100: 6},
-    "ours": {3: 75, 10: 50, 100: 25},
+WORKFLOWS = {  # per engine and length: about two seconds of work each, and at 100 steps enough to be 25 at once
+    "plain_dbos": {3: 150, 10: 50, 100: 25},
+    "our_engine": {3: 300, 10: 150, 100: 25},
+    "ours": {3: 150, 10: 100, 100: 25},
+    "raw_journal": {3: 900, 10: 400, 100: 50},
+    "restate": {3: 150, 10: 100, 100: 25},
 }
-STORES = ("sqlite", "postgresql")
-FASTER = 5.0  # times the actions per second of plain DBOS steps, on PostgreSQL
-CPU_MS = {3: 1.0, 10: 0.5, 100: 0.2}  # per action at most
-LIMIT = 120  # seconds that one measurement may take
-
-Case = tuple[str, int, str]  # store, length, engine
+LIMIT = 180  # seconds that one measurement may take
 
 
 def main() -> None:
-    """Measure, print, and write the medians where `--json` says."""
+    """Measure, print, and write every reading where `--json` says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one round with a quarter of the work")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every reading there")
     options = parser.parse_args()
-    readings = measure_all(rounds=1 if options.quick else ROUNDS, share=4 if options.quick else 1)
-    for line in report({case: typical(found) for case, found in readings.items()}):
+    missing = why_no_restate()
+    cases = all_cases(restate=missing is None)
+    readings = measure_all(cases, rounds=1 if options.quick else ROUNDS, share=4 if options.quick else 1)
+    for line in report({case: typical(found) for case, found in readings.items()}, no_restate=missing):
         print(line)
     if options.json:
         rows = [
@@ -61,37 +60,73 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def measure_all(*, rounds: int, share: int) -> dict[Case, list[Reading]]:
-    """Every case, `rounds` times; within a round the two engines take turns."""
-    cases = [(store, steps, engine) for store in STORES for steps in LENGTHS for engine in WORKFLOWS]
+def why_no_restate() -> str | None:
+    """Why Restate cannot be measured here; None when it can."""
+    try:
+        restate_parts.fetch()
+    except restate_parts.NotToBeHad as error:
+        return str(error)
+    return None
+
+
+def all_cases(*, restate: bool) -> list[Case]:
+    """What is measured in one round, in turn. Restate keeps its state in a store of its own."""
+    ours = [engine for engine in WORKFLOWS if engine != "restate"]
+    cases: list[Case] = [(store, steps, engine) for store in STORES for steps in LENGTHS for engine in ours]
+    cases += [("restate", steps, "restate") for steps in LENGTHS if restate]
+    return [*cases, *START]
+
+
+def measure_all(cases: list[Case], *, rounds: int, share: int) -> dict[Case, list[Reading]]:
+    """Every case, `rounds` times; within a round the engines take turns."""
     readings: dict[Case, list[Reading]] = {case: [] for case in cases}
     with databases() as server:
         for number in range(rounds):
             for case in cases:
+                if case == START[1]:
+                    continue  # measured together with the first one
                 print(f"round {number + 1}/{rounds}: {' '.join(map(str, case))}", end="\033[K\r", file=sys.stderr)
-                readings[case].append(measure_case(case, server, share))
+                if case == START[0]:
+                    for one, reading in zip(START, measure_start(server), strict=True):
+                        readings[one].append(reading)
+                else:
+                    readings[case].append(measure_case(case, server, share))
     print(end="\033[K", file=sys.stderr)
     return readings
 
 
 def measure_case(case: Case, server: Postgres, share: int) -> Reading:
-    """One measurement, in a process and a database of its own.
-
-    Raises:
-        SystemExit: the process failed.
-    """
+    """One measurement of an engine, in a process and a database of its own."""
     store, steps, engine = case
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as directory:
         url = server.database() if store == "postgresql" else f"sqlite:///{directory}/bench.db"
         task = Task(url, steps, max(1, WORKFLOWS[engine][steps] // share), CONCURRENCY)
-        command = [sys.executable, "-m", f"bench.{engine}", *arguments_of(task)]
-        try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False)
-        except subprocess.TimeoutExpired:
-            sys.exit(f"{case} took more than {LIMIT} s")
+        environment = restate_parts.environment() if engine == "restate" else dict(os.environ)
+        (reading,) = run(f"bench.{engine}", arguments_of(task), environment)
+    return reading
+
+
+def measure_start(server: Postgres) -> list[Reading]:
+    """How long alerts wait for their first call, over HTTP: one reading per load."""
+    return run("bench.start", [server.database()], dict(os.environ))
+
+
+def run(module: str, arguments: list[str], environment: dict[str, str]) -> list[Reading]:
+    """What a process measured.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{module} {' '.join(arguments[1:])} took more than {LIMIT} s")
     if done.returncode != 0:
-        sys.exit(f"{case} failed:\n{done.stderr[-4000:]}")
-    return reading_from(done.stdout)
+        sys.exit(f"{module} {' '.join(arguments[1:])} failed:\n{done.stderr[-4000:]}")
+    return readings_from(done.stdout)
 
 
 @contextmanager
@@ -108,44 +143,6 @@ def typical(readings: list[Reading]) -> Reading:
     rows = [asdict(reading) for reading in readings]
     middle = {name: median(row[name] for row in rows) for name in rows[0]}
     return Reading(**{**middle, "actions": int(middle["actions"])})
-
-
-def report(found: Mapping[Case, Reading]) -> Iterator[str]:
-    """The table, then the bars."""
-    yield f"{'':10} {'N':>4}   {'actions/s':^25}   {'CPU ms per action':^17}   {'start ms p50 / p99':>19}"
-    yield f"{'':10} {'':4}   {'DBOS':>8} {'ours':>8} {'ratio':>7}   {'DBOS':>8} {'ours':>8}   {'ours':>19}"
-    for store in STORES:
-        for steps in LENGTHS:
-            dbos, ours = found[store, steps, "plain_dbos"], found[store, steps, "ours"]
-            yield (
-                f"{store:10} {steps:4}   {dbos.per_second:8.0f} {ours.per_second:8.0f} {ratio(dbos, ours):6.1f}x"
-                f"   {dbos.cpu_ms:8.2f} {ours.cpu_ms:8.2f}   {ours.start_p50:9.0f} / {ours.start_p99:.0f}"
-            )
-        few, many = (found[store, steps, "ours"] for steps in (LENGTHS[0], LENGTHS[-1]))
-        further = (many.cpu_ms * LENGTHS[-1] - few.cpu_ms * LENGTHS[0]) / (LENGTHS[-1] - LENGTHS[0])
-        first = few.cpu_ms * LENGTHS[0] - further * LENGTHS[0]
-        yield f"{'':10}        ours: {first:.1f} ms CPU per workflow and {further:.2f} ms per action on top"
-    yield from bars(found)
-
-
-def bars(found: Mapping[Case, Reading]) -> Iterator[str]:
-    """What was to be reached, and whether it was."""
-    for steps in LENGTHS:
-        dbos, ours = found["postgresql", steps, "plain_dbos"], found["postgresql", steps, "ours"]
-        times = ratio(dbos, ours)
-        yield bar(times >= FASTER, f"N={steps}: {times:.1f}x plain DBOS on PostgreSQL, at least {FASTER:.0f}x wanted")
-        most = CPU_MS[steps]
-        yield bar(ours.cpu_ms <= most, f"N={steps}: {ours.cpu_ms:.2f} ms CPU per action, at most {most} ms wanted")
-
-
-def bar(held: bool, what: str) -> str:
-    """One line about one bar."""
-    return f"{'held  ' if held else 'MISSED'} {what}"
-
-
-def ratio(dbos: Reading, ours: Reading) -> float:
-    """How many times the actions per second of plain DBOS."""
-    return ours.per_second / dbos.per_second
 
 
 if __name__ == "__main__":

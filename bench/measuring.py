@@ -99,11 +99,11 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def print_reading(reading: Reading) -> None:
-    """Hand the reading to the parent process: the last line of stdout."""
+    """Hand the reading to the parent process: a line of stdout."""
     sys.stdout.write(json.dumps(asdict(reading)) + "\n")
     sys.stdout.flush()
 
 
-def reading_from(output: str) -> Reading:
-    """Read what `print_reading` wrote."""
-    return Reading(**json.loads(output.splitlines()[-1]))
+def readings_from(output: str) -> list[Reading]:
+    """Read what `print_reading` wrote, as often as it did."""
+    return [Reading(**json.loads(line)) for line in output.splitlines() if line.startswith("{")]

@@ -9,21 +9,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 import uvloop
 from bench.measuring import Reading, Task, measure, print_reading, task_from_arguments
-from sqlalchemy.ext.asyncio import AsyncConnection
+from bench.stored import BATCH, NOW, store_workflows
 
 from workflow_service.domain import events as ev
 from workflow_service.store import migrations
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Entry, Journal, Row
-from workflow_service.store.tables import alerts, deliveries, executions, workflows
+from workflow_service.store.tables import executions
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-BATCH = 500  # executions stored at once
 ROW = Row(
     status="running",
     actions_total=1,
@@ -36,6 +33,7 @@ ROW = Row(
     updated_at=NOW,
     started_at=NOW,
     must_end_by=NOW,
+    wake_at=None,
     ended_at=None,
 )
 
@@ -78,17 +76,7 @@ def _run(execution_id: str, steps: int) -> Iterator[list[ev.Event]]:
 
 async def _stored(database: Database, number: int) -> list[str]:
     ids = [str(uuid.uuid4()) for _ in range(number)]
-    for start in range(0, number, BATCH):
-        async with database.write() as connection:
-            await _store(connection, ids[start : start + BATCH])
-    return ids
-
-
-async def _store(connection: AsyncConnection, ids: list[str]) -> None:
-    """Executions with all that their foreign keys ask for."""
-    delivery = {"id": ids[0], "received_at": NOW, "route": "/bench", "body": b"{}"}
-    alert = {"id": ids[0], "delivery_id": ids[0], "received_at": NOW, "fingerprint": "bench", "document": {}}
-    workflow = {"alert_id": ids[0], "alert_name": "bench", "severity": "critical", "created_at": NOW}
+    await store_workflows(database, ids, {})
     fresh = {
         **asdict(ROW),
         "kind": "run",
@@ -100,10 +88,11 @@ async def _store(connection: AsyncConnection, ids: list[str]) -> None:
         "seq": 0,
         "created_at": NOW,
     }
-    await connection.execute(sa.insert(deliveries).values(delivery))
-    await connection.execute(sa.insert(alerts).values(alert))
-    await connection.execute(sa.insert(workflows), [{**workflow, "id": one, "execution_id": one} for one in ids])
-    await connection.execute(sa.insert(executions), [{**fresh, "id": one, "workflow_id": one} for one in ids])
+    for start in range(0, number, BATCH):
+        async with database.write() as connection:
+            rows = [{**fresh, "id": one, "workflow_id": one} for one in ids[start : start + BATCH]]
+            await connection.execute(sa.insert(executions), rows)
+    return ids
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ _EXECUTOR: Mapping[str, tuple[str, str]] = {
     "PROTECTED_NAMESPACES": ("protected_namespaces", "never changed by any action; comma-separated"),
     "NOTIFY_WEBHOOK_URL": ("notify_webhook_url", "notifications go there as JSON; unset: to the log only"),
     "SLACK_WEBHOOK_URL": ("slack_webhook_url", "notifications go there in Slack's form"),
+    "PROMETHEUS_URL": ("prometheus_url", "evidence by PromQL is asked for there; unset: such conditions do not hold"),
     "SYNC_WAIT": ("sync_wait", "how long a call waits for its action before it answers 202"),
     "KUBERNETES_TIMEOUT": ("kubernetes_timeout", "of one call to the API server"),
     "LEDGER_RETENTION": ("ledger_retention", "how long a key is remembered"),

@@ -1,4 +1,4 @@
-"""Writes docs/states.md, the page about the state machines, from the tables in `workflow_service.domain.states`.
+"""Writes docs/states.md, the page about the state machines, from the tables in `workflow_service.domain`.
 
 Run it after changing a table: `python docs/generate_states.py`. A test fails while the page is stale.
 """
@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from workflow_service.domain.states import EXECUTION, STEP, UNDO, RollbackStatus
+from workflow_service.domain.controls import ALLOWED
+from workflow_service.domain.states import EXECUTION, STEP, UNDO, RollbackStatus, Verb
 
 PAGE = Path(__file__).with_name("states.md")
 _MACHINES: tuple[tuple[str, str, Mapping[Any, frozenset[Any]]], ...] = (
@@ -32,9 +33,22 @@ def render() -> str:
     ]
     for title, meaning, table in _MACHINES:
         lines += ["", f"## {title}", "", meaning, "", *_diagram(table), "", *_rows(table)]
+    lines += ["", *_verbs()]
     beside = ", ".join(f"`{status.value}`" for status in RollbackStatus)
     lines += ["", "## Rollback", "", f"Beside the final status of an execution, what became of its rollback: {beside}."]
     return "\n".join(lines) + "\n"
+
+
+def _verbs() -> Iterator[str]:
+    yield "## Verbs"
+    yield ""
+    yield "What may be commanded, as far as the status decides; [controls.md](controls.md) says what else must hold."
+    yield ""
+    yield "| execution | verbs |"
+    yield "|---|---|"
+    for status in EXECUTION:
+        words = ", ".join(f"`{verb}`" for verb in Verb if verb in ALLOWED[status]) or "none"
+        yield f"| `{status.value}` | {words} |"
 
 
 def _diagram(table: Mapping[Any, frozenset[Any]]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from executor_service.actions.run import World
 from executor_service.actions.settling import Settler
 from executor_service.api.application import application
 from executor_service.api.health import HealthRoutes, Probe
+from executor_service.api.observing import Observing
 from executor_service.api.routes import Routes
 from executor_service.execution.acceptance import Acceptance
 from executor_service.execution.drive import Driver
@@ -27,6 +28,7 @@ from executor_service.kubernetes.errors import ApiError
 from executor_service.ledger.database import Lock, open_database
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
+from executor_service.prometheus import Prometheus
 from executor_service.settings import Settings
 from executor_service.telemetry.metrics import Metrics
 
@@ -66,7 +68,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         stack.push_async_callback(executor.close)
         cluster, undo = settings.cluster_name, settings.snapshot_retention
         results = Results(ledger, catalogue, cluster=cluster, undo_seconds=undo)
-        routes = Routes(executor, ledger, results, kube=kube, catalogue=catalogue, cluster=cluster)
+        prometheus = Prometheus(settings.prometheus_url)
+        stack.push_async_callback(prometheus.close)
+        observing = Observing(kube, prometheus)
+        routes = Routes(executor, ledger, results, observing=observing, catalogue=catalogue, cluster=cluster)
         probes: dict[str, Probe] = {"kubernetes": lambda: _reachable(kube), "ledger": ledger.alive}
         health = HealthRoutes(probes, metrics, version=__version__)
         yield application(routes, health, token=settings.token, version=__version__), executor, lock

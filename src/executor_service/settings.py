@@ -43,6 +43,7 @@ class Settings:
     protected_namespaces: frozenset[str]
     notify_webhook_url: str | None = field(repr=False)
     slack_webhook_url: str | None = field(repr=False)
+    prometheus_url: str | None = field(repr=False)  # where evidence is asked for; None: nowhere
     sync_wait: float
     """How long an HTTP call waits for an action before it answers 202."""
     kubernetes_timeout: float
@@ -111,6 +112,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         ),
         notify_webhook_url=read.get("NOTIFY_WEBHOOK_URL", None, _parse_url),
         slack_webhook_url=read.get("SLACK_WEBHOOK_URL", None, _parse_url),
+        prometheus_url=read.get("PROMETHEUS_URL", None, _parse_url),
         sync_wait=read.get("SYNC_WAIT", 10.0, parse_duration),
         kubernetes_timeout=read.get("KUBERNETES_TIMEOUT", 10.0, parse_duration),
         ledger_retention=read.get("LEDGER_RETENTION", 30 * 86400.0, parse_duration),

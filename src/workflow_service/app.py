@@ -51,7 +51,7 @@ from workflow_service.store.journal import Journal
 from workflow_service.telemetry.log import configure
 from workflow_service.telemetry.metrics import Metrics
 
-POLLING = 0.1  # seconds between looks into the queues; who need not wait for a slot does not queue
+POLLING = 0.2  # seconds between looks into each queue, idle or not; who need not wait for a slot does not queue
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot
@@ -116,6 +116,7 @@ class Replica:
         queues = {queue: Polled(_at_the_door(number), every=POLLING) for queue, number in slots.items()}
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.listening = Listening(self.database, self.bus, replica=replica)
+        self.catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
@@ -135,7 +136,7 @@ class Replica:
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
             workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
-            controls=Controls(Orders(self.database, self.engine, self.bus, clock=now), self.database),
+            controls=Controls(self._orders(), self.database),
             health=self._health(),
             metrics=self.metrics,
             lifespan=self.lifespan,
@@ -188,12 +189,11 @@ class Replica:
 
     def _means(self, replica: str) -> Means:
         settings = self._settings
-        catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
         planner = Planner(
             self.executor,
             read_rules(settings.intake.rules_file),
             limits=_limits(settings),
-            load_catalogue=catalogue.load,
+            load_catalogue=self.catalogue.load,
             cluster=settings.cluster_name,
             patience=EXECUTOR_PATIENCE,
         )
@@ -213,6 +213,9 @@ class Replica:
             clock=now,
             jitter=random.random,
         )
+
+    def _orders(self) -> Orders:
+        return Orders(self.database, self.engine, self.bus, catalogue=self.catalogue.load, clock=now)
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval

@@ -33,7 +33,7 @@ from workflow_service.faultkit.load import Accepted
 from workflow_service.faultkit.proxy import Proxy
 from workflow_service.faultkit.report import Report, as_text
 from workflow_service.faultkit.stories import Step, Story
-from workflow_service.faultkit.verdict import GRACE, judge
+from workflow_service.faultkit.verdict import GRACE, Offence, judge
 from workflow_service.faultkit.workload import alerts
 
 pytestmark = pytest.mark.durability
@@ -80,7 +80,7 @@ def test_200_workflows_survive_everything(directory: Path) -> None:
     assert report["ended_by_themselves"] == []
     happened = {one["fault"] for one in report["faults"] if one["times"]} | set(report["skipped"])
     assert happened == {*map(str, Disturbance), *map(str, Mishap)}
-    assert list(directory.iterdir()) == []
+    assert list(directory.glob("faultkit-*")) == []
 
 
 @pytest.mark.timeout(120)
@@ -97,7 +97,7 @@ def test_ctrl_c_ends_everything(directory: Path) -> None:
     assert out == ""
     assert "Traceback" not in told
     eventually(lambda: not any(one.is_running() for one in family), "all that it started is gone")
-    assert list(directory.iterdir()) == []
+    assert list(directory.glob("faultkit-*")) == []
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,12 @@ def test_a_lost_alert_is_noticed(accepted: Accepted, broken: set[str]) -> None:
 def test_a_bad_end_is_noticed(other: dict[str, Any], broken: set[str]) -> None:
     """Not over, over too late, or over without reason or cause."""
     assert _broken(story=_story(**other)) == broken
+
+
+def test_a_command_that_is_never_answered_is_noticed() -> None:
+    """Whoever is paused and does not hear a resume is stuck, also when a later one got through."""
+    verdict = judge([_accepted()], [_story()], [GROWTH, RESTART], deaf=[Offence("workflow", "never answered resume")])
+    assert [one.who for one in verdict.stuck] == ["workflow"]
 
 
 @pytest.mark.parametrize(

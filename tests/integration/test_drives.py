@@ -12,7 +12,7 @@ from tests.support.queue import kept
 from tests.support.replica import HIGH_CPU, act, eventually, replica, rules_of, steps
 from tests.support.rows import commit_answer_lost
 from tests.support.scripted_executor import Answer, ScriptedExecutor
-from workflow_service.app import POLLING
+from workflow_service.app import PLANNING_SLOTS, POLLING
 from workflow_service.domain.errors import Fenced
 from workflow_service.engine import ride as rides
 from workflow_service.store.tables import active_identities, executions, journal
@@ -109,7 +109,9 @@ async def test_an_admission_whose_answer_was_lost_is_driven(tmp_path: Path) -> N
             answer = await running.execute(HIGH_CPU, prefer="respond-async")
         assert answer.status_code == 500
         found = await running.ended(await running.begin(HIGH_CPU))
-        assert running.parts.driver.count == 0
+        await eventually(lambda: running.parts.driver.count == 0, "the drive is over")
+        planning = running.parts.driver._slots["planning"]
+        assert all(planning.take_now() for _ in range(PLANNING_SLOTS)), "what was reserved in vain is free again"
     assert found["status"] == "completed"
     assert len(executor.effects) == 1
 
@@ -166,6 +168,8 @@ async def test_a_replica_that_leaves_does_not_empty_the_queue(tmp_path: Path) ->
             while await waiting() < 9:  # one waits at the door
                 await running.parts.bus.wait("never", timeout=0.05)
         running.parts.driver._draining.set()
+        for slots in running.parts.driver._slots.values():
+            slots.close()
         await eventually(lambda: running.parts.driver.count == 0, "what ran has stopped")
         await running.parts.bus.wait("never", timeout=20 * POLLING)
         assert await waiting() >= 8

@@ -95,24 +95,32 @@ async def test_only_who_waits_has_a_place(database: Database) -> None:
 async def test_who_waits_sees_its_place(tmp_path: Path) -> None:
     """Detail, list and status tell queue and place; once it runs there is no place any more."""
     executor = ScriptedExecutor()
-    executor.script("cure", Answer(slow=True), Answer(slow=True))
+    executor.script("cure", *[Answer(slow=True)] * 3)
     rules = rules_of(tmp_path, act("cure"))
     async with replica(tmp_path, executor, RULES_FILE=rules, MAX_CONCURRENT_WORKFLOWS="1") as running:
         first = await running.begin({**HIGH_CPU, "resource": "pod/a"})
         await soon(executor.running, "the first one runs")
+        door = await running.begin({**HIGH_CPU, "resource": "pod/d"})
+        await soon(lambda: running.parts.driver.count == 2, "the next one waits at the door, and is served next")
         low = await running.begin({**HIGH_CPU, "resource": "pod/b", "severity": "low"})
         urgent = await running.begin({**HIGH_CPU, "resource": "pod/c"})
-        for workflow_id, place in ((first, None), (urgent, 1), (low, 2)):
+        for workflow_id, place in ((first, None), (door, 1), (urgent, 2), (low, 3)):
             await running.until(workflow_id, _stands(place), f"{workflow_id} has place {place}")
             answer = await running.http.get("/api/v1/status", params={"workflow_id": workflow_id})
             assert (answer.json()["queue"], answer.json()["queue_position"]) == ("executions", place)
         listed = (await running.http.get("/api/v1/workflows")).json()["workflows"]
-        assert {one["workflow_id"]: one["queue_position"] for one in listed} == {first: None, urgent: 1, low: 2}
-        executor.finish()
-        await running.until(urgent, lambda found: found["status"] == "running", "the urgent one is served first")
+        assert {one["workflow_id"]: one["queue_position"] for one in listed} == {
+            first: None,
+            door: 1,
+            urgent: 2,
+            low: 3,
+        }
+        for workflow_id in (door, urgent):
+            executor.finish()
+            await running.until(workflow_id, lambda found: found["status"] == "running", "the urgent one goes first")
         await running.until(low, _stands(1), "the other one moved up")
         executor.finish()
-        for workflow_id in (first, urgent, low):
+        for workflow_id in (first, door, urgent, low):
             assert (await running.ended(workflow_id))["queue_position"] is None
 
 

@@ -91,7 +91,7 @@ CELLS: Mapping[str, tuple[Journal, str]] = {
         "retry",
     ),
 }
-# Statuses that no event leads to yet: the same run, seen in them.
+# Statuses that plain plans do not come to: the same run, seen in them. `test_controls_walk` has the real ones.
 RELABELLED = {
     _E.AWAITING_APPROVAL: "pause cancel rollback skip-step set-priority",
     _E.RECOVERING: "pause cancel rollback",

@@ -110,6 +110,23 @@ async def test_what_nobody_remembers_is_not_called_undone(tmp_path: Path) -> Non
     assert result["workflow_result"]["rollback"] == "incomplete"
 
 
+async def test_a_tombstone_in_another_ledger_is_no_undo(tmp_path: Path) -> None:
+    """What a drive that was taken over has cancelled in a new ledger was done all the same: it is not called undone."""
+    executor = ScriptedExecutor()
+    executor.script("second", SLOW)
+    rules = rules_of(tmp_path, act("cure"), act("second", needs=["cure"]))
+    async with replica(tmp_path, executor, RULES_FILE=rules) as running:
+        workflow_id = await running.begin(HIGH_CPU)
+        await eventually(lambda: executor.running() == ["second"], "the second step runs")
+        cure = executor.effects[0]
+        executor.forget()
+        await executor.cancel(cure)
+        found = await running.ended(workflow_id)
+    assert keys(executor, "undo cure") == []
+    assert steps(found)["cure"]["undo"] == "undo_failed"
+    assert (found["status"], found["reason"], found["rollback"]) == ("failed", "rollback_incomplete", "incomplete")
+
+
 async def test_a_step_out_of_time_is_cancelled_by_key_before_it_ends(tmp_path: Path) -> None:
     """While nobody answers the cancel, the step does not end; once somebody does, it ends as timed out, not retried."""
     executor = ScriptedExecutor(mute_cancel=True)

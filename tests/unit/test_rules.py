@@ -114,6 +114,7 @@ rules:
         (MINIMAL.replace("reason: because", "reason: 5"), "rules.0.reason (line 5)"),
         (MINIMAL + "  when: {keywords: [ok, '*']}", "rules.0.when.keywords.1 (line 8)"),
         (MINIMAL.replace("type: notify-team", "type: x, timeout: 0"), "rules.0.actions.0.timeout (line 7)"),
+        (MINIMAL.replace("id: tell", "id: start"), "rules.0.actions.0.id (line 7)"),
         (MINIMAL.replace("type: notify-team", "type: x, timeout: .nan"), "rules.0.actions.0.timeout (line 7)"),
         (MINIMAL.replace("type: notify-team", "type: x, type: y"), "rules.0.actions.0.type (line 7)"),
         (MINIMAL.replace("type: notify-team", "type: x, critical: yes"), "rules.0.actions.0.critical (line 7)"),

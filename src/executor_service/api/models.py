@@ -51,11 +51,12 @@ class ExecuteRequest(BaseModel):
 
 
 class ObserveRequest(BaseModel):
-    """Body of observe."""
+    """Body of observe: an object by kind and name, or a query for Prometheus by `promql` alone."""
 
-    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    kind: Annotated[str | None, Field(min_length=1, max_length=63)] = None
     namespace: Annotated[str | None, Field(max_length=63, pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")] = None
-    name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+    name: Annotated[str | None, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = None
+    promql: Annotated[str | None, Field(min_length=1, max_length=4096)] = None
 
 
 class Change(BaseModel):
@@ -138,9 +139,10 @@ class ObservationAnswer(BaseModel):
     """Facts about an object now."""
 
     found: bool
-    kind: str
-    namespace: str | None
-    name: str
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    promql: str | None = None
     facts: dict[str, Any]
     owners: list[Owner]
     resolved_through_owner: bool

@@ -1,21 +1,17 @@
 """The routes below /api/v1."""
 
-import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Response
 
 from executor_service.actions.catalogue import Catalogue
 from executor_service.api import models
+from executor_service.api.observing import Observing
 from executor_service.api.problems import problem
-from executor_service.contract import Json, ObjectRef, Order
+from executor_service.contract import Json, Order
 from executor_service.execution.executor import Executor
-from executor_service.execution.results import Results, rfc3339
-from executor_service.kubernetes.client import KubeClient
-from executor_service.kubernetes.errors import ApiError
-from executor_service.kubernetes.observing import OBSERVABLE, canonical_kind, observe
+from executor_service.execution.results import Results
 from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import ActionRow
 
@@ -35,14 +31,14 @@ class Routes:
         ledger: Ledger,
         results: Results,
         *,
-        kube: KubeClient,
+        observing: Observing,
         catalogue: Catalogue,
         cluster: str,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
         self._results = results
-        self._kube = kube
+        self._observing = observing
         self._catalogue = catalogue
         self._cluster = cluster
 
@@ -58,7 +54,13 @@ class Routes:
         add(by_key, self.by_key, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
         add("/status/{action_id}", self.status, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
         observed = models.ObservationAnswer
-        add("/observe", self.observe, methods=["POST"], response_model=observed, responses=_ERRORS | {502: _PROBLEM})
+        add(
+            "/observe",
+            self._observing.observe,
+            methods=["POST"],
+            response_model=observed,
+            responses=_ERRORS | {502: _PROBLEM},
+        )
         return router
 
     async def execute(
@@ -99,28 +101,6 @@ class Routes:
         """The catalogue of actions with a digest over it."""
         about = {"digest": self._catalogue.digest, "cluster": self._cluster, "ledger_id": self._ledger.ledger_id}
         return _json(about | {"actions": self._catalogue.entries})
-
-    async def observe(self, body: models.ObserveRequest, request: Request) -> Response:
-        """Facts about an object now; a vanished pod is observed through its owner."""
-        error: dict[str, Json]
-        kind = canonical_kind(body.kind)
-        if kind is None:
-            error = {"field": "kind", "value": body.kind, "rule": f"must be one of {', '.join(OBSERVABLE)}"}
-            return problem(422, f"kind {body.kind!r} cannot be observed", errors=[error])
-        namespace = body.namespace or None
-        if kind != "Node" and namespace is None:
-            error = {"field": "namespace", "value": body.namespace, "rule": f"is required for kind {kind}"}
-            return problem(422, f"namespace is required for kind {kind}", errors=[error])
-        ref = ObjectRef(kind, None if kind == "Node" else namespace, body.name)
-        try:
-            seen = await observe(self._kube, ref)
-        except ApiError as away:
-            return problem(502, f"the cluster could not be asked: {away}", instance=request.url.path)
-        return _json(
-            asdict(ref)
-            | {"found": seen.found, "facts": seen.facts, "owners": [asdict(owner) for owner in seen.owners]}
-            | {"resolved_through_owner": seen.resolved_through_owner, "observed_at": rfc3339(time.time())}
-        )
 
     async def _answer(self, row: ActionRow, *, running_code: int = 202) -> Response:
         return _json(await self._results.render(row), 200 if row.final else running_code)

@@ -30,7 +30,7 @@ class Store:
     def __init__(self, clock: Callable[[], datetime], *, history: int = 2000) -> None:
         self.version = _FIRST_VERSION
         self._clock = clock
-        self._objects: dict[str, dict[tuple[str, str], Object]] = {kind.plural: {} for kind in KINDS}
+        self._objects: dict[str, dict[str, dict[str, Object]]] = {kind.plural: {} for kind in KINDS}
         self._history: dict[str, deque[Change]] = {kind.plural: deque() for kind in KINDS}
         self._forgotten: dict[str, int] = dict.fromkeys(self._history, 0)
         self._limit = history
@@ -42,30 +42,31 @@ class Store:
 
     def get(self, plural: str, namespace: str, name: str) -> Object | None:
         """The object, or None. Never change what this returns."""
-        return self._objects[plural].get((namespace, name))
+        return self._objects[plural].get(namespace, {}).get(name)
 
     def objects(self, plural: str, namespace: str = "") -> list[Object]:
         """The objects of one namespace (all when empty), ordered by namespace and name."""
-        items = sorted(self._objects[plural].items())
-        return [obj for (home, _), obj in items if namespace in ("", home)]
+        homes = self._objects[plural]
+        chosen = [homes.get(namespace, {})] if namespace else [home for _, home in sorted(homes.items())]
+        return [obj for home in chosen for _, obj in sorted(home.items())]
 
     def put(self, plural: str, obj: Object) -> Object:
         """Store a new state; gives it identity, time of birth and the next version. Returns what was stored."""
-        key = (namespace_of(obj), name_of(obj))
-        before = self._objects[plural].get(key)
+        home = self._objects[plural].setdefault(namespace_of(obj), {})
+        before = home.get(name_of(obj))
         fresh = clone(obj)
         metadata = meta(fresh)
         if before is None:
             metadata.setdefault("uid", str(uuid.uuid4()))
             metadata.setdefault("creationTimestamp", self.now())
         metadata["resourceVersion"] = str(self._next())
-        self._objects[plural][key] = fresh
+        home[name_of(obj)] = fresh
         self._publish(Change("ADDED" if before is None else "MODIFIED", plural, self.version, before, fresh))
         return fresh
 
     def remove(self, plural: str, namespace: str, name: str) -> Object | None:
         """Take the object away; its last state carries the version of the removal. None when it is not there."""
-        before = self._objects[plural].pop((namespace, name), None)
+        before = self._objects[plural].get(namespace, {}).pop(name, None)
         if before is None:
             return None
         last = {**before, "metadata": {**meta(before), "resourceVersion": str(self._next())}}

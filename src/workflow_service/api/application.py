@@ -10,8 +10,9 @@ from fastapi import FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import controls as control_routes
+from workflow_service.api import creating, problems, schemas
 from workflow_service.api import health as health_routes
-from workflow_service.api import problems, schemas
+from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
@@ -20,7 +21,7 @@ from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
 from workflow_service.telemetry.metrics import Metrics
 
-COMPONENTS = (problems.Problem, schemas.AlertIn)  # referred to by name, not by a route's model
+COMPONENTS = (problems.Problem, schemas.AlertIn, creating.NewWorkflowIn)  # referred to by name, not by a route's model
 
 
 def application(
@@ -43,7 +44,9 @@ def application(
     )
     problems.install(app)
     app.include_router(workflow_routes.routes(workflows))
+    app.include_router(creating.routes(workflows.intake, workflows.database))
     app.include_router(control_routes.routes(controls))
+    app.include_router(rollback_routes.routes(controls.database))
     app.include_router(health_routes.routes(health))
     app.add_middleware(BodyLimit)
     app.add_middleware(Observing, metrics=metrics)

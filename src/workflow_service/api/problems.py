@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,9 +60,14 @@ def problem(
     body |= extensions
     if violations:
         body["errors"] = [{"field": item.field, "value": item.value, "rule": item.rule} for item in violations]
-    return Response(
-        orjson.dumps(body, default=str), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {})
-    )
+    return Response(_encoded(body), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body, default=str)
+    except orjson.JSONEncodeError:  # it quotes what was sent: broken text, a number of a hundred digits
+        return json.dumps(body, default=str).encode()
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -106,6 +106,7 @@ def status(found: Summary, ahead: Outlook, *, metrics: Mapping[str, Any]) -> dic
         "progress": progress(found),
         "current_action": found["current_action"],
         "queue": found["queue"],
+        "priority": found["priority"],
         **asdict(ahead),
         "must_end_by": found["must_end_by"],
         "stuck_because": found["stuck_because"],

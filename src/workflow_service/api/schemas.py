@@ -106,6 +106,7 @@ class Ahead(BaseModel):
     """What lies ahead of a workflow."""
 
     queue: str = Field(description="where it waits or works: planning, executions, manual (by hand) or control")
+    priority: int = Field(description="1 goes first, 9 last; from the severity, until somebody sets another")
     queue_position: int | None = Field(ge=1, description="in its queue, 1 is next; null when it does not wait")
     estimated_completion: AwareDatetime | None = Field(
         description="median of its like that took longer than it has taken so far; null under 3 of them"

@@ -20,7 +20,6 @@ from workflow_service.api import results, schemas
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import InvalidAlert, Rejected, StoreUnavailable, Violation
-from workflow_service.domain.states import FINAL_EXECUTION
 from workflow_service.intake.intake import Delivery, Intake, Outcome
 from workflow_service.ports import EventBus
 from workflow_service.store import estimates, queries, waiting
@@ -143,24 +142,22 @@ async def _wait(parts: Workflows, outcome: Outcome, seconds: float) -> bool:
     """Whether the outcome's workflow is over, after at most `seconds`."""
     if outcome.workflow_id is None:
         return True
-    found = await queries.summary(parts.database, outcome.workflow_id)
-    topic = f"execution:{found['execution_id']}"
     until = time.monotonic() + seconds
-    while found["status"] not in FINAL_EXECUTION:
+    execution_id, ended = await queries.newest_execution(parts.database, outcome.workflow_id)
+    while not ended:
         left = until - time.monotonic()
         if left <= 0:
             return False
         # Listen before looking, or an end between the two would be noticed one look late.
+        topic = f"execution:{execution_id}"
         listening = asyncio.create_task(parts.bus.wait(topic, timeout=min(left, LOOK)))
         try:
             await asyncio.sleep(0)
-            found = await queries.summary(parts.database, outcome.workflow_id)
-            if found["status"] in FINAL_EXECUTION:
-                break
-            await listening
+            execution_id, ended = await queries.newest_execution(parts.database, outcome.workflow_id)
+            if not ended:
+                await listening
         finally:
             listening.cancel()
-        found = await queries.summary(parts.database, outcome.workflow_id)
     return True
 
 

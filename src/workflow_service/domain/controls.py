@@ -55,6 +55,8 @@ class Command:
 def refusal(state: RunState, command: Command) -> str | None:
     """Why the command cannot be obeyed in this state, or None when it can."""
     refused = f"{command.verb} is not possible while the workflow is {state.status}"
+    if state.status is ExecutionStatus.ROLLING_BACK:
+        return f"{refused}: what was done is being undone already, and that is finished, not interrupted"
     if command.verb not in ALLOWED[state.status]:
         return refused
     hindrance = _hindrance(state, command)

@@ -66,13 +66,14 @@ def decide(
 
 
 def _run(graph: Graph, state: RunState, here: Here) -> Decision:
-    resumes = tuple(_resumes(graph, state, here.live))
+    present = {step.status for step in state.steps.values()}
+    resumes = tuple(_resumes(graph, state, here.live)) if StepStatus.RUNNING in present else ()
     # First, so that what nobody needs is never called late or cancelled.
     tidied = (*halting.unwatched(state, here.live), *groups.unneeded(graph, state))
     if tidied := (*tidied, *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *tidied))
-    last = graph.last
-    present = {step.status for name, step in state.steps.items() if not last or name not in last}
+    if graph.last:
+        present = {step.status for name, step in state.steps.items() if name not in graph.last}
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
     if why := _stopping(state, here.at, broken, expired=expired):
@@ -108,15 +109,15 @@ def _unfinished(graph: Graph, state: RunState) -> bool:
 
 
 def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
-    running = StepStatus.RUNNING
-    alone = {name for name, step in state.steps.items() if step.status is running and name not in live}
-    for name in (name for name in graph.order if name in alone and not graph.group(name)) if alone else ():
-        last = state.steps[name].attempts[-1]
-        yield ResumeStep(name, last.number, last.key, last.ledger_id)
+    running = {name for name, step in state.steps.items() if step.status is StepStatus.RUNNING and name not in live}
+    for name in graph.order if running else ():
+        if name in running and not graph.group(name):
+            last = state.steps[name].attempts[-1]
+            yield ResumeStep(name, last.number, last.key, last.ledger_id)
 
 
 def _go_on(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
-    names = (name for name in graph.order if name not in graph.last)
+    names = [name for name in graph.order if name not in graph.last] if graph.last else graph.order
     moves = next_moves(graph, state, here, len(resumes), names)
     if state.parked_at is not None:
         return _parked(state, moves, _park(graph, state, moves.wakes))

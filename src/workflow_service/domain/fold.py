@@ -176,8 +176,11 @@ def _extended(state: RunState, name: str, more: timedelta) -> RunState:
     step = state.steps[name]
     if step.not_before is None:
         raise IllegalTransition(f"{name} has no bound to extend")
-    longer = replace(step, not_before=step.not_before + more)
-    return replace(state, steps={**state.steps, name: longer})
+    steps = {**state.steps, name: replace(step, not_before=step.not_before + more)}
+    if state.parked_at is None:
+        return replace(state, steps=steps)
+    waits = (one.not_before for one in steps.values() if one.status is StepStatus.WAITING and one.not_before)
+    return replace(state, steps=steps, parked_until=min(waits))
 
 
 def _resumed(state: RunState, at: datetime) -> RunState:

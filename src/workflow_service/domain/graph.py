@@ -142,11 +142,13 @@ class _Growing:
             inner = self._inner(step)
             if inner is not None:
                 self.children[step.id] = tuple(child.id for child in inner)
-            self.inside[step.id] = (step.id, *self.level(inner or (), step.id))
+            self.inside[step.id] = (step.id, *self.level(inner, step.id)) if inner else (step.id,)
         return [name for first in order for name in self.inside[first]]
 
     def descendants(self, order: Sequence[str]) -> dict[str, frozenset[str]]:
         """What comes after a step comes after all that is in it, too."""
+        if not self.parent:
+            return self.after
         found: dict[str, frozenset[str]] = {}
         for name in order:
             above = found[self.parent[name]] if name in self.parent else frozenset[str]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from workflow_service.domain.plan import Phase, Step
@@ -39,14 +40,19 @@ def _with_alternatives(known: Mapping[str, Step], step_id: str) -> set[str]:
 def topological(steps: Sequence[Step], waiting: Mapping[str, frozenset[str]]) -> list[str]:
     """Kahn's algorithm, ties by priority, then by place; what is left out sits in a cycle or waits for one."""
     rank = {step.id: (step.priority, index) for index, step in enumerate(steps)}
-    missing = {step: set(parents) for step, parents in waiting.items()}
+    missing = {step: len(parents) for step, parents in waiting.items()}
+    after: dict[str, list[str]] = {}
+    for step, parents in waiting.items():
+        for parent in parents:
+            after.setdefault(parent, []).append(step)
     order: list[str] = []
-    while ready := sorted((step for step, parents in missing.items() if not parents), key=rank.__getitem__):
+    ready = [step for step, number in missing.items() if number == 0]
+    while ready:
+        ready.sort(key=rank.__getitem__)
         order.extend(ready)
-        for step in ready:
-            del missing[step]
-        for parents in missing.values():
-            parents.difference_update(ready)
+        freed = [later for step in ready for later in after.get(step, ())]
+        missing.update({step: missing[step] - number for step, number in Counter(freed).items()})
+        ready = [step for step in dict.fromkeys(freed) if missing[step] == 0]
     return order
 
 

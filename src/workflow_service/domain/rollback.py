@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from workflow_service.domain.graph import Graph
@@ -50,6 +51,16 @@ def outcome(graph: Graph, state: RunState) -> RollbackStatus:
     if UndoStatus.UNDO_FAILED in left or left & _OPEN:
         return RollbackStatus.INCOMPLETE
     return RollbackStatus.DONE if UndoStatus.UNDONE in left else RollbackStatus.NONE
+
+
+def tally(graph: Graph | None, state: RunState) -> Mapping[UndoStatus, int]:
+    """How many of the steps that a rollback covers ended how; those that had changed nothing are not counted.
+
+    Without a plan that can be read, all steps are covered.
+    """
+    names = state.steps if graph is None else within(graph, state)
+    found = Counter(state.steps[name].undo for name in names)
+    return {status: found[status] for status in UndoStatus if status is not UndoStatus.NONE}
 
 
 def _open(state: RunState, step: str) -> bool:

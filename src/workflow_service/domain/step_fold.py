@@ -96,7 +96,7 @@ def _(event: ev.StepStarted, state: RunState) -> RunState:
         stood_still_before=step.stood_still_before if step.started_at else state.stood_still.total_seconds(),
         not_before=None,
     )
-    return _with(replace(state, held=None), event.step, step)
+    return _with(_unheld(state), event.step, step)
 
 
 @apply.register
@@ -111,10 +111,11 @@ def _(event: ev.AttemptUnsent, state: RunState) -> RunState:
 
 @apply.register
 def _(event: ev.StepSucceeded, state: RunState) -> RunState:
-    step = _settle_attempt(state.steps[event.step], event)
+    step = state.steps[event.step]
     proving = event.prove_from is not None
     step = replace(
         step,
+        attempts=_settled(step, event),
         status=move(STEP, step.status, StepStatus.WAITING if proving else StepStatus.SUCCEEDED),
         message=event.message,
         result=event.result,
@@ -127,10 +128,11 @@ def _(event: ev.StepSucceeded, state: RunState) -> RunState:
 
 @apply.register
 def _(event: ev.AttemptFailed, state: RunState) -> RunState:
-    step = _settle_attempt(state.steps[event.step], event)
+    step = state.steps[event.step]
     again = event.retry_at is not None
     step = replace(
         step,
+        attempts=_settled(step, event),
         status=move(STEP, step.status, StepStatus.WAITING if again else StepStatus.FAILED),
         message=event.message,
         error_class=event.error_class,
@@ -167,7 +169,7 @@ def _(event: ev.StepCancelled, state: RunState) -> RunState:
 
 @apply.register
 def _(event: ev.UndoStarted, state: RunState) -> RunState:
-    state = replace(state, held=None)
+    state = _unheld(state)
     return _with_undo(state, event.step, event.key, UndoStatus.UNDOING, undo_sent=True, undo_at=None)
 
 
@@ -226,15 +228,24 @@ def _with_attempt(step: StepState, key: str, **values: Any) -> StepState:
     return replace(step, attempts=tuple(changed if attempt.key == key else attempt for attempt in step.attempts))
 
 
-def _settle_attempt(step: StepState, event: ev.StepSucceeded | ev.AttemptFailed) -> StepState:
-    """Note what the attempt left behind: what changed is either undoable or declared irreversible."""
+def _settled(step: StepState, event: ev.StepSucceeded | ev.AttemptFailed) -> tuple[Attempt, ...]:
+    """The attempts, the last with what it left behind: what changed is either undoable or declared irreversible."""
     _expect_live(step, event.key)
     undo = UndoStatus.NONE
     if event.changes or event.undo_available:
         undo = UndoStatus.AVAILABLE if event.undo_available else UndoStatus.IRREVERSIBLE
-    return _with_attempt(
-        step, event.key, changes=event.changes, undo=undo, undo_reason=event.undo_reason, action_id=event.action_id
+    last = replace(
+        step.attempts[-1],
+        changes=event.changes,
+        undo=undo,
+        undo_reason=event.undo_reason,
+        action_id=event.action_id,
     )
+    return (*step.attempts[:-1], last)
+
+
+def _unheld(state: RunState) -> RunState:
+    return state if state.held is None else replace(state, held=None)
 
 
 def _with(state: RunState, step_id: str, step: StepState) -> RunState:

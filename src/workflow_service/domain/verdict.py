@@ -69,7 +69,7 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     all_done = not broken and not left and finished.status is ExecutionStatus.COMPLETED
     if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
         return _as_asked(state, undone)
-    if state.paused_at is not None and left:
+    if state.paused_at is not None and left and not broken:  # a word can be refused during a pause, too
         return Finish(ExecutionStatus.CANCELLED, "pause_expired", "the pause was not ended in time", undone)
     if expired or (left and not broken):  # clocks of replicas differ: what is left out tells as well that it was late
         why = cause or f"not finished in time: {', '.join(left)}"

@@ -29,12 +29,13 @@ async def enqueue_next(
 ) -> bool:
     """Enqueue drive `after + 1`, unless somebody did already or the execution is over. `queue` None keeps its queue.
 
-    Its turn counts from the execution's creation: whoever is taken over or handed on has not lost its place.
+    Until that drive has looked, it does not count as standing still. Its turn counts from the execution's creation:
+    whoever is taken over or handed on has not lost its place.
     """
     update = (
         sa.update(executions)
         .where(executions.c.id == execution_id, executions.c.enqueued == after, executions.c.ended_at.is_(None))
-        .values(enqueued=after + 1, enqueued_at=now, owner=None, **({"queue": queue} if queue else {}))
+        .values(enqueued=after + 1, enqueued_at=now, owner=None, wake_at=None, **({"queue": queue} if queue else {}))
         .returning(executions.c.queue, executions.c.priority, executions.c.created_at)
     )
     row = (await connection.execute(update)).one_or_none()

@@ -13,9 +13,11 @@ from workflow_service.domain import events as ev
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.fold import fold
 from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import Verb
 from workflow_service.ports import EventBus
 from workflow_service.store import commands
 from workflow_service.store.database import Database
+from workflow_service.store.executions import prioritise
 
 
 class Hearing:
@@ -33,6 +35,7 @@ class Hearing:
         self._database, self._bus, self._execution_id, self._clock = database, bus, execution_id, clock
         self.heard = heard
         self._answers: dict[str, str | None] = {}
+        self._priority: int | None = None  # that was set and is not committed yet
 
     @property
     def owes_answers(self) -> bool:
@@ -61,10 +64,14 @@ class Hearing:
             state = fold(state, event)
             told.append(event)
             self._answers[command.id] = why
+            if why is None and command.verb is Verb.SET_PRIORITY:
+                self._priority = int(command.arguments["priority"])
         return told
 
     async def answer(self, connection: AsyncConnection) -> None:
-        """Note the answers in the transaction that journals the events."""
+        """Note the answers, and what follows for the place in line, in the transaction that journals the events."""
+        if self._priority is not None:
+            await prioritise(connection, self._execution_id, priority=self._priority)
         for command_id, why in self._answers.items():
             await commands.answer(connection, command_id, refused_because=why, now=self._clock())
 
@@ -73,3 +80,4 @@ class Hearing:
         for command_id in self._answers:
             await self._bus.publish(f"command:{command_id}")
         self._answers.clear()
+        self._priority = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,13 +19,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain import controls
+from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.controls import Command
-from workflow_service.domain.errors import NotFound
+from workflow_service.domain.errors import InvalidPlan, NotFound, Violation
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import Verb
+from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.handover import CONTROL, enqueue_next
-from workflow_service.engine.successor import admit_successor
+from workflow_service.engine.successor import Heir, admit_successor, heir
 from workflow_service.ports import Engine, EventBus
 from workflow_service.store import commands
 from workflow_service.store.database import Database
@@ -45,18 +46,30 @@ class Answer:
     why: str
     execution_id: str
     state: RunState
+    broken: tuple[Violation, ...] = ()  # what is wrong with the command itself, whatever the state
+    forgotten: bool = False  # what was done is not known any more
 
     @property
     def allowed(self) -> tuple[Verb, ...]:
         """What could be commanded now instead."""
-        return controls.allowed(self.state)
+        return () if self.forgotten else controls.allowed(self.state)
 
 
 class Orders:
     """Takes commands for one replica's API."""
 
-    def __init__(self, database: Database, engine: Engine, bus: EventBus, *, clock: Callable[[], datetime]) -> None:
-        self._database, self._engine, self._bus, self._clock = database, engine, bus, clock
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        bus: EventBus,
+        *,
+        catalogue: Callable[[], Awaitable[Catalogue | None]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`catalogue`: what new parameters are checked against, as far as it is known."""
+        self._database, self._engine, self._bus = database, engine, bus
+        self._catalogue, self._clock = catalogue, clock
 
     async def give(self, workflow_id: str, command: Command) -> Answer:
         """Write the command down and wait a little for its answer.
@@ -107,26 +120,31 @@ class Orders:
     async def _succeed(self, row: Any, command: Command) -> Answer:
         """A command to an execution that is over: refused, or the start of a new one."""
         record = await load(self._database, row.id)
-        state = fold_all(record.events)
-        why = controls.refusal(state, command)
-        if why is None and record.plan is None:
-            why = f"{command.verb} is not possible: no plan was ever made"
+        state = fold_all(record.events) if record.events else RunState(status=ExecutionStatus(row.status))
+        catalogue = await self._catalogue() if command.arguments.get("parameters") else None
+        broken: tuple[Violation, ...] = ()
+        try:
+            found = heir(record, state, command, catalogue)
+        except InvalidPlan as error:
+            found, broken = str(error), error.violations
         execution_id = str(uuid.uuid4())
         try:
-            why = await self._admit(record, command, execution_id, why)
+            why = await self._admit(record, command, found, execution_id)
         except IntegrityError:
-            why = await self._admit(record, command, execution_id, "another workflow took its target just now")
+            why = await self._admit(record, command, "another workflow took its target just now", execution_id)
         if why is not None:
-            return Answer(commands.REFUSED, why, row.id, state)
+            return Answer(commands.REFUSED, why, row.id, state, broken, forgotten=not record.events)
         return Answer(commands.APPLIED, "", execution_id, await self._state(execution_id))
 
-    async def _admit(self, record: Record, command: Command, execution_id: str, why: str | None) -> str | None:
+    async def _admit(self, record: Record, command: Command, found: Heir | str, execution_id: str) -> str | None:
+        """Note the command, and start the execution that it asks for; or why there is none."""
         async with self._database.write() as connection:
             now = self._clock()
-            if why is None:
-                why = await admit_successor(
-                    connection, self._engine, record, command, execution_id=execution_id, now=now
-                )
+            why = (
+                found
+                if isinstance(found, str)
+                else await admit_successor(connection, self._engine, found, execution_id=execution_id, now=now)
+            )
             source = {"workflow_id": record.workflow_id, "execution_id": record.execution_id}
             await commands.keep(connection, command, **source, now=now)
             await commands.answer(connection, command.id, refused_because=why, now=now)

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain import events as ev
+from workflow_service.domain import rollback
 from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus, StepStatus
+from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
+from workflow_service.store import rollbacks
 from workflow_service.store.executions import Record
 from workflow_service.store.journal import Also, Entry, KeptPlan, Row
 
@@ -52,6 +55,8 @@ class Recorder:
             StoreUnavailable: the journal was closed.
         """
         state = fold_all(events, self.state) if after is None else after
+        if state.final and state.rollback_started_at is not None:
+            also = self._with_undos(also, graph, state)
         entry = Entry(
             execution_id=self._record.execution_id,
             generation=self.generation,
@@ -65,19 +70,32 @@ class Recorder:
         await self._means.journal.append(entry)
         self._seq += len(events)
         self.state = state
+        ended = sum(map(FINAL_STEP.__contains__, [step.status for step in state.steps.values()]))
         for event in events:
-            self._tell(event, graph)
+            self._tell(event, graph, ended)
         if state.final:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
 
+    def _with_undos(self, also: Also | None, graph: Graph | None, state: RunState) -> Also:
+        """The end of a rollback: how it went, step by step, is known longer than the journal."""
+
+        async def keep(connection: AsyncConnection) -> None:
+            if also is not None:
+                await also(connection)
+            found = rollbacks.Undos(back_to=state.back_to, steps=rollback.tally(graph, state))
+            await rollbacks.keep(connection, self._record.execution_id, found)
+
+        return keep
+
     def _row(self, state: RunState, graph: Graph | None) -> Row:
-        single = (step for name, step in state.steps.items() if graph is None or not graph.group(name))
-        needed = [step for step in single if step.status is not StepStatus.SKIPPED]
+        groups = () if graph is None else graph.children
+        single = [step.status for name, step in state.steps.items() if name not in groups]
+        needed = [status for status in single if status is not StepStatus.SKIPPED]
         running = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
         return Row(
             status=state.status,
             actions_total=len(needed),
-            actions_ended=sum(step.final for step in needed),
+            actions_ended=sum(map(FINAL_STEP.__contains__, needed)),
             current_action=next(running, None),
             reason=state.reason,
             cause=state.cause,
@@ -94,16 +112,16 @@ class Recorder:
         """The bound of what nobody has begun to plan."""
         return self._record.created_at + QUEUE_BOUND if state.status is ExecutionStatus.CREATED else None
 
-    def _tell(self, event: ev.Event, graph: Graph | None) -> None:
+    def _tell(self, event: ev.Event, graph: Graph | None, ended: int) -> None:
         metrics, state = self._means.metrics, self.state
         match event:
             case ev.StepStarted():
                 if not self._called:
                     self._called = True
                     metrics.first_call(seconds=(event.at - self._record.created_at).total_seconds())
-                log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph))
+                log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph, ended))
             case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepUnknown():
-                self._tell_step(event, graph)
+                self._tell_step(event, graph, ended)
             case ev.Ended():
                 seconds = (event.at - self._record.created_at).total_seconds()
                 metrics.execution_ended(status=event.status, seconds=seconds)
@@ -120,7 +138,9 @@ class Recorder:
             case _:
                 pass
 
-    def _tell_step(self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None) -> None:
+    def _tell_step(
+        self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepUnknown, graph: Graph | None, ended: int
+    ) -> None:
         step = self.state.steps[event.step]
         planned = graph.steps[event.step].action if graph else None
         action = planned.type if planned else "unknown"
@@ -134,11 +154,10 @@ class Recorder:
             action_result=step.status,
             message=event.message[:300],
             seconds=round(seconds, 3),
-            **self._place(event.step, graph),
+            **self._place(event.step, graph, ended),
         )
 
-    def _place(self, step: str, graph: Graph | None) -> dict[str, object]:
+    def _place(self, step: str, graph: Graph | None, ended: int) -> dict[str, object]:
         total = len(self.state.steps)
-        ended = sum(one.final for one in self.state.steps.values())
         number = graph.order.index(step) + 1 if graph else 0
         return {"step": number, "total_steps": total, "progress": f"{ended}/{total}"}

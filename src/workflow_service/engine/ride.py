@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -16,11 +17,12 @@ from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
 from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
-from workflow_service.domain.plan import Plan
+from workflow_service.domain.held_back import held_back
+from workflow_service.domain.plan import Plan, hash_of, plan_to_json
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
-from workflow_service.engine.handover import RUNNING, enqueue_next
+from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING, enqueue_next
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
@@ -28,7 +30,7 @@ from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
 from workflow_service.store.executions import Record, last_generation, load
-from workflow_service.store.journal import KeptPlan
+from workflow_service.store.journal import Also, KeptPlan
 
 RETRY = 0.5  # seconds between tries to begin while the database is away
 MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
@@ -90,7 +92,7 @@ class Ride:
             hearing = Hearing(means.database, means.bus, record.execution_id, heard=heard, clock=means.clock)
             if record.plan is not None:
                 await self._run(record, recorder, validate(record.plan), hearing)
-            elif not await self._ended_unplanned(record, recorder, hearing):
+            elif not await self._heard_unplanned(record, recorder, hearing):
                 await self._plan(record, recorder, hearing)
 
     async def _run(self, record: Record, recorder: Recorder, graph: Graph, hearing: Hearing) -> None:
@@ -104,19 +106,35 @@ class Ride:
         last = await patiently(lambda: last_generation(self._means.database, execution_id), self._draining)
         return self.drive.generation - last >= MAX_FRUITLESS
 
-    async def _ended_unplanned(self, record: Record, recorder: Recorder, hearing: Hearing) -> bool:
-        """Before there is a plan, all that can be commanded is the end; the bound of waiting brings it too."""
+    async def _heard_unplanned(self, record: Record, recorder: Recorder, hearing: Hearing) -> bool:
+        """Before there is a plan, little can be commanded; the bound of waiting brings the end too.
+
+        True: it is over, or it was brought here to listen only and has its place in the line for plans again.
+        """
         told, now = await hearing.news(recorder.state), self._means.clock()
         state = fold_all(told, recorder.state)
         if state.wanted is Verb.CANCEL:
             told.append(Ended(now, ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
         elif now >= record.created_at + QUEUE_BOUND:
             told.append(Ended(now, ExecutionStatus.TIMED_OUT, "queue_timeout", "it waited too long for its plan"))
-        if not told:
-            return False
-        await recorder.write(told, also=hearing.answer)
-        await hearing.tell()
-        return recorder.state.final
+        only_heard = record.queue == CONTROL and not isinstance(told[-1] if told else None, Ended)
+        if told or only_heard:
+            await recorder.write(told, also=self._back_in_line(hearing) if only_heard else hearing.answer)
+            await hearing.tell()
+        return only_heard or recorder.state.final
+
+    def _back_in_line(self, hearing: Hearing) -> Also:
+        async def also(connection: AsyncConnection) -> None:
+            await hearing.answer(connection)
+            await self._enqueue(connection, queue=PLANNING)
+
+        return also
+
+    async def _enqueue(self, connection: AsyncConnection, *, queue: str) -> None:
+        """The next drive of this execution."""
+        means, drive = self._means, self.drive
+        after, now = drive.generation, means.clock()
+        await enqueue_next(connection, means.engine, execution_id=drive.execution_id, after=after, queue=queue, now=now)
 
     async def _plan(self, record: Record, recorder: Recorder, hearing: Hearing) -> None:
         """Make the plan once; then run it in this very drive when a slot is free, else queue for one."""
@@ -132,7 +150,7 @@ class Ride:
             await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
         seated = self.seat.move(self._running)
-        kept = KeptPlan(record.workflow_id, plan, plan.hash, clock(), queue=RUNNING if seated else None)
+        kept = _kept(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
         await self._keep(recorder, kept, graph)
         self._means.metrics.planned(
             steps=len(plan.steps),
@@ -148,7 +166,8 @@ class Ride:
         began = self._means.clock()
         plan, *_ = await self._unless_drained(self._means.plan_for(alert_from_json(record.alert)))
         seconds = (self._means.clock() - began).total_seconds()
-        return replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+        plan = replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+        return held_back(plan) if record.waits_for_start else plan
 
     async def _unless_drained(self, planning: Awaitable[Found]) -> Found:
         """What planning gives, unless this replica is to stop first; whoever takes the execution over plans again."""
@@ -166,14 +185,12 @@ class Ride:
         """Journal the plan. With it the execution belongs to the queue of those that run, in it or out of it."""
 
         async def also(connection: AsyncConnection) -> None:
-            await enqueue_next(
-                connection,
-                self._means.engine,
-                execution_id=self.drive.execution_id,
-                after=self.drive.generation,
-                queue=RUNNING,
-                now=kept.at,
-            )
+            await self._enqueue(connection, queue=RUNNING)
 
         planned = Planned(kept.at, kept.hash, tuple(graph.steps))
         await recorder.write([planned], graph=graph, kept=kept, also=None if kept.queue else also)
+
+
+def _kept(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:
+    document = plan_to_json(plan)
+    return KeptPlan(workflow_id, document, hash_of(document), at, queue)

@@ -27,6 +27,7 @@ from workflow_service.store.journal import Also
 
 # What needs an execution's slot; a stop, a skip, a person's word does not.
 _WORK = (do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude)
+Told = tuple[list[ev.Event], RunState]  # what an action means, and where that leads
 FIRST_HOLD, LAST_HOLD = 0.5, 5.0  # seconds between looks at an executor that is away
 
 
@@ -48,6 +49,7 @@ class Run:
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
         self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
+        self._calls: dict[asyncio.Event, asyncio.Task[bool]] = {}  # what may interrupt a wait
         self._news: list[ev.Event] = []  # happened, not written yet
         self._hold_until: datetime | None = None
         self._hold = FIRST_HOLD
@@ -61,7 +63,8 @@ class Run:
         """
         try:
             while True:
-                self._news += await self._hearing.news(fold_all(self._news, self._recorder.state))
+                if self._hearing.heard.is_set():
+                    self._news += await self._hearing.news(fold_all(self._news, self._recorder.state))
                 wake_at = await self._advance()
                 if self._recorder.state.final or self._stands_still(self._recorder.state) or not self._in_slot:
                     return
@@ -85,8 +88,7 @@ class Run:
                 break
             sent = len(errands)
             for action in decision.actions:
-                told = await self._obey(action, state, errands)
-                state = fold_all(told, state)
+                told, state = await self._obey(action, state, errands)
                 events += told
             if hold == self._hold_until and len(errands) - sent == len(decision.actions):
                 break  # what is only sent out changes nothing that another decision could rest on
@@ -137,35 +139,34 @@ class Run:
 
         return also
 
-    async def _obey(self, action: do.Action, state: RunState, errands: list[Errand | Outlook]) -> list[ev.Event]:
+    async def _obey(self, action: do.Action, state: RunState, errands: list[Errand | Outlook]) -> Told:
         """The events that an action means; what it sends out is added to `errands`."""
-        now = self._means.clock()
         match action:
             case do.ResumeStep():
                 attempt = state.steps[action.step].attempts[-1]
                 errands.append(self._errands.for_attempt(action.step, attempt, state, fresh=False))
-                return []
+                return [], state
             case do.Look():
                 errands.append(self._errands.outlook(action, state))
-                return []
+                return [], state
             case do.StopLook():
                 self._stop_look(action.step, errands)
-                return []
+                return [], state
             case do.StartStep() | do.StartUndo():
                 return await self._order(action, state, errands)
             case _:
-                return [fact(action, now)]
+                return _told(state, fact(action, self._means.clock()))
 
     async def _order(
         self, action: do.StartStep | do.StartUndo, state: RunState, errands: list[Errand | Outlook]
-    ) -> list[ev.Event]:
+    ) -> Told:
         now = self._means.clock()
         if self._hold_until is not None and now < self._hold_until:
-            return []  # an earlier action of this very decision has found the executor away
+            return [], state  # an earlier action of this very decision has found the executor away
         try:
             ledger = await self._means.executor.ledger_id()
         except ExecutorError as error:
-            return self._hold_on(str(error), state, now)
+            return _told(state, *self._hold_on(str(error), state, now))
         return self._start(action, state, ledger, errands)
 
     def _stop_look(self, step: str, errands: list[Errand | Outlook]) -> None:
@@ -176,23 +177,23 @@ class Run:
 
     def _start(
         self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand | Outlook]
-    ) -> list[ev.Event]:
+    ) -> Told:
         now = self._means.clock()
-        if isinstance(action, do.StartUndo) and action.settle and not self._remembers(state, action, ledger):
-            why = "its outcome is unknown, and the ledger that would know is gone"
-            return [ev.UndoFailed(now, action.step, action.key, ErrorClass.UNKNOWN, why)]
+        if isinstance(action, do.StartUndo) and not self._remembers(state, action, ledger):
+            why = "the ledger that would know what it changed is gone"
+            return _told(state, ev.UndoFailed(now, action.step, action.key, ErrorClass.UNKNOWN, why))
         if isinstance(action, do.StartUndo):
             errand = self._errands.for_undo(action, state, ledger, now)
             errands.append(errand)
             if action.resumed:
-                return []
-            return [ev.UndoStarted(now, action.step, action.key, errand.call.request.key)]
+                return [], state
+            return _told(state, ev.UndoStarted(now, action.step, action.key, errand.call.request.key))
         key = self._errands.key(action.step, action.attempt)
         event = ev.StepStarted(now, action.step, action.attempt, key, ledger, action.parameters)
-        after = fold_all([event], state)
+        told, after = _told(state, event)
         attempt = after.steps[action.step].attempts[-1]
         errands.append(self._errands.for_attempt(action.step, attempt, after, fresh=True))
-        return [event]
+        return told, after
 
     @staticmethod
     def _remembers(state: RunState, action: do.StartUndo, ledger: str | None) -> bool:
@@ -220,12 +221,11 @@ class Run:
     async def _wait(self, wake_at: datetime | None) -> None:
         """Until an errand is back, the time has come, somebody commands, or this replica is to stop."""
         pause = None if wake_at is None else max(0.0, (wake_at - self._means.clock()).total_seconds())
-        calls = {asyncio.create_task(event.wait()) for event in (self._draining, self._hearing.heard)}
-        try:
-            done, _ = await asyncio.wait({*self._live, *calls}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for call in calls:
-                call.cancel()
+        for event in (self._draining, self._hearing.heard):
+            if event not in self._calls or self._calls[event].done():
+                self._calls[event] = asyncio.create_task(event.wait())
+        waited = (*self._live, *self._calls.values())
+        done, _ = await asyncio.wait(waited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         for task in [task for task in self._live if task in done]:
             self._hear(self._live.pop(task), task.result())
 
@@ -243,10 +243,14 @@ class Run:
             self._hold_until, self._hold = None, FIRST_HOLD
 
     async def _abandon(self) -> None:
-        for task in self._live:
+        for task in (*self._live, *self._calls.values()):
             task.cancel()
         await asyncio.gather(*self._live, return_exceptions=True)  # nobody reads them: their keys will be asked for
         self._live.clear()
+
+
+def _told(state: RunState, *events: ev.Event) -> Told:
+    return [*events], fold_all(events, state)
 
 
 def _name(errand: Errand | Outlook) -> str:

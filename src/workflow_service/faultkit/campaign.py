@@ -25,7 +25,7 @@ from workflow_service.faultkit.orders import Order
 from workflow_service.faultkit.processes import NotStarted
 from workflow_service.faultkit.report import Report, as_json, as_text
 from workflow_service.faultkit.settling import settled, stories
-from workflow_service.faultkit.verdict import judge
+from workflow_service.faultkit.verdict import Offence, judge
 from workflow_service.faultkit.workload import Alert, alerts
 
 INTERRUPTED = 130  # exit code, as shells know it
@@ -81,10 +81,10 @@ async def _campaign(order: Order, directory: Path) -> Report:
         addresses = [lambda replica=replica: replica.url for replica in running.replicas]
         load = Load(session, cluster, addresses, rng=_child(rng), at_once=order.size.at_once)
         injector = Injector(running, load.flow, tally, rng=_child(rng), tell=_tell)
-        await _storm(running, load, injector, found, rng=_child(rng))
+        deaf = await _storm(running, load, injector, found, rng=_child(rng))
         _tell("everything is over, or stuck; asking what became of it")
         all_ = await stories(load)
-        verdict = judge(load.flow.accepted.values(), all_, await cluster.changes())
+        verdict = judge(load.flow.accepted.values(), all_, await cluster.changes(), deaf=deaf)
     return Report(
         verdict=verdict,
         tally=tally,
@@ -95,8 +95,8 @@ async def _campaign(order: Order, directory: Path) -> Report:
     )
 
 
-async def _storm(running: Fleet, load: Load, injector: Injector, found: list[Alert], *, rng: Random) -> None:
-    """The load and the faults together, then quiet until everything is over.
+async def _storm(running: Fleet, load: Load, injector: Injector, found: list[Alert], *, rng: Random) -> list[Offence]:
+    """The load and the faults together, then quiet until everything is over; who never answered a command.
 
     Raises:
         NotStarted: something that was killed did not come back.
@@ -106,17 +106,18 @@ async def _storm(running: Fleet, load: Load, injector: Injector, found: list[Ale
     try:
         async with asyncio.TaskGroup() as group:
             reviving = group.create_task(running.revive())
-            injecting = group.create_task(injector.run(planned))
-            await load.send(found, injector.may_send)
-            await injecting
+            sending = group.create_task(load.send(found, injector.may_send))
+            await injector.run(planned)
             running.proxy.calm()
-            _tell(f"no more faults; {len(load.flow.open)} of {len(found)} are open")
+            _tell(f"no more faults; {len(load.flow.accepted)} of {len(found)} accepted, {len(load.flow.open)} open")
+            await sending
             await load.orders_given()
-            await settled(load)
+            deaf = await settled(load, _tell)
             await running.proxy.on_time()
             reviving.cancel()
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
+    return deaf
 
 
 def _child(rng: Random) -> Random:

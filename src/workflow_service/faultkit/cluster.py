@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from workflow_service.faultkit.calls import ask
+from workflow_service.faultkit.calls import Silence, insist
 
 EACH_NAMESPACE = 20  # targets; short lists keep the executor's own lists short
 EXECUTOR = "executor-service"  # how its user agent begins
@@ -84,9 +84,9 @@ class Cluster:
         return [change for write in writes["writes"] if _counts(write) for change in read_changes(write)]
 
     async def _do(self, method: str, path: str, body: object = None) -> Any:
-        answer = await ask(self._session, method, self._url + path, body)
-        if answer is None or answer.status >= 300:
-            raise RuntimeError(f"the sandbox cluster refused {method} {path}: {answer}")
+        answer = await insist(self._session, method, lambda: self._url + path, body)
+        if answer.status >= 300 and answer.status != 409:  # an earlier try that was not answered has created it
+            raise Silence(f"the sandbox cluster answers {method} {path} with {answer.status}: {answer.document}")
         return answer.document
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -69,34 +70,46 @@ async def fleet(size: Size, directory: Path, *, rng: Random, tally: Tally) -> As
     Raises:
         NotStarted: something did not come up.
     """
+    if size.database_url not in {None, SQLITE}:
+        refuse_if_used(sa.make_url(size.database_url or ""))
     async with AsyncExitStack() as stack:
-        own = None if size.database_url else await stack.enter_async_context(_postgres(size, directory))
-        database = _database(size, own, directory)
         cluster, executor = _cluster(directory), _executor(directory)
+        for program in (cluster, executor):
+            stack.push_async_callback(program.kill)
+        own, *_ = await _side_by_side(_postgres(stack, size, directory), cluster.start(), executor.start())
         struck = lambda mishap, execution: tally.note(mishap, [execution])  # noqa: E731 - a callback
         proxy = Proxy(lambda: executor.url, mishaps(rng), rng=rng, struck=struck)
         stack.push_async_callback(proxy.close)
         await _started(proxy)
+        database = _database(size, own, directory)
         replicas = [_replica(directory, number, database, proxy, size) for number in range(1, size.replicas + 1)]
-        programs = (cluster, executor, *replicas)
-        for program in programs:
+        for program in replicas:
             stack.push_async_callback(program.kill)
-        await _all_started(programs)
+        await _side_by_side(*(program.start() for program in replicas))
         yield Fleet(cluster, executor, replicas, proxy, own, database, directory, [])
 
 
-def _postgres(size: Size, directory: Path) -> AbstractAsyncContextManager[Postgres]:
-    return postgres(directory / "postgresql", replicas=size.replicas)
+async def _postgres(stack: AsyncExitStack, size: Size, directory: Path) -> Postgres | None:
+    if size.database_url is not None:
+        return None
+    return await stack.enter_async_context(postgres(directory / "postgresql", replicas=size.replicas))
 
 
 def _database(size: Size, own: Postgres | None, directory: Path) -> sa.URL:
     """Where the replicas keep their rows, and nobody else does."""
     if size.database_url == SQLITE:
         return sa.make_url(f"sqlite:///{_data(directory, 1)}/workflow-service.sqlite")
-    url = sa.make_url(own.url if own else size.database_url or "")
-    if own is None:
-        refuse_if_used(url)
-    return url
+    return sa.make_url(own.url if own else size.database_url or "")
+
+
+async def _side_by_side(*works: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What each of them gives; the first that fails ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several
+    return [task.result() for task in tasks]
 
 
 def refuse_if_used(url: sa.URL) -> None:
@@ -118,16 +131,6 @@ def refuse_if_used(url: sa.URL) -> None:
         raise NotStarted(
             f"--database-url: {url!r} holds workflows; the fault kit breaks what it finds: give an empty one"
         )
-
-
-async def _all_started(programs: Sequence[Program]) -> None:
-    """Side by side; the first that does not come up ends the others' waiting."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for program in programs:
-                group.create_task(program.start())
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from several
 
 
 async def _started(proxy: Proxy) -> None:

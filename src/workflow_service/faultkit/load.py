@@ -143,10 +143,11 @@ class Load:
             await self.command(workflow_id, "resume")
 
     async def _watch(self) -> None:
-        """Notice what is over. One page of the newest shows nearly all that is open; the rest is asked for singly."""
+        """Notice what is over. The newest are nearly all that is open; the rest is asked for singly."""
         while True:
             await asyncio.sleep(LOOK)
-            page = await ask(self._session, "GET", f"{self._any()}/api/v1/workflows?limit={PAGE}")
+            newest = min(PAGE, 2 * self._at_once)
+            page = await ask(self._session, "GET", f"{self._any()}/api/v1/workflows?limit={newest}")
             if page is None or page.status != 200:
                 continue
             shown = {one["workflow_id"]: one for one in page.document["workflows"]}

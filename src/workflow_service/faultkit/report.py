@@ -14,6 +14,7 @@ from workflow_service.faultkit.verdict import Verdict
 
 SHOWN = 20  # offences of a kind that are printed; the JSON has all
 _SHORT = {"partially_completed": "partial"}
+SLOWEST = 5  # workflows whose history the JSON has
 PERCENTILES = (50, 90, 99, 100)
 
 
@@ -44,6 +45,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "skipped": {str(fault): why for fault, why in report.tally.skipped.items()},
         "ended_by_themselves": list(report.ended_by_themselves),
         "seconds_to_end": _percentiles(report.stories),
+        "slowest": [_slow(story) for story in _slowest(report.stories)],
         "seconds": round(report.seconds, 1),
         "repeat": report.command,
     }
@@ -59,6 +61,8 @@ def as_text(report: Report) -> str:
     lines += ["", *_table(report), ""]
     times = ", ".join(f"{name} {value:.1f} s" for name, value in _percentiles(report.stories).items())
     lines.append(f"from the alert to the end: {times}")
+    slowest = (f"{one.workflow_id} ({one.status}, {one.seconds or math.inf:.1f} s)" for one in _slowest(report.stories))
+    lines.append(f"slowest: {', '.join(slowest)}")
     if report.ended_by_themselves:
         lines.append(f"ended by themselves and were started again: {', '.join(report.ended_by_themselves)}")
     lines.append(f"{len(report.stories)} workflows in {report.seconds:.0f} s; again: {report.command}")
@@ -99,9 +103,18 @@ def _struck(report: Report, fault: Fault) -> Counter[str]:
     return _outcomes([story for story in report.stories if story.executions & struck])
 
 
+def _slowest(stories: Sequence[Story]) -> list[Story]:
+    return sorted(stories, key=lambda story: story.seconds or math.inf, reverse=True)[:SLOWEST]
+
+
+def _slow(story: Story) -> dict[str, Any]:
+    shown = {"workflow_id": story.workflow_id, "seconds": story.seconds, "status": story.status}
+    return {**shown, "reason": story.reason, "cause": story.cause, "history": story.history}
+
+
 def _percentiles(stories: Sequence[Story]) -> Mapping[str, float]:
     """Nearest rank, in seconds."""
-    took = sorted((one.ended_at - one.created_at).total_seconds() for one in stories if one.ended_at is not None)
+    took = sorted(one.seconds for one in stories if one.seconds is not None)
     if not took:
         return {}
     return {f"p{rank}" if rank < 100 else "max": took[math.ceil(rank / 100 * len(took)) - 1] for rank in PERCENTILES}

@@ -51,6 +51,12 @@ class Story:
     must_end_by: datetime | None
     ended_at: datetime | None
     steps: tuple[Step, ...]
+    history: tuple[str, ...] = ()  # its newest execution's journal: when, what, about which step
+
+    @property
+    def seconds(self) -> float | None:
+        """From the alert to the end; None while it is not over."""
+        return (self.ended_at - self.created_at).total_seconds() if self.ended_at else None
 
 
 def read(detail: Mapping[str, Any]) -> Story:
@@ -70,6 +76,7 @@ def read(detail: Mapping[str, Any]) -> Story:
         must_end_by=_moment(detail["must_end_by"]),
         ended_at=_moment(detail["ended_at"]),
         steps=tuple(_steps(result["execution_details"]["steps"])),
+        history=tuple(f"{event['at']} {event['kind']} {event.get('step', '')}".strip() for event in detail["events"]),
     )
 
 

@@ -49,8 +49,10 @@ class Verdict:
         return not any(self.lines.values())
 
 
-def judge(accepted: Iterable[Accepted], stories: Sequence[Story], changes: Sequence[Change]) -> Verdict:
-    """What was broken, by all that can be seen from outside."""
+def judge(
+    accepted: Iterable[Accepted], stories: Sequence[Story], changes: Sequence[Change], *, deaf: Sequence[Offence] = ()
+) -> Verdict:
+    """What was broken, by all that can be seen from outside; `deaf` are those that never answered a command."""
     about: dict[Target, list[Story]] = defaultdict(list)
     for story in stories:
         about[story.target].append(story)
@@ -59,7 +61,7 @@ def judge(accepted: Iterable[Accepted], stories: Sequence[Story], changes: Seque
         written[change.target].append(change)
     return Verdict(
         lost=[*_lost(accepted, stories)],
-        stuck=[*_stuck(stories)],
+        stuck=[*_stuck(stories), *deaf],
         double=[one for target, found in written.items() for one in _double(target, found, about[target])],
         uncaused=[*_uncaused(stories)],
         untrue=[one for target in {*about, *written} for one in _untrue(target, written[target], about[target])],

@@ -25,11 +25,12 @@ from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.target import NoTarget, resolve
+from workflow_service.intake import statements as sql
 from workflow_service.intake.starter import Start, Starter
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.database import Database
 from workflow_service.store.executions import Record
-from workflow_service.store.tables import active_identities, alerts, deliveries, executions, identities, workflows
+from workflow_service.store.tables import alerts
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
 SWEPT = 500  # alerts that one sweep decides
@@ -46,6 +47,7 @@ class Delivery:
     route: str
     source: str | None = None
     request_id: str | None = None
+    start: bool = True  # False: a workflow of its alerts waits for somebody to start it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +91,24 @@ class Intake:
                 "received_at": now,
                 "fingerprint": fingerprint(alert),
                 "document": alert_to_json(alert),
+                "waits_for_start": None if delivery.start else True,
             }
             for alert in found
         ]
         async with self._database.write() as connection:
             await connection.execute(
-                sa.insert(deliveries).values(
-                    id=delivery_id,
-                    received_at=now,
-                    route=delivery.route,
-                    source=delivery.source,
-                    request_id=delivery.request_id,
-                    body=delivery.body,
-                )
+                sql.KEEP_DELIVERY,
+                {
+                    "id": delivery_id,
+                    "received_at": now,
+                    "route": delivery.route,
+                    "source": delivery.source,
+                    "request_id": delivery.request_id,
+                    "body": delivery.body,
+                },
             )
             if rows:
-                await connection.execute(sa.insert(alerts), rows)
+                await connection.execute(sql.KEEP_ALERTS, rows)
         return [str(row["id"]) for row in rows]
 
     async def decide(self, alert_id: str) -> Outcome:
@@ -154,7 +158,7 @@ class Intake:
         return True
 
     async def _decide(self, connection: AsyncConnection, alert_id: str, start: Start) -> Outcome:
-        row = (await connection.execute(sa.select(alerts).where(alerts.c.id == alert_id).with_for_update())).one()
+        row = (await connection.execute(sql.ALERT, {"alert_id": alert_id})).one()
         if row.outcome is not None:
             return Outcome(alert_id, row.outcome, row.outcome_reason or "", row.workflow_id)
         alert = alert_from_json(row.document)
@@ -169,14 +173,14 @@ class Intake:
         )
         outcome = await self._choose(connection, row, alert, sorted(names), start)
         await connection.execute(
-            sa.update(alerts)
-            .where(alerts.c.id == alert_id)
-            .values(
-                outcome=outcome.outcome,
-                outcome_reason=outcome.reason,
-                workflow_id=outcome.workflow_id,
-                decided_at=self._clock(),
-            )
+            sql.DECIDED,
+            {
+                "alert_id": alert_id,
+                "b_outcome": outcome.outcome,
+                "b_outcome_reason": outcome.reason,
+                "b_workflow_id": outcome.workflow_id,
+                "b_decided_at": self._clock(),
+            },
         )
         return outcome
 
@@ -184,9 +188,7 @@ class Intake:
         self, connection: AsyncConnection, row: sa.Row[Any], alert: Alert, names: list[str], start: Start
     ) -> Outcome:
         alert_id = row.id
-        active = await connection.scalar(
-            sa.select(active_identities.c.workflow_id).where(active_identities.c.identity.in_(names)).limit(1)
-        )
+        active = await connection.scalar(sql.ACTIVE, {"names": names})
         if active is not None:
             return Outcome(alert_id, "attached", "a workflow about the same thing is running", active)
         if alert.status == "resolved":
@@ -198,19 +200,8 @@ class Intake:
         return Outcome(alert_id, "admitted", "", await self._admit(connection, row, alert, names, start))
 
     async def _recent_success(self, connection: AsyncConnection, names: list[str]) -> str | None:
-        query = (
-            sa.select(identities.c.workflow_id)
-            .join(workflows, workflows.c.id == identities.c.workflow_id)
-            .join(executions, executions.c.id == workflows.c.execution_id)
-            .where(
-                identities.c.identity.in_(names),
-                executions.c.status == ExecutionStatus.COMPLETED,
-                executions.c.ended_at > self._clock() - self._cooldown,
-            )
-            .order_by(executions.c.ended_at.desc())
-            .limit(1)
-        )
-        found: str | None = await connection.scalar(query)
+        since = self._clock() - self._cooldown
+        found: str | None = await connection.scalar(sql.RECENT_SUCCESS, {"names": names, "since": since})
         return found
 
     async def _admit(
@@ -229,46 +220,49 @@ class Intake:
             seq=0,
             plan=None,
             events=(),
+            waits_for_start=bool(row.waits_for_start),
         )
         target = next((name for name in names if name.startswith("target:")), None)
         await connection.execute(
-            sa.insert(workflows).values(
-                id=workflow_id,
-                alert_id=row.id,
-                execution_id=execution_id,
-                alert_name=alert.name,
-                severity=alert.severity,
-                namespace=alert.namespace,
-                target=target,
-                created_at=now,
-            )
+            sql.ADMIT_WORKFLOW,
+            {
+                "id": workflow_id,
+                "alert_id": row.id,
+                "execution_id": execution_id,
+                "alert_name": alert.name,
+                "severity": alert.severity,
+                "namespace": alert.namespace,
+                "target": target,
+                "created_at": now,
+            },
         )
         rows = [{"identity": name, "workflow_id": workflow_id} for name in names]
-        await connection.execute(sa.insert(active_identities), rows)
-        await connection.execute(sa.insert(identities), rows)
+        await connection.execute(sql.HOLD_IDENTITIES, rows)
+        await connection.execute(sql.KEEP_IDENTITIES, rows)
         owner = start.reserve(record)
         await connection.execute(
-            sa.insert(executions).values(
-                id=execution_id,
-                workflow_id=workflow_id,
-                kind="run",
-                status=ExecutionStatus.CREATED,
-                queue=record.queue,
-                priority=record.priority,
-                owner=owner,
-                generation=0 if owner is None else 1,
-                enqueued=1,
-                enqueued_at=now,
-                seq=0,
-                actions_total=0,
-                actions_ended=0,
-                reason="",
-                cause="",
-                rollback=RollbackStatus.NONE,
-                created_at=now,
-                updated_at=now,
-                must_end_by=now + QUEUE_BOUND,
-            )
+            sql.ADMIT_EXECUTION,
+            {
+                "id": execution_id,
+                "workflow_id": workflow_id,
+                "kind": "run",
+                "status": ExecutionStatus.CREATED,
+                "queue": record.queue,
+                "priority": record.priority,
+                "owner": owner,
+                "generation": 0 if owner is None else 1,
+                "enqueued": 1,
+                "enqueued_at": now,
+                "seq": 0,
+                "actions_total": 0,
+                "actions_ended": 0,
+                "reason": "",
+                "cause": "",
+                "rollback": RollbackStatus.NONE,
+                "created_at": now,
+                "updated_at": now,
+                "must_end_by": now + QUEUE_BOUND,
+            },
         )
         if owner is None:
             drive = Drive(execution_id, 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from workflow_service.domain.controls import START_STEP
 from workflow_service.domain.plan import OnFailure
 from workflow_service.planning.rules import words
 from workflow_service.planning.situation import PLACEHOLDER, PLACEHOLDERS
@@ -108,6 +109,8 @@ def _steps(actions: Sequence[Mapping[str, Any]], at: Path) -> Iterator[tuple[Pat
         here: Path = (*at, "actions", index)
         if action["id"] in ids[:index]:
             yield (*here, "id"), action["id"], "is the id of an earlier action too"
+        if action["id"] == START_STEP:
+            yield (*here, "id"), action["id"], "is kept for the step that waits to be started"
         for need in action.get("needs", ()):
             if need not in ids:
                 yield (*here, "needs"), need, "is no action of this rule"

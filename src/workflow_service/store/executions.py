@@ -16,6 +16,25 @@ from workflow_service.domain.plan import Plan, plan_from_json
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, executions, journal, plans, workflows
 
+_WHOLE = (
+    sa.select(
+        executions,
+        alerts.c.document.label("alert"),
+        alerts.c.waits_for_start,
+        workflows.c.severity,
+        plans.c.document.label("plan"),
+    )
+    .join(workflows, workflows.c.id == executions.c.workflow_id)
+    .join(alerts, alerts.c.id == workflows.c.alert_id)
+    .outerjoin(plans, sa.and_(plans.c.workflow_id == executions.c.workflow_id, plans.c.hash == executions.c.plan_hash))
+    .where(executions.c.id == sa.bindparam("execution_id"))
+)
+_EVENTS = (
+    sa.select(journal.c.seq, journal.c.kind, journal.c.at, journal.c.data)
+    .where(journal.c.execution_id == sa.bindparam("execution_id"))
+    .order_by(journal.c.seq)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -31,6 +50,7 @@ class Record:
     seq: int
     plan: Plan | None
     events: Sequence[Event]
+    waits_for_start: bool = False  # its plan is held back until somebody starts it
 
 
 async def load(database: Database, execution_id: str) -> Record:
@@ -50,22 +70,8 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
     Raises:
         NotFound: there is no such execution.
     """
-    query = (
-        sa.select(executions, alerts.c.document.label("alert"), workflows.c.severity, plans.c.document.label("plan"))
-        .join(workflows, workflows.c.id == executions.c.workflow_id)
-        .join(alerts, alerts.c.id == workflows.c.alert_id)
-        .outerjoin(
-            plans, sa.and_(plans.c.workflow_id == executions.c.workflow_id, plans.c.hash == executions.c.plan_hash)
-        )
-        .where(executions.c.id == execution_id)
-    )
-    events = (
-        sa.select(journal.c.seq, journal.c.kind, journal.c.at, journal.c.data)
-        .where(journal.c.execution_id == execution_id)
-        .order_by(journal.c.seq)
-    )
-    row = (await connection.execute(query)).one_or_none()
-    entries = (await connection.execute(events)).all()
+    row = (await connection.execute(_WHOLE, {"execution_id": execution_id})).one_or_none()
+    entries = (await connection.execute(_EVENTS, {"execution_id": execution_id})).all()
     if row is None:
         raise NotFound(f"no execution {execution_id}")
     return Record(
@@ -79,6 +85,7 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         seq=entries[-1].seq if entries else 0,
         plan=plan_from_json(row.plan) if row.plan is not None else None,
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
+        waits_for_start=bool(row.waits_for_start),
     )
 
 
@@ -122,3 +129,19 @@ async def load_bare(database: Database, execution_id: str) -> Record:
         plan=None,
         events=(),
     )
+
+
+def plan_row(workflow_id: str, document: Mapping[str, Any], plan_hash: str, at: datetime) -> dict[str, Any]:
+    """The row in which a plan's stored form is kept."""
+    return {
+        "workflow_id": workflow_id,
+        "hash": plan_hash,
+        "revision": document["revision"],
+        "created_at": at,
+        "document": document,
+    }
+
+
+async def prioritise(connection: AsyncConnection, execution_id: str, *, priority: int) -> None:
+    """Another place in line from its next drive on, and for the executions that come after it."""
+    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(priority=priority))

@@ -9,7 +9,7 @@ refused before it gets there; one that fails in the group is tried alone, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.events import Event, event_from_json, event_to_json
-from workflow_service.domain.plan import Plan, plan_to_json
 from workflow_service.store import commands
 from workflow_service.store.database import Database
+from workflow_service.store.executions import plan_row
 from workflow_service.store.group import GroupWriter, Values
 from workflow_service.store.tables import executions, journal, visible
 
@@ -60,7 +60,7 @@ class KeptPlan:
     """A plan that is kept with an entry. With `queue` its execution goes on as one of that queue, without waiting."""
 
     workflow_id: str
-    plan: Plan
+    document: Mapping[str, Any]  # the plan's stored form
     hash: str
     at: datetime
     queue: str | None
@@ -205,14 +205,15 @@ class Journal:
         # A commit whose answer was lost is written again; the fence held, so what is there already is the same.
         updates = {(one.update["id"], one.update["generation"]): one.update for one in group}  # the last one counts
         rows = [row for one in group for row in one.rows]
-        plans = [_plan_row(one.entry.kept) for one in group if one.entry.kept is not None]
+        kept = [one.entry.kept for one in group if one.entry.kept is not None]
         over = [one.entry for one in group if one.entry.workflow_id is not None]
         async with self._database.write() as connection:
             if await self._writer.update(connection, [updates[key] for key in sorted(updates)]) != len(updates):
                 raise Fenced("an execution of this group belongs to another drive")
             if rows:
                 await self._writer.insert(connection, rows)
-            if plans:
+            if kept:
+                plans = [plan_row(one.workflow_id, one.document, one.hash, one.at) for one in kept]
                 await self._writer.keep_plans(connection, plans)
             for one in group:
                 if one.entry.also is not None:
@@ -243,16 +244,6 @@ class Journal:
             }
             for seq, event in enumerate(entry.events, start=entry.seq + 1)
         ]
-
-
-def _plan_row(kept: KeptPlan) -> dict[str, Any]:
-    return {
-        "workflow_id": kept.workflow_id,
-        "hash": kept.hash,
-        "revision": kept.plan.revision,
-        "created_at": kept.at,
-        "document": plan_to_json(kept.plan),
-    }
 
 
 def _acknowledge(group: list[_Waiting]) -> None:

@@ -32,6 +32,7 @@ _SUMMARY = (
     executions.c.cause,
     executions.c.rollback,
     executions.c.queue,
+    executions.c.priority,
     executions.c.actions_total,
     executions.c.actions_ended,
     executions.c.current_action,
@@ -41,6 +42,12 @@ _SUMMARY = (
     executions.c.ended_at,
 )
 _JOINED = workflows.join(executions, executions.c.id == workflows.c.execution_id)
+
+_NEWEST = (
+    sa.select(executions.c.id, executions.c.ended_at)
+    .select_from(_JOINED)
+    .where(workflows.c.id == sa.bindparam("workflow_id"))
+)
 
 Summary = Mapping[str, Any]
 
@@ -94,6 +101,20 @@ async def summary(database: Database, workflow_id: str) -> Summary:
     """
     async with database.read() as connection:
         return await _summary(database, connection, workflow_id)
+
+
+async def newest_execution(database: Database, workflow_id: str) -> tuple[str, bool]:
+    """A workflow's newest execution, and whether it is over: the cheapest look there is, for those who wait.
+
+    Raises:
+        NotFound: there is none.
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        row = (await connection.execute(_NEWEST, {"workflow_id": workflow_id})).one_or_none()
+    if row is None:
+        raise NotFound(f"no workflow {workflow_id}")
+    return row.id, row.ended_at is not None
 
 
 async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus
+from workflow_service.domain.states import ExecutionStatus, RollbackStatus, UndoStatus
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, workflows
 
@@ -21,6 +22,20 @@ class Span:
     namespace: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undos:
+    """How a rollback went that is over: back to which step (None: all the way), and how many steps ended how."""
+
+    back_to: str | None
+    steps: Mapping[UndoStatus, int]
+
+
+async def keep(connection: AsyncConnection, execution_id: str, undos: Undos) -> None:
+    """Keep it for as long as the execution is known, which is longer than its journal."""
+    document = {"back_to": undos.back_to, "steps": {status.value: number for status, number in undos.steps.items()}}
+    await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(undos=document))
 
 
 async def rollbacks(database: Database, span: Span, *, limit: int) -> tuple[Sequence[dict[str, Any]], int, int]:
@@ -45,6 +60,7 @@ async def rollbacks(database: Database, span: Span, *, limit: int) -> tuple[Sequ
             executions.c.rollback,
             executions.c.reason,
             executions.c.cause,
+            executions.c.undos,
             executions.c.created_at,
             executions.c.ended_at,
             workflows.c.namespace,

@@ -103,6 +103,7 @@ alerts = sa.Table(
     sa.Column("outcome_reason", sa.Text),
     sa.Column("workflow_id", sa.Text),
     sa.Column("decided_at", Moment),
+    sa.Column("waits_for_start", sa.Boolean),  # its workflow begins only when somebody starts it; NULL: by itself
     sa.Index(
         "alerts_undecided_idx",
         "received_at",
@@ -176,6 +177,7 @@ executions = sa.Table(
     sa.Column("must_end_by", Moment),
     sa.Column("wake_at", Moment),  # it stands still until then, or until a command; NULL: it does not
     sa.Column("ended_at", Moment, index=True),
+    sa.Column("undos", Document),  # once a rollback is over: how many of its steps ended how
     sa.Index(
         "executions_active_idx",
         "owner",

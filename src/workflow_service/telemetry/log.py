@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import orjson
@@ -33,6 +34,7 @@ _SECRET_NAME = re.compile(
     r"token|secret|passw|authori[sz]ation|api[_-]?key|credential|private[_-]?key|cookie", re.IGNORECASE
 )
 _SECRET_TEXT = re.compile(r"(?i)(//[^:/@\s]*:)\S*(?=@)|(bearer\s+)[\w.~+/=-]+|((?:password|token|secret)=)[^&\s]+")
+_SECRET_MARK = re.compile(r"[@=\s]")  # no secret text is without one of these; looking for them first is much cheaper
 _DEEPEST = 6  # levels of nesting that a line keeps
 
 EventDict = MutableMapping[str, Any]
@@ -73,13 +75,20 @@ def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _redacted(key: str, value: Any, depth: int) -> Any:
-    if value is not None and _SECRET_NAME.search(key) and not isinstance(value, bool | int | float):
+    if value is not None and not isinstance(value, bool | int | float) and _is_secret_name(key):
         return _MASK
     if isinstance(value, str):
+        if not _SECRET_MARK.search(value):
+            return value
         return _SECRET_TEXT.sub(lambda match: f"{match[1] or match[2] or match[3]}{_MASK}", value)
     if isinstance(value, bool | int | float | None):
         return value
     return _redacted_within(value, depth)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_name(key: str) -> bool:
+    return _SECRET_NAME.search(key) is not None
 
 
 def _redacted_within(value: Any, depth: int) -> Any:

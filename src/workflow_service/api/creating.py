@@ -1,0 +1,121 @@
+"""Making a workflow without waiting for it: started at once, or held back until somebody starts it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from workflow_service.api.problems import documented
+from workflow_service.api.schemas import AlertIn
+from workflow_service.domain.alert import Alert, alert_from_json, shown
+from workflow_service.domain.errors import Rejected, Violation
+from workflow_service.intake.intake import Delivery, Intake, Outcome
+from workflow_service.store import queries
+from workflow_service.store.database import Database
+
+_EXAMPLE: dict[str, Any] = {
+    "alert": {"name": "HighCPUUsage", "severity": "high", "namespace": "production", "resource": "deployment/web"},
+    "start": False,
+}
+
+
+class NewWorkflowIn(BaseModel):
+    """An alert, and whether its workflow begins by itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    alert: AlertIn
+    start: bool = Field(default=True, description="false: it is planned, then waits an hour at most for `start`")
+
+
+class IntakeOut(BaseModel):
+    """What became of the alert."""
+
+    alert_id: str
+    outcome: str = Field(description="admitted, attached, cooled_down or resolved")
+    reason: str
+
+
+class NewWorkflowOut(BaseModel):
+    """The alert's workflow: a new one when the alert was admitted, else the one that it belongs to."""
+
+    workflow_id: str | None = Field(description="null when the alert needed none")
+    execution_id: str | None
+    status: str | None
+    intake: IntakeOut
+
+
+def routes(intake: Intake, database: Database) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1")
+
+    @router.post(
+        "/workflows",
+        status_code=201,
+        summary="Make a workflow of an alert; with start: false it waits for somebody to start it",
+        responses={
+            201: {"model": NewWorkflowOut, "description": "admitted; see Location"},
+            200: {"model": NewWorkflowOut, "description": "no new workflow: attached, cooled down or resolved"},
+            **documented(400, 413, 503),
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewWorkflowIn"}}},
+            }
+        },
+    )
+    async def create(request: Request) -> Response:
+        alert, start = _read(await request.body())
+        delivery = Delivery(
+            body=await request.body(),
+            route=request.url.path,
+            source=request.headers.get("x-service-name"),
+            request_id=request.headers.get("x-request-id"),
+            start=start,
+        )
+        # Who hangs up has sent the alert all the same.
+        return await _answer(database, await asyncio.shield(_take_in(intake, delivery, alert)))
+
+    return router
+
+
+def _read(body: bytes) -> tuple[Alert, bool]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        wrong = Violation("body", body[:40].decode("utf-8", "replace"), str(error))
+        raise Rejected("the body is not JSON", [wrong]) from error
+    if not isinstance(document, Mapping):
+        raise Rejected("the body cannot be read", [Violation("body", shown(document), "must be a JSON object")])
+    strangers = [name for name in document if name not in NewWorkflowIn.model_fields]
+    broken = [Violation(str(shown(name)), shown(document[name]), "is not known here") for name in strangers]
+    start = document.get("start", True)
+    if not isinstance(start, bool):
+        broken.append(Violation("start", shown(start), "must be true or false"))
+    if broken:
+        raise Rejected("the body cannot be read", broken)
+    return alert_from_json(document.get("alert")), start
+
+
+async def _take_in(intake: Intake, delivery: Delivery, alert: Alert) -> Outcome:
+    (alert_id,) = await intake.store(delivery, [alert])
+    return await intake.decide(alert_id)
+
+
+async def _answer(database: Database, outcome: Outcome) -> Response:
+    body: dict[str, Any] = {"workflow_id": outcome.workflow_id, "execution_id": None, "status": None}
+    body["intake"] = {"alert_id": outcome.alert_id, "outcome": outcome.outcome, "reason": outcome.reason}
+    headers = {}
+    if outcome.workflow_id is not None:
+        found = await queries.summary(database, outcome.workflow_id)
+        body |= {"execution_id": found["execution_id"], "status": found["status"]}
+        headers["Location"] = f"/api/v1/workflows/{outcome.workflow_id}"
+    code = 201 if outcome.outcome == "admitted" else 200
+    return Response(orjson.dumps(body), status_code=code, media_type="application/json", headers=headers)

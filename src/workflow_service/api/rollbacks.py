@@ -1,0 +1,85 @@
+"""The history of rollbacks: what was undone, what could not be, and how often it went well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from workflow_service.api.problems import documented
+from workflow_service.domain.states import UndoStatus
+from workflow_service.store import rollbacks
+from workflow_service.store.database import Database
+
+
+class UndoneSteps(BaseModel):
+    """How many of the steps that were to be undone ended how; those that had changed nothing are not counted."""
+
+    undone: int
+    undo_failed: int
+    irreversible: int = Field(description="could not be undone, as their plan had said")
+    available: int = Field(description="could be undone, and nobody came to try")
+    undoing: int = Field(description="sent, and nobody knows whether it was done")
+
+
+class RollbackRow(BaseModel):
+    """One rollback, running or over."""
+
+    rollback_id: str = Field(description="the execution that undid, or tried")
+    workflow_id: str
+    kind: str = Field(description="run: it undid its own steps; rollback: it undid an earlier execution's")
+    status: str
+    rollback: str = Field(description="none, done or incomplete")
+    back_to: str | None = Field(description="the step up to which all was kept; null: everything was to be undone")
+    steps: UndoneSteps | None = Field(description="null while it is under way, or when there was nothing to undo")
+    partial: bool = Field(description="it is over; something was undone, and something could not be")
+    reason: str
+    cause: str
+    namespace: str | None
+    alert_name: str
+    created_at: AwareDatetime
+    ended_at: AwareDatetime | None
+
+
+class RollbacksOut(BaseModel):
+    """The newest rollbacks, and how all that are over went."""
+
+    rollbacks: list[RollbackRow]
+    total: int = Field(description="that are over")
+    success_rate: float | None = Field(description="of those that are over, 0..1; null when there are none")
+
+
+def routes(database: Database) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1")
+
+    @router.get(
+        "/rollbacks",
+        summary="The history of rollbacks, newest first",
+        responses={200: {"model": RollbacksOut}, **documented(400, 503)},
+    )
+    async def history(
+        namespace: Annotated[str | None, Query(max_length=253)] = None,
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        span = rollbacks.Span(namespace, since, until)
+        found, over, done = await rollbacks.rollbacks(database, span, limit=limit)
+        rate = round(done / over, 4) if over else None
+        body = {"rollbacks": [_row(one) for one in found], "total": over, "success_rate": rate}
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    return router
+
+
+def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+    undos = found["undos"] or {"back_to": None, "steps": None}
+    counts = undos["steps"] or {}
+    partial = counts.get(UndoStatus.UNDONE, 0) not in {0, sum(counts.values())}
+    rest = {name: value for name, value in found.items() if name != "undos"}
+    return {**rest, **undos, "partial": partial}
