@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,9 @@ from structlog.typing import EventDict
 
 from tests.support.scripted_executor import ScriptedExecutor
 from workflow_service.app import Replica
+from workflow_service.domain.alert import Alert
+from workflow_service.domain.plan import Plan
+from workflow_service.engine.means import Means
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings, load
 
@@ -115,6 +119,20 @@ class Running:
         return await self.until(workflow_id, lambda found: found["ended_at"], "the workflow ends")
 
 
+class Planned(Replica):
+    """A replica that answers every alert with the plan that it was given."""
+
+    def __init__(self, given: Settings, plan: Plan, *, executor: Executor) -> None:
+        self._plan = plan
+        super().__init__(given, executor=executor)
+
+    def _means(self, replica: str) -> Means:
+        async def plan_for(_alert: Alert) -> tuple[Plan, object, object]:
+            return self._plan, None, None
+
+        return replace(super()._means(replica), plan_for=plan_for)
+
+
 def settings(directory: Path, **environment: str) -> Settings:
     """Settings as the service would read them, with all state in `directory`."""
     return load({"DATA_DIR": str(directory / "data"), "LEASE_TTL": "1s", **environment})
@@ -126,17 +144,19 @@ async def replica(
     executor: ScriptedExecutor,
     *,
     through: Callable[[Executor], Executor] = lambda executor: executor,
+    plan: Plan | None = None,
     **environment: str,
 ) -> AsyncIterator[Running]:
     """A replica that lives as long as the block; leaving the block is a graceful stop.
 
-    `through` puts something between the replica and the executor.
+    `through` puts something between the replica and the executor; `plan` is what is done about every alert.
 
     Drives survive their own bugs, so the log is held against them: an error line fails the test.
     """
     await _have_state(directory)
     with capture_logs(processors=[merge_contextvars]) as log:
-        parts = Replica(settings(directory, **environment), executor=through(executor))
+        given, carries = settings(directory, **environment), through(executor)
+        parts = Planned(given, plan, executor=carries) if plan else Replica(given, executor=carries)
         async with parts.lifespan(parts.app):
             transport = httpx2.ASGITransport(app=parts.app)
             async with httpx2.AsyncClient(transport=transport, base_url="http://replica", timeout=60) as http:

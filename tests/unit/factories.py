@@ -30,9 +30,9 @@ def at(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def key_of(step: str, attempt: int = 0) -> str:
+def key_of(step: str, attempt: int = 0, execution: str = EXECUTION) -> str:
     """The idempotency key that the engine gives an attempt."""
-    return f"{EXECUTION}:{step}:r{attempt}" if attempt else f"{EXECUTION}:{step}"
+    return f"{execution}:{step}:r{attempt}" if attempt else f"{execution}:{step}"
 
 
 def a_target(**values: Any) -> Target:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.unit.acting_rules import check_begin, check_noted, check_number, check_undo
-from tests.unit.factories import ALERT, T0, key_of
+from tests.unit.factories import ALERT, EXECUTION, T0, key_of
 from tests.unit.journal_rules import check_journal, stored_and_read
 from tests.unit.plan_shape import Shape, shape_of
 from tests.unit.resting_rules import check_rest
@@ -20,6 +20,7 @@ from workflow_service.domain import events as ev
 from workflow_service.domain.decide import decide
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.plan import Plan, StepKind
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
@@ -41,6 +42,7 @@ class Obeying:
     journal: list[ev.Event] = field(default_factory=list)
     state: RunState = field(default_factory=RunState)
     wake_at: datetime | None = None
+    execution: str = EXECUTION
     says_yes: bool = True  # whether somebody approves what is asked, in the end
     _laid_out: tuple[Mapping[str, Any], Shape] | None = None
 
@@ -155,12 +157,15 @@ class Obeying:
         planned = self.shape.steps[step]
         fresh = self.state.steps[step].status is StepStatus.PENDING
         assert self.state.steps[step].cleared or not (fresh and planned.preconditions), "sent without a look"
-        self.note(ev.StepStarted(self.now, step, attempt, key_of(step, attempt), "ledger-1", parameters))
-        self._carry(step, key_of(step, attempt))
+        key = key_of(step, attempt, self.execution)
+        self.note(ev.StepStarted(self.now, step, attempt, key, "ledger-1", parameters))
+        self._carry(step, key)
 
     def _resume(self, step: str, attempt: int, key: str) -> None:
         assert self.state.steps[step].status is StepStatus.RUNNING
-        assert key == key_of(step, attempt) == self.state.steps[step].attempts[-1].key
+        inherited = attempt == INHERITED  # under a key of the execution that made it
+        assert inherited or key == key_of(step, attempt, self.execution)
+        assert key == self.state.steps[step].attempts[-1].key
         self._carry(step, key)
 
     def _start_undo(self, action: do.StartUndo) -> None:

@@ -77,8 +77,10 @@ def _disturbed(graph: Graph, state: RunState, name: str, kept: Set[str]) -> bool
     if step.kind is StepKind.APPROVAL:
         let_through = {one for one in graph.descendants[name] if parent is None or parent in graph.around(one)}
         return not kept >= let_through
-    if at.status is StepStatus.SKIPPED or step.kind is StepKind.CHECK or step.phase is Phase.VERIFY:
-        return any(not kept >= graph.ancestors(one) for one in (name, *graph.around(name)))
+    around = (name, *graph.around(name))
+    verifies = any(graph.steps[one].phase is Phase.VERIFY for one in around)
+    if at.status is StepStatus.SKIPPED or step.kind is StepKind.CHECK or verifies:
+        return any(not kept >= graph.ancestors(one) for one in around)
     return False
 
 
