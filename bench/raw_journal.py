@@ -18,7 +18,8 @@ from bench.stored import BATCH, NOW, store_workflows
 from workflow_service.domain import events as ev
 from workflow_service.store import migrations
 from workflow_service.store.database import Database
-from workflow_service.store.journal import Entry, Journal, Row
+from workflow_service.store.entry import Entry, Row
+from workflow_service.store.journal import Journal
 from workflow_service.store.tables import executions
 
 ROW = Row(

@@ -20,7 +20,8 @@ from workflow_service.domain.events import Held
 from workflow_service.store.backup import LOST_TIME, Source, back_up, restore
 from workflow_service.store.data_lock import DataDirectoryTaken, DataLock
 from workflow_service.store.database import Database
-from workflow_service.store.journal import Entry, Journal
+from workflow_service.store.entry import Entry
+from workflow_service.store.journal import Journal
 from workflow_service.store.postgres_tools import CannotCopy
 from workflow_service.store.tables import deliveries, executions, replicas
 

@@ -16,8 +16,9 @@ from tests.support.rows import BEGAN, ROW, an_execution, away, commit_answer_los
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.store.database import Database
+from workflow_service.store.entry import Also, Entry
 from workflow_service.store.executions import load
-from workflow_service.store.journal import Also, Entry, Journal
+from workflow_service.store.journal import Journal
 from workflow_service.store.tables import journal as journal_table
 
 pytestmark = [pytest.mark.requirement("BR-WF-001", "BR-WF-004")]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from workflow_service.domain.queueing import PARKED
 from workflow_service.store.database import Database
-from workflow_service.store.journal import Row
+from workflow_service.store.entry import Row
 from workflow_service.store.tables import active_identities, alerts, deliveries, executions, identities, workflows
 
 DEADLINE = 20.0  # seconds until a test gives up waiting for a condition

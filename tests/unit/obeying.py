@@ -6,7 +6,7 @@ What it is told to do must obey the rules at every step: `acting_rules`, `restin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -111,10 +111,7 @@ class Obeying:
 
     def ask(self) -> do.Decision:
         """Decide twice: the same question has the same answer, whatever the order of the mappings."""
-        reordered = RunState(
-            **{name: getattr(self.state, name) for name in RunState.__slots__ if name != "steps"},
-            steps=dict(reversed(list(self.state.steps.items()))),
-        )
+        reordered = replace(self.state, steps=dict(reversed(list(self.state.steps.items()))))
         first = self._decide(self.state)
         assert first == self._decide(reordered)
         return first

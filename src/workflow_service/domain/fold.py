@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce, singledispatch
 
 from workflow_service.domain import events as ev
 from workflow_service.domain import step_fold
 from workflow_service.domain.errors import IllegalTransition
-from workflow_service.domain.run_state import RunState, StepState
+from workflow_service.domain.run_state import RunState, StepState, changed
 from workflow_service.domain.states import EXECUTION, ExecutionStatus, StepStatus, Verb, move
 
 
@@ -40,19 +39,19 @@ def _(event: ev.PlanningStarted, state: RunState) -> RunState:
     if state.status is ExecutionStatus.PLANNING:
         return state  # planning was begun again after a crash
     planning = move(EXECUTION, state.status, ExecutionStatus.PLANNING)
-    return replace(state, status=planning, waiting_since=event.since or event.at)
+    return changed(state, status=planning, waiting_since=event.since or event.at)
 
 
 @_apply.register
 def _(event: ev.Planned, state: RunState) -> RunState:
     status = move(EXECUTION, state.status, ExecutionStatus.QUEUED)
-    return replace(state, status=status, plan_hash=event.plan_hash, steps={step: StepState() for step in event.steps})
+    return changed(state, status=status, plan_hash=event.plan_hash, steps={step: StepState() for step in event.steps})
 
 
 @_apply.register
 def _(event: ev.Inherited, state: RunState) -> RunState:
     status = move(EXECUTION, state.status, ExecutionStatus.QUEUED)
-    state = replace(
+    state = changed(
         state,
         status=status,
         plan_hash=event.plan_hash,
@@ -62,37 +61,37 @@ def _(event: ev.Inherited, state: RunState) -> RunState:
     )
     if event.verb is not Verb.ROLLBACK:
         return state
-    return replace(state, wanted=Verb.ROLLBACK, wanted_undo=True, wanted_why=_by(event), back_to=event.back_to)
+    return changed(state, wanted=Verb.ROLLBACK, wanted_undo=True, wanted_why=_by(event), back_to=event.back_to)
 
 
 @_apply.register
 def _(event: ev.Started, state: RunState) -> RunState:
-    return replace(state, status=move(EXECUTION, state.status, ExecutionStatus.RUNNING), started_at=event.at)
+    return changed(state, status=move(EXECUTION, state.status, ExecutionStatus.RUNNING), started_at=event.at)
 
 
 @_apply.register
 def _(event: ev.Held, state: RunState) -> RunState:
-    return replace(state, held=event.reason)
+    return changed(state, held=event.reason)
 
 
 @_apply.register
 def _(event: ev.RollbackStarted, state: RunState) -> RunState:
     state = _moving(state, event.at)
     status = move(EXECUTION, state.status, ExecutionStatus.ROLLING_BACK)
-    return replace(state, status=status, rollback_started_at=event.at, reason=event.reason)
+    return changed(state, status=status, rollback_started_at=event.at, reason=event.reason)
 
 
 @_apply.register
 def _(event: ev.CommandApplied, state: RunState) -> RunState:
     match event.verb:
         case Verb.PAUSE:
-            return replace(state, wanted=Verb.PAUSE, wanted_why=_by(event))
+            return changed(state, wanted=Verb.PAUSE, wanted_why=_by(event))
         case Verb.RESUME:
             return _resumed(state, event.at)
         case Verb.CANCEL | Verb.ROLLBACK:
             undo = event.verb is Verb.ROLLBACK or bool(event.arguments.get("undo"))
             back_to = event.arguments.get("step") if event.verb is Verb.ROLLBACK else None
-            return replace(state, wanted=event.verb, wanted_undo=undo, wanted_why=_by(event), back_to=back_to)
+            return changed(state, wanted=event.verb, wanted_undo=undo, wanted_why=_by(event), back_to=back_to)
         case Verb.SKIP_STEP:
             step, reason = str(event.arguments["step"]), f"skipped by hand: {_by(event)}"
             return step_fold.with_end(state, step, StepStatus.SKIPPED, reason, event.at, waived=True)
@@ -127,13 +126,13 @@ def _(_event: ev.CommandRefused, state: RunState) -> RunState:
 @_apply.register
 def _(event: ev.Paused, state: RunState) -> RunState:
     status = move(EXECUTION, state.status, ExecutionStatus.PAUSED)
-    return replace(state, status=status, wanted=None, paused_at=event.at)
+    return changed(state, status=status, wanted=None, paused_at=event.at)
 
 
 @_apply.register
 def _(event: ev.Parked, state: RunState) -> RunState:
     since = state.parked_at or event.at
-    return replace(state, status=_waiting(state.status, event), parked_at=since, parked_until=event.until)
+    return changed(state, status=_waiting(state.status, event), parked_at=since, parked_until=event.until)
 
 
 @_apply.register
@@ -143,20 +142,20 @@ def _(event: ev.Unparked, state: RunState) -> RunState:
 
 @_apply.register
 def _(_event: ev.Verifying, state: RunState) -> RunState:
-    return replace(state, status=move(EXECUTION, state.status, ExecutionStatus.VERIFYING))
+    return changed(state, status=move(EXECUTION, state.status, ExecutionStatus.VERIFYING))
 
 
 @_apply.register
 def _(event: ev.Concluded, state: RunState) -> RunState:
     if state.conclusion is not None:
         raise IllegalTransition("how it ends was said already")
-    state = replace(_moving(state, event.at), conclusion=event.status, concluded_at=event.at)
-    return replace(state, reason=event.reason, cause=event.cause, rollback=event.rollback)
+    state = changed(_moving(state, event.at), conclusion=event.status, concluded_at=event.at)
+    return changed(state, reason=event.reason, cause=event.cause, rollback=event.rollback)
 
 
 @_apply.register
 def _(event: ev.Ended, state: RunState) -> RunState:
-    return replace(
+    return changed(
         state,
         status=move(EXECUTION, state.status, event.status),
         ended_at=event.at,
@@ -176,21 +175,21 @@ def _extended(state: RunState, name: str, more: timedelta) -> RunState:
     step = state.steps[name]
     if step.not_before is None:
         raise IllegalTransition(f"{name} has no bound to extend")
-    steps = {**state.steps, name: replace(step, not_before=step.not_before + more)}
+    steps = {**state.steps, name: changed(step, not_before=step.not_before + more)}
     if state.parked_at is None:
-        return replace(state, steps=steps)
+        return changed(state, steps=steps)
     waits = (one.not_before for one in steps.values() if one.status is StepStatus.WAITING and one.not_before)
-    return replace(state, steps=steps, parked_until=min(waits))
+    return changed(state, steps=steps, parked_until=min(waits))
 
 
 def _resumed(state: RunState, at: datetime) -> RunState:
     """The run clock goes on where it stopped; before it ever ran, the execution waits for a slot again."""
     if state.paused_at is None:
-        return replace(state, wanted=None)  # it had not come to a standstill yet
+        return changed(state, wanted=None)  # it had not come to a standstill yet
     if state.started_at is not None:
         return _goes_on(state, at)
-    state = replace(state, status=move(EXECUTION, state.status, ExecutionStatus.QUEUED))
-    return replace(state, wanted=None, paused_at=None, waiting_since=at)
+    state = changed(state, status=move(EXECUTION, state.status, ExecutionStatus.QUEUED))
+    return changed(state, wanted=None, paused_at=None, waiting_since=at)
 
 
 def _waiting(status: ExecutionStatus, event: ev.Parked) -> ExecutionStatus:
@@ -208,7 +207,7 @@ def _moving(state: RunState, at: datetime) -> RunState:
     still = {ExecutionStatus.PAUSED, ExecutionStatus.AWAITING_APPROVAL}
     status = move(EXECUTION, state.status, ExecutionStatus.RUNNING) if state.status in still else state.status
     stood_still = state.stood_still + (at - state.stopped_at) if state.started_at is not None else state.stood_still
-    return replace(state, status=status, paused_at=None, parked_at=None, parked_until=None, stood_still=stood_still)
+    return changed(state, status=status, paused_at=None, parked_at=None, parked_until=None, stood_still=stood_still)
 
 
 def _goes_on(state: RunState, at: datetime) -> RunState:
@@ -219,7 +218,7 @@ def _goes_on(state: RunState, at: datetime) -> RunState:
     status = state.status
     if status in {ExecutionStatus.PAUSED, ExecutionStatus.AWAITING_APPROVAL}:
         status = move(EXECUTION, status, ExecutionStatus.RUNNING)
-    steps = {name: replace(step, cleared=False) if step.cleared else step for name, step in state.steps.items()}
+    steps = {name: changed(step, cleared=False) if step.cleared else step for name, step in state.steps.items()}
     stood_still = state.stood_still + (at - since)
-    state = replace(state, paused_at=None, parked_at=None, parked_until=None, stood_still=stood_still)
-    return replace(state, status=status, wanted=None, steps=steps)
+    state = changed(state, paused_at=None, parked_at=None, parked_until=None, stood_still=stood_still)
+    return changed(state, status=status, wanted=None, steps=steps)

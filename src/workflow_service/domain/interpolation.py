@@ -20,7 +20,19 @@ _OPEN, _CLOSE = "${{", "}}"
 
 def has_expressions(value: object) -> bool:
     """Whether there is any `${{` in the strings of the value."""
-    return any(_OPEN in found.text for found in _texts(value, ""))
+    left = [value]
+    while left:
+        found = left.pop()
+        if isinstance(found, str):
+            if _OPEN in found:
+                return True
+        elif isinstance(found, Mapping):
+            if any(_OPEN in str(key) for key in found):
+                return True
+            left.extend(found.values())
+        elif isinstance(found, list | tuple):
+            left.extend(found)
+    return False
 
 
 def check_interpolation(value: object, scope: Scope, *, at: str) -> tuple[list[Violation], frozenset[str]]:

@@ -87,12 +87,13 @@ def _due(
     """
     steps, well, now, live = state.steps, _well(graph, state), here.at, here.live
     idle = graph.plain if full else frozenset[str]()
+    waits_for, stand_ins = graph.waits_for, graph.primary
+    left = [name for name in names if steps[name].status in NOT_STARTED]  # of a long plan few have to be looked at
+    free = [name for name in left if waits_for[name] <= well or name in stand_ins]
     due: list[tuple[bool, int, int, str]] = []
-    for index, name in enumerate(names):
+    for index, name in enumerate(free):
         at = steps[name]
-        if at.status not in NOT_STARTED or name in live or (at.status is _PENDING and name in idle):
-            continue
-        if not _may_go_on(graph, state, name, well):
+        if name in live or (at.status is _PENDING and name in idle) or not _may_go_on(graph, state, name, well):
             continue
         time = stepping.next_time(graph, name, at)
         if time is not None and time > now:
@@ -105,8 +106,8 @@ def _due(
 def _well(graph: Graph, state: RunState) -> set[str]:
     """The steps that have settled well."""
     done = {name for name, step in state.steps.items() if step.status in DONE}
-    broken = (name for name, step in state.steps.items() if step.status in BROKEN)
-    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
+    broken = [name for name, step in state.steps.items() if step.status in BROKEN]
+    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL) if broken else done
 
 
 class _Room:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
 from workflow_service.domain.states import (
@@ -19,9 +19,10 @@ from workflow_service.domain.states import (
 )
 
 Changes = tuple[Mapping[str, Any], ...]
+Part = TypeVar("Part", "RunState", "StepState", "Attempt")  # without slots, which make a changed copy slow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """One key that was used for a step, and what it left behind in the cluster."""
 
@@ -39,7 +40,7 @@ class Attempt:
     undo_sent: bool = False  # an undo was started and its outcome is not journalled yet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepState:
     """Where one step stands."""
 
@@ -88,7 +89,7 @@ _WORST_FIRST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunState:
     """Where an execution stands, whole."""
 
@@ -134,7 +135,25 @@ class RunState:
     @property
     def stopped_at(self) -> datetime | None:
         """Since when the run clock stands still."""
-        return min(filter(None, (self.paused_at, self.parked_at)), default=None)
+        if self.paused_at is None or self.parked_at is None:
+            return self.paused_at or self.parked_at
+        return min(self.paused_at, self.parked_at)
+
+
+_NAMES = {kind: frozenset(one.name for one in fields(kind)) for kind in (RunState, StepState, Attempt)}
+
+
+def changed(part: Part, **values: Any) -> Part:
+    """`dataclasses.replace` for these three, at a fraction of its cost: every event makes three such copies.
+
+    Raises:
+        TypeError: there is no such field.
+    """
+    if not values.keys() <= _NAMES[type(part)]:
+        raise TypeError(f"{type(part).__name__} has no {', '.join(values.keys() - _NAMES[type(part)])}")
+    copy: Part = object.__new__(type(part))
+    vars(copy).update(vars(part), **values)
+    return copy
 
 
 def step_from_json(raw: Mapping[str, Any]) -> StepState:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
 from workflow_service.domain import step_events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
-from workflow_service.domain.run_state import Attempt, RunState, StepState
+from workflow_service.domain.run_state import Attempt, RunState, StepState, changed
 from workflow_service.domain.states import STEP, UNDO, StepStatus, UndoStatus, move
 
 
@@ -28,7 +27,7 @@ def _(event: ev.Cleared, state: RunState) -> RunState:
     step = state.steps[event.step]
     if step.status is not StepStatus.PENDING:
         raise IllegalTransition(f"{event.step} is {step.status.value}: it was cleared before it began")
-    return _with(state, event.step, replace(step, cleared=True))
+    return _with(state, event.step, changed(step, cleared=True))
 
 
 @apply.register
@@ -42,7 +41,7 @@ def _(event: ev.StepBegan, state: RunState) -> RunState:
     return _with(
         state,
         event.step,
-        replace(
+        changed(
             step,
             status=move(STEP, step.status, StepStatus.WAITING),
             started_at=event.at,
@@ -57,10 +56,10 @@ def _(event: ev.StepBegan, state: RunState) -> RunState:
 def _(event: ev.StepOpened, state: RunState) -> RunState:
     step = state.steps[event.step]
     running = move(STEP, step.status, StepStatus.RUNNING)
-    opened = replace(step, status=running, started_at=event.at, given=event.parameters)
+    opened = changed(step, status=running, started_at=event.at, given=event.parameters)
     inside = {name: StepState() for name in event.inside}
     items = state.items if event.items is None else {**state.items, event.step: event.items}
-    return replace(state, steps={**state.steps, event.step: opened, **inside}, items=items)
+    return changed(state, steps={**state.steps, event.step: opened, **inside}, items=items)
 
 
 @apply.register
@@ -88,7 +87,7 @@ def _(event: ev.StepStarted, state: RunState) -> RunState:
         parameters=event.parameters,
     )
     attempts = tuple(known for known in step.attempts if known.key != event.key)
-    step = replace(
+    step = changed(
         step,
         status=move(STEP, step.status, StepStatus.RUNNING),
         attempts=(*attempts, attempt),
@@ -105,7 +104,7 @@ def _(event: ev.AttemptUnsent, state: RunState) -> RunState:
     _expect_live(step, event.key)
     status = move(STEP, step.status, StepStatus.WAITING)
     begun = step.started_at if len(step.attempts) > 1 else None  # an outage must not eat the step's own time
-    step = replace(step, status=status, error_class=None, message="not sent yet", started_at=begun)
+    step = changed(step, status=status, error_class=None, message="not sent yet", started_at=begun)
     return _with(state, event.step, step)
 
 
@@ -113,7 +112,7 @@ def _(event: ev.AttemptUnsent, state: RunState) -> RunState:
 def _(event: ev.StepSucceeded, state: RunState) -> RunState:
     step = state.steps[event.step]
     proving = event.prove_from is not None
-    step = replace(
+    step = changed(
         step,
         attempts=_settled(step, event),
         status=move(STEP, step.status, StepStatus.WAITING if proving else StepStatus.SUCCEEDED),
@@ -130,7 +129,7 @@ def _(event: ev.StepSucceeded, state: RunState) -> RunState:
 def _(event: ev.AttemptFailed, state: RunState) -> RunState:
     step = state.steps[event.step]
     again = event.retry_at is not None
-    step = replace(
+    step = changed(
         step,
         attempts=_settled(step, event),
         status=move(STEP, step.status, StepStatus.WAITING if again else StepStatus.FAILED),
@@ -147,7 +146,7 @@ def _(event: ev.StepUnknown, state: RunState) -> RunState:
     step = state.steps[event.step]
     _expect_live(step, event.key)
     step = _with_attempt(step, event.key, undo=UndoStatus.AVAILABLE, undo_reason="outcome unknown")
-    step = replace(
+    step = changed(
         step,
         status=move(STEP, step.status, StepStatus.UNKNOWN),
         message=event.message,
@@ -207,7 +206,7 @@ def with_end(state: RunState, step_id: str, status: StepStatus, message: str, at
     """
     step = state.steps[step_id]
     end = move(STEP, step.status, status)
-    ended = replace(step, status=end, message=message, ended_at=at, not_before=None, asking=False, **more)
+    ended = changed(step, status=end, message=message, ended_at=at, not_before=None, asking=False, **more)
     return _with(state, step_id, ended)
 
 
@@ -224,8 +223,8 @@ def _expect_live(step: StepState, key: str) -> None:
 
 
 def _with_attempt(step: StepState, key: str, **values: Any) -> StepState:
-    changed = replace(_attempt(step, key), **values)
-    return replace(step, attempts=tuple(changed if attempt.key == key else attempt for attempt in step.attempts))
+    meant = changed(_attempt(step, key), **values)
+    return changed(step, attempts=tuple(meant if attempt.key == key else attempt for attempt in step.attempts))
 
 
 def _settled(step: StepState, event: ev.StepSucceeded | ev.AttemptFailed) -> tuple[Attempt, ...]:
@@ -234,7 +233,7 @@ def _settled(step: StepState, event: ev.StepSucceeded | ev.AttemptFailed) -> tup
     undo = UndoStatus.NONE
     if event.changes or event.undo_available:
         undo = UndoStatus.AVAILABLE if event.undo_available else UndoStatus.IRREVERSIBLE
-    last = replace(
+    last = changed(
         step.attempts[-1],
         changes=event.changes,
         undo=undo,
@@ -245,11 +244,11 @@ def _settled(step: StepState, event: ev.StepSucceeded | ev.AttemptFailed) -> tup
 
 
 def _unheld(state: RunState) -> RunState:
-    return state if state.held is None else replace(state, held=None)
+    return state if state.held is None else changed(state, held=None)
 
 
 def _with(state: RunState, step_id: str, step: StepState) -> RunState:
-    return replace(state, steps={**state.steps, step_id: step})
+    return changed(state, steps={**state.steps, step_id: step})
 
 
 def _with_undo(state: RunState, step_id: str, key: str, status: UndoStatus, **values: Any) -> RunState:

@@ -20,6 +20,16 @@ MAX_FACTOR = 10  # with MAX_RETRIES the longest back-off still is a number
 MAX_CONDITIONS = 10
 MAX_PATH = 190  # characters: with an execution's id, retry and undo it is a key, and keys have at most 256
 LOOK_BEFORE = 30.0  # seconds within which preconditions must hold
+_BELONGS_TO = {
+    "action": {StepKind.ACTION},
+    "wait": {StepKind.WAIT},
+    "steps": {StepKind.TEMPLATE},
+    "for_each": {StepKind.ACTION, StepKind.CHECK, StepKind.TEMPLATE},
+    "parameters": {StepKind.TEMPLATE},
+    "postconditions": {StepKind.ACTION, StepKind.CHECK},
+    "preconditions": set(StepKind) - {StepKind.WAIT, StepKind.CHECK},
+}
+_NEEDS = {StepKind.WAIT: "wait", StepKind.TEMPLATE: "steps", StepKind.CHECK: "postconditions"}
 _ID = re.compile(r"[a-z0-9]([-a-z0-9_]{0,61}[a-z0-9])?")
 
 
@@ -103,22 +113,18 @@ def _kind(step: Step, at: str) -> Iterable[Violation]:
     kind = step.kind
     if kind is StepKind.ACTION and not (step.action and step.action.type):
         yield Violation(f"{at}.action.type", step.action and step.action.type, "must name an action")
-    has = {
-        "action": (step.action is not None, {StepKind.ACTION}),
-        "wait": (step.wait is not None, {StepKind.WAIT}),
-        "steps": (bool(step.steps), {StepKind.TEMPLATE}),
-        "for_each": (step.for_each is not None, {StepKind.ACTION, StepKind.CHECK, StepKind.TEMPLATE}),
-        "parameters": (bool(step.parameters), {StepKind.TEMPLATE}),
-        "postconditions": (bool(step.postconditions), {StepKind.ACTION, StepKind.CHECK}),
-        "preconditions": (bool(step.preconditions), set(StepKind) - {StepKind.WAIT, StepKind.CHECK}),
-    }
-    for name, (present, kinds) in has.items():
-        if present and kind not in kinds:
+    for name, kinds in _BELONGS_TO.items():
+        if kind not in kinds and _given(step, name):
             yield Violation(f"{at}.{name}", getattr(step, name), f"does not belong to a step of kind {kind}")
-    needed = {StepKind.WAIT: "wait", StepKind.TEMPLATE: "steps", StepKind.CHECK: "postconditions"}.get(kind)
-    if needed and not has[needed][0]:
+    needed = _NEEDS.get(kind)
+    if needed and not _given(step, needed):
         yield Violation(f"{at}.{needed}", getattr(step, needed), f"must be given for a step of kind {kind}")
     yield from _of_kind(step, at)
+
+
+def _given(step: Step, name: str) -> bool:
+    value = getattr(step, name)
+    return value is not None and value not in ((), {})
 
 
 def _of_kind(step: Step, at: str) -> Iterable[Violation]:

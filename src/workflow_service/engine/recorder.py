@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -18,8 +19,8 @@ from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
 from workflow_service.store import rollbacks
+from workflow_service.store.entry import Also, Entry, KeptPlan, Row
 from workflow_service.store.executions import Record
-from workflow_service.store.journal import Also, Entry, KeptPlan, Row
 
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
@@ -35,6 +36,7 @@ class Recorder:
         self._seq = record.seq
         self.state = state
         self._called = any(step.attempts for step in state.steps.values())
+        self._log = log.bind()  # once, not at every line
 
     async def write(
         self,
@@ -57,12 +59,13 @@ class Recorder:
         state = fold_all(events, self.state) if after is None else after
         if state.final and state.rollback_started_at is not None:
             also = self._with_undos(also, graph, state)
+        tally = _tally(state, graph)
         entry = Entry(
             execution_id=self._record.execution_id,
             generation=self.generation,
             seq=self._seq,
             events=events,
-            row=self._row(state, graph),
+            row=self._row(state, graph, tally),
             also=also,
             kept=kept,
             workflow_id=self._record.workflow_id if state.final else None,
@@ -70,9 +73,8 @@ class Recorder:
         await self._means.journal.append(entry)
         self._seq += len(events)
         self.state = state
-        ended = sum(map(FINAL_STEP.__contains__, [step.status for step in state.steps.values()]))
         for event in events:
-            self._tell(event, graph, ended)
+            self._tell(event, graph, tally.over)
         if state.final:
             await self._means.bus.publish(f"execution:{self._record.execution_id}")
 
@@ -87,16 +89,12 @@ class Recorder:
 
         return keep
 
-    def _row(self, state: RunState, graph: Graph | None) -> Row:
-        groups = () if graph is None else graph.children
-        single = [step.status for name, step in state.steps.items() if name not in groups]
-        needed = [status for status in single if status is not StepStatus.SKIPPED]
-        running = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
+    def _row(self, state: RunState, graph: Graph | None, tally: _Tally) -> Row:
         return Row(
             status=state.status,
-            actions_total=len(needed),
-            actions_ended=sum(map(FINAL_STEP.__contains__, needed)),
-            current_action=next(running, None),
+            actions_total=tally.needed,
+            actions_ended=tally.ended,
+            current_action=tally.current,
             reason=state.reason,
             cause=state.cause,
             rollback=state.rollback,
@@ -119,13 +117,15 @@ class Recorder:
                 if not self._called:
                     self._called = True
                     metrics.first_call(seconds=(event.at - self._record.created_at).total_seconds())
-                log.info("executing workflow action", action_id=event.step, **self._place(event.step, graph, ended))
+                self._log.info(
+                    "executing workflow action", action_id=event.step, **self._place(event.step, graph, ended)
+                )
             case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepUnknown():
                 self._tell_step(event, graph, ended)
             case ev.Ended():
                 seconds = (event.at - self._record.created_at).total_seconds()
                 metrics.execution_ended(status=event.status, seconds=seconds)
-                log.info(
+                self._log.info(
                     "workflow execution ended",
                     status=event.status,
                     reason=event.reason,
@@ -134,7 +134,9 @@ class Recorder:
                     seconds=round(seconds, 3),
                 )
             case ev.Held() | ev.RollbackStarted() | ev.UndoSucceeded() | ev.UndoFailed():
-                log.warning("workflow execution changed course", kind=type(event).__name__, detail=str(event)[:300])
+                self._log.warning(
+                    "workflow execution changed course", kind=type(event).__name__, detail=str(event)[:300]
+                )
             case _:
                 pass
 
@@ -147,7 +149,7 @@ class Recorder:
         started = next((attempt.started_at for attempt in step.attempts if attempt.key == event.key), event.at)
         seconds = (event.at - started).total_seconds()
         self._means.metrics.step_ended(action=action, status=step.status, seconds=seconds)
-        log.info(
+        self._log.info(
             "workflow action ended" if step.final else "workflow action will be tried again",
             action_id=event.step,
             action_type=action,
@@ -161,3 +163,27 @@ class Recorder:
         total = len(self.state.steps)
         number = graph.order.index(step) + 1 if graph else 0
         return {"step": number, "total_steps": total, "progress": f"{ended}/{total}"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """How far the steps are. Groups and what was skipped do not count, but for `over`."""
+
+    needed: int
+    ended: int
+    over: int  # that nothing can happen to any more, whatever they are
+    current: str | None  # the first one that is under way
+
+
+def _tally(state: RunState, graph: Graph | None) -> _Tally:
+    statuses = [step.status for step in state.steps.values()]
+    final = [status for status in statuses if status in FINAL_STEP]
+    idle = len(final) + statuses.count(StepStatus.PENDING) == len(statuses)
+    under_way = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
+    current = None if idle else next(under_way, None)
+    over = len(final)
+    if graph is not None and graph.children:
+        single = [step.status for name, step in state.steps.items() if name not in graph.children]
+        statuses, final = single, [status for status in single if status in FINAL_STEP]
+    skipped = final.count(StepStatus.SKIPPED)
+    return _Tally(needed=len(statuses) - skipped, ended=len(final) - skipped, over=over, current=current)

@@ -29,8 +29,8 @@ from workflow_service.engine.recorder import Recorder
 from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
+from workflow_service.store.entry import Also, KeptPlan
 from workflow_service.store.executions import Record, last_generation, load
-from workflow_service.store.journal import Also, KeptPlan
 
 RETRY = 0.5  # seconds between tries to begin while the database is away
 MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so

@@ -22,8 +22,8 @@ from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
+from workflow_service.store.entry import Also
 from workflow_service.store.executions import Record
-from workflow_service.store.journal import Also
 
 # What needs an execution's slot; a stop, a skip, a person's word does not.
 _WORK = (do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude)
@@ -50,6 +50,8 @@ class Run:
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
         self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
         self._calls: dict[asyncio.Event, asyncio.Task[bool]] = {}  # what may interrupt a wait
+        self._back: list[asyncio.Task[Answer | Seen]] = []  # errands that are over and not heard yet
+        self._woken = asyncio.Event()
         self._news: list[ev.Event] = []  # happened, not written yet
         self._hold_until: datetime | None = None
         self._hold = FIRST_HOLD
@@ -99,7 +101,9 @@ class Run:
             )
             await self._hearing.tell()
         for errand in () if still else errands:
-            self._live[asyncio.create_task(self._carry(errand), name=_name(errand))] = errand
+            task = asyncio.create_task(self._carry(errand), name=_name(errand))
+            task.add_done_callback(self._come_back)
+            self._live[task] = errand
         return decision.wake_at
 
     def _grow(self, state: RunState) -> None:
@@ -220,14 +224,28 @@ class Run:
 
     async def _wait(self, wake_at: datetime | None) -> None:
         """Until an errand is back, the time has come, somebody commands, or this replica is to stop."""
-        pause = None if wake_at is None else max(0.0, (wake_at - self._means.clock()).total_seconds())
         for event in (self._draining, self._hearing.heard):
             if event not in self._calls or self._calls[event].done():
                 self._calls[event] = asyncio.create_task(event.wait())
-        waited = (*self._live, *self._calls.values())
-        done, _ = await asyncio.wait(waited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        for task in [task for task in self._live if task in done]:
-            self._hear(self._live.pop(task), task.result())
+                self._calls[event].add_done_callback(lambda _: self._woken.set())
+        clock = None
+        if wake_at is not None:
+            pause = max(0.0, (wake_at - self._means.clock()).total_seconds())
+            clock = asyncio.get_running_loop().call_later(pause, self._woken.set)
+        try:
+            await self._woken.wait()
+        finally:
+            if clock is not None:
+                clock.cancel()
+        self._woken.clear()
+        back, self._back = self._back, []
+        for task in back:
+            if task in self._live:  # else nobody wants to know any more
+                self._hear(self._live.pop(task), task.result())
+
+    def _come_back(self, task: asyncio.Task[Answer | Seen]) -> None:
+        self._back.append(task)
+        self._woken.set()
 
     def _hear(self, errand: Errand | Outlook, answer: Answer | Seen) -> None:
         now, state = self._means.clock(), self._recorder.state

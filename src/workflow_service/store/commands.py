@@ -15,10 +15,11 @@ from workflow_service.store.database import Database
 from workflow_service.store.tables import Moment, commands, executions
 
 APPLIED, REFUSED = "applied", "refused"
+TOO_LATE = "the execution ended first"
 _CLOSE = (
     sa.update(commands)
     .where(commands.c.execution_id.in_(sa.bindparam("ids", expanding=True)), commands.c.outcome.is_(None))
-    .values(outcome=REFUSED, why="the execution ended first", answered_at=sa.bindparam("now", type_=Moment))
+    .values(outcome=REFUSED, why=TOO_LATE, answered_at=sa.bindparam("now", type_=Moment))
 )
 
 

@@ -48,6 +48,11 @@ class Database:
                 target, pool_size=8, max_overflow=4, pool_timeout=10, connect_args=dict(POSTGRESQL_SESSION)
             )
 
+    @property
+    def pool(self) -> AsyncEngine:
+        """Where connections to write with come from."""
+        return self._writer
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that is committed on the way out.

@@ -1,83 +1,36 @@
 """The journal: fenced, group-committed appends of events together with the row that is derived from them.
 
-Many executions append at once; one flusher takes whatever is waiting and commits it as one transaction of a few
-statements: the fenced update of the execution rows (which locks them and finds out who lost its generation), the insert
-of the events, and, where there are any, plans to keep and identities to release. An entry that cannot be stored is
-refused before it gets there; one that fails in the group is tried alone, so that it cannot hurt its neighbours.
+Many executions append at once; one flusher takes whatever is waiting and commits it as one transaction: the fenced
+update of the execution rows (which locks them and finds out who lost its generation), the insert of the events, and,
+where there are any, plans to keep and identities to release. On PostgreSQL that is one statement; on SQLite, and where
+an entry has more to do in its transaction, a few. An entry that cannot be stored is refused before it gets there; one
+that fails in the group is tried alone, so that it cannot hurt its neighbours.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
-import orjson
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
-from workflow_service.domain.events import Event, event_from_json, event_to_json
+from workflow_service.domain.events import Event, event_from_json
 from workflow_service.store import commands
 from workflow_service.store.database import Database
+from workflow_service.store.entry import COLUMNS, Entry, Values, kept_of, over_of, rows_of, update_of
 from workflow_service.store.executions import plan_row
-from workflow_service.store.group import GroupWriter, Values
-from workflow_service.store.tables import executions, journal, visible
+from workflow_service.store.group import AtOnce, GroupWriter
+from workflow_service.store.line import Line
+from workflow_service.store.tables import executions, journal
 
 RETRY = 0.2  # seconds between tries while the database is away
 GROUP = 200  # entries in one transaction at most
 
 log = structlog.get_logger(__name__)
-
-Also = Callable[[AsyncConnection], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The columns of an execution that its events decide. One shape always, so that many go in one statement."""
-
-    status: str
-    actions_total: int
-    actions_ended: int
-    current_action: str | None
-    reason: str
-    cause: str
-    rollback: str
-    plan_hash: str | None
-    updated_at: datetime
-    started_at: datetime | None
-    must_end_by: datetime | None
-    wake_at: datetime | None
-    ended_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeptPlan:
-    """A plan that is kept with an entry. With `queue` its execution goes on as one of that queue, without waiting."""
-
-    workflow_id: str
-    document: Mapping[str, Any]  # the plan's stored form
-    hash: str
-    at: datetime
-    queue: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Events of one execution, the first of which follows entry `seq` of its journal."""
-
-    execution_id: str
-    generation: int
-    seq: int
-    events: Sequence[Event]
-    row: Row
-    also: Also | None = None  # what must become true in the same transaction
-    kept: KeptPlan | None = None
-    workflow_id: str | None = None  # given with the last entry: whose identities are free again
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +43,6 @@ class _Waiting:
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-_COLUMNS = tuple(Row.__dataclass_fields__)
-_MOMENTS = ("updated_at", "started_at", "must_end_by", "ended_at")
 _CLAIM = (
     sa.update(executions)
     .where(
@@ -111,7 +62,8 @@ class Journal:
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
-        self._writer = GroupWriter(sqlite=database.sqlite, columns=_COLUMNS)
+        self._writer = GroupWriter(sqlite=database.sqlite, columns=COLUMNS)
+        self._at_once = None if database.sqlite else AtOnce(Line(database.pool), columns=COLUMNS)
 
     async def start(self) -> None:
         """Begin to write."""
@@ -124,6 +76,8 @@ class Journal:
             self._flusher.cancel()
             with suppress(asyncio.CancelledError):
                 await self._flusher
+        if self._at_once is not None:
+            await self._at_once.close()
         while not self._waiting.empty():
             _refuse(self._waiting.get_nowait(), StoreUnavailable("the journal is closed"))
 
@@ -164,21 +118,34 @@ class Journal:
         """
         if self._closed:
             raise StoreUnavailable("the journal is closed")
-        waiting = _Waiting(entry, self._update_of(entry), self._rows_of(entry))
+        waiting = _Waiting(entry, update_of(entry, self._writer.moment), rows_of(entry, self._writer.moment))
         self._waiting.put_nowait(waiting)
         await waiting.done
 
     async def _flush_forever(self) -> None:
         while True:
-            group = [await self._waiting.get()]
-            while len(group) < GROUP and not self._waiting.empty():
-                group.append(self._waiting.get_nowait())
+            group = await self._next_group()
+            alone = [one for one in group if one.entry.also is not None] if self._at_once is not None else []
             try:
-                await self._flush(group)
+                for part in ([one for one in group if one not in alone], alone):
+                    if part:
+                        await self._flush(part)
             except asyncio.CancelledError:
                 for entry in group:
                     _refuse(entry, StoreUnavailable("the journal is closed"))
                 raise
+
+    async def _next_group(self) -> list[_Waiting]:
+        """Whatever is waiting, and what this very turn of the loop still brings: who wakes together writes together."""
+        group = [await self._waiting.get()]
+        while len(group) < GROUP:
+            known = len(group)
+            await asyncio.sleep(0)
+            while len(group) < GROUP and not self._waiting.empty():
+                group.append(self._waiting.get_nowait())
+            if len(group) == known:
+                break
+        return group
 
     async def _flush(self, group: list[_Waiting]) -> None:
         while True:
@@ -203,6 +170,21 @@ class Journal:
 
     async def _commit(self, group: list[_Waiting]) -> None:
         # A commit whose answer was lost is written again; the fence held, so what is there already is the same.
+        if self._at_once is None or any(one.entry.also is not None for one in group):
+            await self._commit_in_steps(group)
+            return
+        updates = {(one.update["id"], one.update["generation"]): one.update for one in group}
+        held = await self._at_once.commit(
+            [updates[key] for key in sorted(updates)],
+            [row for one in group for row in one.rows],
+            [row for one in group for row in kept_of(one.entry)],
+            [row for one in group for row in over_of(one.entry)],
+        )
+        for one in group:
+            if (one.entry.execution_id, one.entry.generation) not in held:
+                _refuse(one, Fenced(f"execution {one.entry.execution_id} belongs to another drive"))
+
+    async def _commit_in_steps(self, group: list[_Waiting]) -> None:
         updates = {(one.update["id"], one.update["generation"]): one.update for one in group}  # the last one counts
         rows = [row for one in group for row in one.rows]
         kept = [one.entry.kept for one in group if one.entry.kept is not None]
@@ -221,29 +203,6 @@ class Journal:
             if over:
                 await self._writer.release(connection, [str(entry.workflow_id) for entry in over])
                 await commands.close(connection, [entry.execution_id for entry in over], now=over[-1].row.updated_at)
-
-    def _update_of(self, entry: Entry) -> Values:
-        row, moment = entry.row, self._writer.moment
-        values = {name: getattr(row, name) for name in _COLUMNS}
-        values["cause"] = visible(row.cause)
-        for name in _MOMENTS:
-            values[name] = moment(values[name])
-        values["queue"] = entry.kept.queue if entry.kept is not None else None
-        seq = entry.seq + len(entry.events)
-        return {"id": entry.execution_id, "generation": entry.generation, "seq": seq, **values}
-
-    def _rows_of(self, entry: Entry) -> list[Values]:
-        return [
-            {
-                "execution_id": entry.execution_id,
-                "seq": seq,
-                "generation": entry.generation,
-                "at": self._writer.moment(event.at),
-                "kind": type(event).__name__,
-                "data": orjson.dumps(event_to_json(event)).decode(),
-            }
-            for seq, event in enumerate(entry.events, start=entry.seq + 1)
-        ]
 
 
 def _acknowledge(group: list[_Waiting]) -> None:

@@ -34,7 +34,7 @@ _SECRET_NAME = re.compile(
     r"token|secret|passw|authori[sz]ation|api[_-]?key|credential|private[_-]?key|cookie", re.IGNORECASE
 )
 _SECRET_TEXT = re.compile(r"(?i)(//[^:/@\s]*:)\S*(?=@)|(bearer\s+)[\w.~+/=-]+|((?:password|token|secret)=)[^&\s]+")
-_SECRET_MARK = re.compile(r"[@=\s]")  # no secret text is without one of these; looking for them first is much cheaper
+_HARMLESS = frozenset({bool, int, float, type(None)})
 _DEEPEST = 6  # levels of nesting that a line keeps
 
 EventDict = MutableMapping[str, Any]
@@ -71,18 +71,21 @@ def progress_context(
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Mask what is called like a secret, and passwords and tokens within texts. The last step before rendering."""
-    return {key: _redacted(key, value, _DEEPEST) for key, value in event.items()}
+    for key, value in event.items():
+        if type(value) not in _HARMLESS:
+            event[key] = _redacted(key, value, _DEEPEST)
+    return event
 
 
 def _redacted(key: str, value: Any, depth: int) -> Any:
-    if value is not None and not isinstance(value, bool | int | float) and _is_secret_name(key):
+    if type(value) in _HARMLESS:
+        return value
+    if _is_secret_name(key):
         return _MASK
     if isinstance(value, str):
-        if not _SECRET_MARK.search(value):
-            return value
+        if not ("@" in value or "=" in value or "bearer" in value.lower()):
+            return value  # no secret text is without one of these, and looking for them first is much cheaper
         return _SECRET_TEXT.sub(lambda match: f"{match[1] or match[2] or match[3]}{_MASK}", value)
-    if isinstance(value, bool | int | float | None):
-        return value
     return _redacted_within(value, depth)
 
 
