@@ -10,6 +10,7 @@ WorkflowServiceError
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
 ├── Fenced                   another drive owns this execution now; the loser stops without a trace
 ├── StoreUnavailable         our own database did not take it; the caller may try again (HTTP 503)
+│   └── TooNew               a newer version has written it; a replica of that version can read it
 └── ExecutorError            a call to the executor brought no result
     ├── Unreachable          the request certainly did not arrive: nothing can have happened
     ├── Unanswered           the request may have arrived: the outcome is unknown until asked for by key
@@ -96,6 +97,10 @@ class Fenced(WorkflowServiceError):
 
 class StoreUnavailable(WorkflowServiceError):
     """Our own database did not take the write or answer the read."""
+
+
+class TooNew(StoreUnavailable):
+    """A newer version has driven the execution, and this one cannot be sure to understand what it has written."""
 
 
 class ExecutorError(WorkflowServiceError):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.formats import FORMAT
 from workflow_service.domain.queueing import NOT_BEGUN, PARKED
 from workflow_service.engine.handover import CONTROL, MANUAL, enqueue_next
 from workflow_service.ports import Engine
@@ -44,6 +45,7 @@ class Reaper:
         query = (
             sa.select(executions.c.id, executions.c.status, executions.c.enqueued, woken)
             .where(executions.c.ended_at.is_(None), executions.c.owner.is_(None), executions.c.must_end_by < late)
+            .where(executions.c.format <= FORMAT)
             .where(~(woken & executions.c.queue.in_((CONTROL, MANUAL))))
             .order_by(executions.c.must_end_by)
             .limit(LOOK)

@@ -1,4 +1,7 @@
-"""Bringing a drive to every active execution that has none: dead, frozen, lost claim, failed body: one mechanism."""
+"""Bringing a drive to every active execution that has none: dead, frozen, lost claim, failed body: one mechanism.
+
+What a newer version has driven is left to replicas of that version: they look, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.formats import FORMAT
 from workflow_service.engine.handover import enqueue_next
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
@@ -64,7 +68,7 @@ class Reconciler:
             rows = await connection.execute(
                 sa.select(executions.c.id, executions.c.enqueued, executions.c.owner)
                 .outerjoin(replicas, replicas.c.id == executions.c.owner)
-                .where(executions.c.ended_at.is_(None), executions.c.owner.is_not(None))
+                .where(executions.c.ended_at.is_(None), executions.c.owner.is_not(None), executions.c.format <= FORMAT)
                 .where(sa.or_(stale, executions.c.owner == self._lease.replica))
             )
             orphans = [row for row in rows if row.owner != self._lease.replica or not self._driving(row.id)]
@@ -90,6 +94,7 @@ class Reconciler:
                 .where(
                     executions.c.ended_at.is_(None),
                     executions.c.owner.is_(None),
+                    executions.c.format <= FORMAT,
                     executions.c.enqueued_at < datetime.now(UTC) - CLAIM_GRACE,
                     sa.or_(parked_no_more, awaited, woken),
                     executions.c.id > self._asked_up_to,

@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.errors import NotFound
+from workflow_service.domain.errors import NotFound, TooNew
 from workflow_service.domain.events import Event, event_from_json
+from workflow_service.domain.formats import FORMAT
 from workflow_service.domain.plan import Plan, plan_from_json
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, executions, journal, plans, workflows
@@ -58,6 +59,7 @@ async def load(database: Database, execution_id: str) -> Record:
 
     Raises:
         NotFound: there is no such execution.
+        TooNew: a newer version has driven it.
         StoreUnavailable: the database is away.
     """
     async with database.snapshot() as connection:
@@ -69,11 +71,14 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
 
     Raises:
         NotFound: there is no such execution.
+        TooNew: a newer version has driven it.
     """
     row = (await connection.execute(_WHOLE, {"execution_id": execution_id})).one_or_none()
     entries = (await connection.execute(_EVENTS, {"execution_id": execution_id})).all()
     if row is None:
         raise NotFound(f"no execution {execution_id}")
+    if row.format > FORMAT:
+        raise TooNew(f"execution {execution_id} was driven by a newer version (format {row.format}, here {FORMAT})")
     return Record(
         execution_id=row.id,
         workflow_id=row.workflow_id,

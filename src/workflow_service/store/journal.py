@@ -19,6 +19,7 @@ import structlog
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.events import Event, event_from_json
+from workflow_service.domain.formats import FORMAT
 from workflow_service.store import commands
 from workflow_service.store.database import Database
 from workflow_service.store.entry import COLUMNS, Entry, Values, kept_of, over_of, rows_of, update_of
@@ -48,9 +49,10 @@ _CLAIM = (
     .where(
         executions.c.id == sa.bindparam("b_id"),
         executions.c.generation < sa.bindparam("b_generation"),
+        executions.c.format <= FORMAT,
         executions.c.ended_at.is_(None),
     )
-    .values(generation=sa.bindparam("b_generation"), owner=sa.bindparam("b_owner"))
+    .values(generation=sa.bindparam("b_generation"), owner=sa.bindparam("b_owner"), format=FORMAT)
 )
 
 
@@ -85,7 +87,7 @@ class Journal:
         """Raise the execution's generation: from here on only this drive can write.
 
         Raises:
-            Fenced: a newer drive has it, or the execution is over.
+            Fenced: a newer drive has it, the execution is over, or only a newer version can drive it.
             StoreUnavailable: the database is away.
         """
         async with self._database.write() as connection:

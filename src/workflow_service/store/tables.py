@@ -13,6 +13,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
+from workflow_service.domain.formats import FORMAT
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -177,6 +179,8 @@ executions = sa.Table(
     sa.Column("must_end_by", Moment),
     sa.Column("wake_at", Moment),  # it stands still until then, or until a command; NULL: it does not
     sa.Column("ended_at", Moment, index=True),
+    # The newest `domain.formats.FORMAT` that has driven it; a replica of a lower one leaves it alone.
+    sa.Column("format", sa.Integer, nullable=False, default=FORMAT, server_default="1"),
     sa.Column("undos", Document),  # once a rollback is over: how many of its steps ended how
     sa.Index(
         "executions_active_idx",

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from workflow_service.domain.formats import FORMAT
 from workflow_service.domain.queueing import AGEING, QUEUE_BOUND
 from workflow_service.ports import Drive
 from workflow_service.store.database import Database
@@ -51,6 +52,7 @@ async def first_in_line(database: Database, queue: str) -> Drive | None:
     query = (
         sa.select(executions.c.id, executions.c.enqueued)
         .where(*_waiting(), executions.c.queue == queue, executions.c.generation < executions.c.enqueued)
+        .where(executions.c.format <= FORMAT)
         .order_by(_turn(database), executions.c.enqueued_at, executions.c.id)
         .limit(1)
     )

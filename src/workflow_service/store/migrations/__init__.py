@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from workflow_service.store.database import Database
+
+log = structlog.get_logger(__name__)
 
 VERSION_TABLE = "workflow_service_version"
 LOCK = 0x776F726B666C6F77  # "workflow": any constant that all replicas share
@@ -17,6 +21,8 @@ LOCK = 0x776F726B666C6F77  # "workflow": any constant that all replicas share
 
 async def upgrade(database: Database) -> None:
     """Bring the schema to the newest revision; replicas that start together take turns.
+
+    A schema of a newer version is left as it is: every revision only adds what the version before can do without.
 
     Raises:
         StoreUnavailable: the database is away.
@@ -33,6 +39,11 @@ def revisions() -> frozenset[str]:
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    present = context.get_current_revision()
+    if present is not None and present not in revisions():
+        log.warning("a newer version has been here: its schema is used as it is", revision=present)
+        return
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
