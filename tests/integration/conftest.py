@@ -23,9 +23,11 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def postgresql_url(server: Postgres) -> str:
+def postgresql_url(server: Postgres) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    return server.database()
+    found = server.database()
+    yield found
+    server.drop(found)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,21 +55,26 @@ async def database(
         models[request.param] = server.database() if server else f"sqlite:///{directory / 'model.db'}"
         await asyncio.to_thread(asyncio.run, _serve_once(models[request.param]))
     if server:
-        found = Database(server.database(like=models["postgresql"]))
+        url = server.database(like=models["postgresql"])
     else:
+        url = f"sqlite:///{directory / 'workflow-service.db'}"
         shutil.copy(str(Database(models["sqlite"]).url.database), directory / "workflow-service.db")
-        found = Database(f"sqlite:///{directory / 'workflow-service.db'}")
+    found = Database(url)
     yield found
     await found.close()
+    if server:
+        await asyncio.to_thread(server.drop, url)
 
 
 @pytest.fixture
 async def postgres_database(server: Postgres) -> AsyncIterator[Database]:
     """A PostgreSQL with our schema only, for what SQLite has not: other replicas."""
-    found = Database(server.database())
+    url = server.database()
+    found = Database(url)
     await migrations.upgrade(found)
     yield found
     await found.close()
+    await asyncio.to_thread(server.drop, url)
 
 
 async def _serve_once(url: str) -> None:

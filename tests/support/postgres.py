@@ -39,6 +39,11 @@ class Postgres:
             connection.exec_driver_sql(f"CREATE DATABASE {name}{template}")
         return sa.make_url(self.uri).set(database=name, drivername="postgresql").render_as_string(hide_password=False)
 
+    def drop(self, url: str) -> None:
+        """Forget a database, whoever is still connected: a few hundred of them would fill the disk."""
+        with self._administer() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
+
     @contextmanager
     def _administer(self) -> Iterator[sa.Connection]:
         url = sa.make_url(self.uri).set(drivername="postgresql+psycopg")
