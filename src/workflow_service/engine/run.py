@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
 from workflow_service.domain.decide import decide
-from workflow_service.domain.errors import ErrorClass, ExecutorError
+from workflow_service.domain.errors import ErrorClass, ExecutorError, TargetsTaken
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
@@ -19,6 +19,7 @@ from workflow_service.engine.errands import Answer, Errand, Errands
 from workflow_service.engine.facts import fact
 from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
+from workflow_service.engine.holding import Holding
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
@@ -48,6 +49,7 @@ class Run:
         self._hearing, self._draining = hearing, draining
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
+        self._holding = Holding(means, graph, recorder.state)
         self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
         self._calls: dict[asyncio.Event, asyncio.Task[bool]] = {}  # what may interrupt a wait
         self._news: list[ev.Event] = []  # happened, not written yet
@@ -75,9 +77,21 @@ class Run:
             await self._abandon()
 
     async def _advance(self) -> datetime | None:
+        """What has happened and what follows from it; once more, when a target of that is another execution's."""
+        news, self._news = self._news, []
+        while True:
+            try:
+                return await self._go_on([*news])
+            except TargetsTaken as taken:
+                await self._holding.refused(taken.targets)
+
+    async def _go_on(self, events: list[ev.Event]) -> datetime | None:
         """Decide until nothing is left to do at once; write all of it in one entry; then start what was written."""
-        events, self._news = self._news, []
-        state = fold_all(events, self._recorder.state)
+        before = self._recorder.state
+        state = fold_all(events, before)
+        if waits := self._holding.wait(before, self._means.clock()):
+            await self._write([*events, *waits], fold_all(waits, state), still=True)
+            return None
         errands: list[Errand | Outlook] = []
         while True:
             self._grow(state)
@@ -94,19 +108,29 @@ class Run:
                 break  # what is only sent out changes nothing that another decision could rest on
         still = self._stands_still(state) and not onward
         if events or still or not self._in_slot:
-            await self._recorder.write(
-                events, graph=self._graph, also=self._afterwards(state, still=still), after=state
-            )
-            await self._hearing.tell()
+            await self._write(events, state, still=still)
         for errand in () if still else errands:
             self._live[asyncio.create_task(self._carry(errand), name=_name(errand))] = errand
         return decision.wake_at
+
+    async def _write(self, events: list[ev.Event], after: RunState, *, still: bool) -> None:
+        """Commit, unless another execution has a target of it.
+
+        Raises:
+            TargetsTaken: nothing was written.
+        """
+        grip = self._holding.grip(self._recorder.state, after, events)
+        also = self._afterwards(after, still=still)
+        await self._recorder.write(events, graph=self._graph, also=also, after=after, grip=grip)
+        self._holding.written(grip)
+        await self._hearing.tell()
 
     def _grow(self, state: RunState) -> None:
         """The plan has the steps that its forEach steps have found."""
         if state.items != self._graph.items:
             self._graph = self._graph.grown(state.items)
             self._errands.grow(self._graph)
+            self._holding.grow(self._graph)
 
     def _decide(self, state: RunState, errands: list[Errand | Outlook]) -> do.Decision:
         live = {errand.step for errand in (*self._live.values(), *errands)}
@@ -114,7 +138,7 @@ class Run:
         return decide(self._graph, state, now, live=live, hold_until=hold, alert=self._record.alert)
 
     def _stands_still(self, state: RunState) -> bool:
-        return state.stopped_at is not None and not state.final
+        return (state.stopped_at is not None or state.awaits != "") and not state.final
 
     def _afterwards(self, state: RunState, *, still: bool) -> Also | None:
         """In the same transaction: commands are answered, and an execution that is left here is nobody's any more."""
@@ -163,6 +187,8 @@ class Run:
         now = self._means.clock()
         if self._hold_until is not None and now < self._hold_until:
             return [], state  # an earlier action of this very decision has found the executor away
+        if isinstance(action, do.StartStep) and (delay := self._holding.delay(action, state, now)):
+            return _told(state, *delay)
         try:
             ledger = await self._means.executor.ledger_id()
         except ExecutorError as error:

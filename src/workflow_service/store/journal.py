@@ -1,9 +1,10 @@
 """The journal: fenced, group-committed appends of events together with the row that is derived from them.
 
 Many executions append at once; one flusher takes whatever is waiting and commits it as one transaction of a few
-statements: the fenced update of the execution rows (which locks them and finds out who lost its generation), the insert
-of the events, and, where there are any, plans to keep and identities to release. An entry that cannot be stored is
-refused before it gets there; one that fails in the group is tried alone, so that it cannot hurt its neighbours.
+statements: the fenced update of the execution rows (which locks them and finds out who lost its generation; the same
+statement takes targets), the insert of the events, and, where there are any, plans to keep, identities and targets to
+release. An entry that cannot be stored, or whose targets are another's, is refused and the others are written; one that
+fails in the group is tried alone, so that it cannot hurt its neighbours.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.errors import Fenced, StoreUnavailable
+from workflow_service.domain.errors import Fenced, StoreUnavailable, TargetsTaken
 from workflow_service.domain.events import Event, event_from_json, event_to_json
-from workflow_service.store import commands
+from workflow_service.store import commands, locks
 from workflow_service.store.database import Database
 from workflow_service.store.executions import plan_row
 from workflow_service.store.group import GroupWriter, Values
+from workflow_service.store.locks import NO_GRIP, Grip, Wake
 from workflow_service.store.tables import executions, journal, visible
 
 RETRY = 0.2  # seconds between tries while the database is away
@@ -77,7 +79,8 @@ class Entry:
     row: Row
     also: Also | None = None  # what must become true in the same transaction
     kept: KeptPlan | None = None
-    workflow_id: str | None = None  # given with the last entry: whose identities are free again
+    workflow_id: str | None = None  # given with the last entry: whose identities and targets are free again
+    grip: Grip = NO_GRIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,9 @@ _CLAIM = (
 class Journal:
     """The one writer of journals in this replica."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, wake: Wake | None = None) -> None:
+        """`wake` brings the next drive to who has got the targets that it waited for; else the reconciler does both."""
+        self._database, self._wake = database, wake
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
@@ -160,6 +164,7 @@ class Journal:
         Raises:
             ValueError, TypeError: the entry cannot be stored.
             Fenced: another drive owns the execution now; nothing was written.
+            TargetsTaken: another execution has what this one wants to take; nothing was written.
             StoreUnavailable: the journal was closed meanwhile.
         """
         if self._closed:
@@ -181,9 +186,13 @@ class Journal:
                 raise
 
     async def _flush(self, group: list[_Waiting]) -> None:
-        while True:
+        first = {target: one.entry.execution_id for one in reversed(group) for target in one.entry.grip.takes}
+        group = _without(group, first)  # of two that want one target, the second waits
+        while group:
             try:
                 await self._commit(group)
+            except TargetsTaken as error:
+                group = _without(group, dict.fromkeys(error.targets))
             except StoreUnavailable:
                 log.warning("journal waits for the database", entries=len(group))
                 await asyncio.sleep(RETRY)
@@ -208,8 +217,7 @@ class Journal:
         kept = [one.entry.kept for one in group if one.entry.kept is not None]
         over = [one.entry for one in group if one.entry.workflow_id is not None]
         async with self._database.write() as connection:
-            if await self._writer.update(connection, [updates[key] for key in sorted(updates)]) != len(updates):
-                raise Fenced("an execution of this group belongs to another drive")
+            await self._update(connection, group, [updates[key] for key in sorted(updates)])
             if rows:
                 await self._writer.insert(connection, rows)
             if kept:
@@ -218,9 +226,31 @@ class Journal:
             for one in group:
                 if one.entry.also is not None:
                     await one.entry.also(connection)
+            await self._let_go(connection, group, over)
             if over:
-                await self._writer.release(connection, [str(entry.workflow_id) for entry in over])
                 await commands.close(connection, [entry.execution_id for entry in over], now=over[-1].row.updated_at)
+
+    async def _update(self, connection: AsyncConnection, group: list[_Waiting], updates: list[Values]) -> None:
+        wanted = {target: one.entry.execution_id for one in group for target in one.entry.grip.takes}
+        got: frozenset[str] = frozenset()
+        if wanted:
+            updated, got = await self._writer.take(connection, updates, wanted)
+        else:
+            updated = await self._writer.update(connection, updates)
+        if updated != len(updates):
+            raise Fenced("an execution of this group belongs to another drive")
+        if len(got) != len(wanted):
+            raise TargetsTaken(frozenset(wanted.keys() - got))
+
+    async def _let_go(self, connection: AsyncConnection, group: list[_Waiting], over: list[Entry]) -> None:
+        """Targets are given back, and those that wait stand in line; then who is next is given what is free."""
+        leaving = [one.entry.execution_id for one in group if one.entry.grip.lets_go or one.entry.workflow_id]
+        waiting = [one.entry for one in group if one.entry.grip.awaits]
+        if not leaving and not waiting:
+            return
+        freed = await self._writer.release(connection, [str(entry.workflow_id) for entry in over], leaving)
+        grips = {entry.execution_id: entry.grip for entry in waiting}
+        await locks.change_hands(connection, freed, grips, sqlite=self._database.sqlite, wake=self._wake)
 
     def _update_of(self, entry: Entry) -> Values:
         row, moment = entry.row, self._writer.moment
@@ -244,6 +274,18 @@ class Journal:
             }
             for seq, event in enumerate(entry.events, start=entry.seq + 1)
         ]
+
+
+def _without(group: list[_Waiting], taken: Mapping[str, str | None]) -> list[_Waiting]:
+    """Refuse those that want what somebody else has."""
+    left = []
+    for one in group:
+        owned = one.entry.execution_id
+        if lost := frozenset(target for target in one.entry.grip.takes if taken.get(target, owned) != owned):
+            _refuse(one, TargetsTaken(lost))
+        else:
+            left.append(one)
+    return left
 
 
 def _acknowledge(group: list[_Waiting]) -> None:
