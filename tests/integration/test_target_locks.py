@@ -144,7 +144,7 @@ async def test_who_waits_has_his_turn_by_priority_and_age(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("verb", ["cancel", "pause"])
 async def test_a_waiter_hears_and_leaves_the_line(tmp_path: Path, verb: str) -> None:
-    """Cancelled it ends at once, paused it stands still; it leaves nothing either way, and the next one has its turn."""
+    """Cancelled it ends at once, paused it stands still; it leaves nothing, and the next one has its turn."""
     async with two_at_one(tmp_path) as (running, first, second):
         third = await running.begin(alert(3))
         await waits(running, third)
