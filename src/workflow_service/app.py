@@ -26,7 +26,7 @@ from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine import reaping
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
-from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING
+from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
@@ -98,7 +98,6 @@ class Replica:
         redis = settings.storage.redis_url
         self.bus = RedisBus(redis) if redis else InProcessBus()
         self.database = Database(settings.storage.url)
-        self.journal = Journal(self.database)
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
@@ -115,6 +114,7 @@ class Replica:
         }
         queues = {queue: Polled(_at_the_door(number), every=POLLING) for queue, number in slots.items()}
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
+        self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
         self.driver = Driver(self._means(replica), slots)

@@ -19,8 +19,8 @@ READY = Condition("observed.ready_replicas >= 3", "three are ready", within=20.0
 
 def touch(step_id: str, *needs: str, **values: Any) -> Step:
     """An action that changes something and can be undone."""
-    parameters = values.pop("parameters", {})
-    return a_step(step_id, *needs, action=Action("touch", parameters, a_target()), **values)
+    parameters, target = values.pop("parameters", {}), values.pop("target", a_target())
+    return a_step(step_id, *needs, action=Action("touch", parameters, target), **values)
 
 
 async def command(running: Running, workflow: str, verb: str, **arguments: Any) -> int:
@@ -71,7 +71,7 @@ async def test_a_plan_with_everything_in_it_completes(tmp_path: Path) -> None:
 
 async def test_an_approval_parks_and_the_word_wakes_it(tmp_path: Path) -> None:
     """Nobody owns it meanwhile, no slot is held: another workflow runs; approved, it goes on."""
-    plan = a_plan(touch("first"), an_approval("ask", "first"), touch("second", "ask"))
+    plan = a_plan(touch("first", target=None), an_approval("ask", "first"), touch("second", "ask", target=None))
     executor = ScriptedExecutor()
     async with replica(tmp_path, executor, plan=plan, MAX_CONCURRENT_WORKFLOWS="1") as running:
         workflow = await running.begin(HIGH_CPU)

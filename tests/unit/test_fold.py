@@ -282,8 +282,11 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "changes": st.lists(_JSON, max_size=2).map(tuple),
     "inherited": st.dictionaries(st.sampled_from(["a", "b"]), _STEPS, max_size=2),
     "result": _JSON,
-    "retry_at": st.none() | _TIMES,
+    "prove_from": _SOMETIMES,
+    "retry_at": _SOMETIMES,
+    "since": _SOMETIMES,
     "steps": st.lists(st.sampled_from(["a", "b"])).map(tuple),
+    "until": _TIMES,
 }
 _EVENTS: list[st.SearchStrategy[Any]] = [
     st.builds(kind, **{field.name: _FIELDS[field.name] for field in fields(kind) if field.name in _FIELDS})

@@ -77,7 +77,7 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
             "forgotten": forgotten,
         },
     }
-    if found["cause"] and status != ExecutionStatus.COMPLETED:
+    if found["cause"] and status not in {ExecutionStatus.COMPLETED, ExecutionStatus.QUEUED}:
         answer["abort_reason"] = found["cause"]
     return answer
 

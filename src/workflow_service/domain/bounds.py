@@ -69,6 +69,6 @@ def must_end_by(graph: Graph | None, state: RunState) -> datetime | None:
 
 def wake_at(graph: Graph | None, state: RunState) -> datetime | None:
     """When an execution that stands still must be looked at again, if nobody does before; None: it does not."""
-    if state.paused_at is not None:
+    if state.paused_at is not None or state.awaits:
         return must_end_by(graph, state)
     return state.parked_until

@@ -57,9 +57,10 @@ def decide(
         return Decision()
     if state.conclusion is not None:
         return ending.last_steps(graph, state, here, tuple(_resumes(graph, state, live)))
-    if state.status is ExecutionStatus.QUEUED and state.wanted is None:
+    if state.status is ExecutionStatus.QUEUED and (state.wanted is None or state.awaits):
         late = (bound := queue_deadline(state)) is not None and now >= bound
-        return Decision((ending.left_in_queue() if late else Begin(),))
+        if late or state.wanted is None:
+            return Decision((ending.left_in_queue(state) if late else Begin(),))
     if state.status is ExecutionStatus.ROLLING_BACK:
         return next_undos(graph, state, now, live, hold_until) or ending.after_rollback(graph, state)
     return _run(graph, state, here)

@@ -24,9 +24,9 @@ from workflow_service.domain.verdict import broken_for_good, failed_for_good, ve
 ENDING = frozenset({Verb.CANCEL, Verb.ROLLBACK})
 
 
-def left_in_queue() -> Finish:
-    """Nothing was begun."""
-    why = "it had no turn within its time in the queue"
+def left_in_queue(state: RunState) -> Finish:
+    """Nothing was changed."""
+    why = "it had no turn within its time in the queue" + (f": {state.awaits}" if state.awaits else "")
     return Finish(ExecutionStatus.TIMED_OUT, "queue_timeout", why, RollbackStatus.NONE)
 
 

@@ -95,6 +95,14 @@ class Fenced(WorkflowServiceError):
     """Another drive has raised the execution's generation; this one must stop."""
 
 
+class TargetsTaken(WorkflowServiceError):
+    """Nothing was written: these targets are another execution's."""
+
+    def __init__(self, targets: frozenset[str]) -> None:
+        super().__init__(f"taken by another execution: {', '.join(sorted(targets))}")
+        self.targets = targets
+
+
 class StoreUnavailable(WorkflowServiceError):
     """Our own database did not take the write or answer the read."""
 

@@ -20,6 +20,7 @@ from workflow_service.domain.step_events import (
     StepBegan,
     StepBlocked,
     StepCancelled,
+    StepDelayed,
     StepEvent,
     StepFailed,
     StepOpened,
@@ -40,6 +41,7 @@ __all__ = [
     "Inherited",
     "Started",
     "Held",
+    "TargetAwaited",
     "RollbackStarted",
     "CommandApplied",
     "CommandRefused",
@@ -57,6 +59,7 @@ __all__ = [
     "StepProved",
     "StepFailed",
     "AttemptUnsent",
+    "StepDelayed",
     "StepSucceeded",
     "AttemptFailed",
     "StepUnknown",
@@ -120,6 +123,15 @@ class Held:
 
     at: datetime
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAwaited:
+    """What it would change is another execution's: it waits for that, without a slot and before its first effect."""
+
+    at: datetime
+    target: str  # the identity of the first that is taken
+    holder: str  # the workflow that has it; empty: those that waited before
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +223,7 @@ Event = (
     | Inherited
     | Started
     | Held
+    | TargetAwaited
     | RollbackStarted
     | CommandApplied
     | CommandRefused

@@ -44,6 +44,8 @@ def _(event: ev.PlanningStarted, state: RunState) -> RunState:
 
 @_apply.register
 def _(event: ev.Planned, state: RunState) -> RunState:
+    if state.plan_hash is not None:
+        raise IllegalTransition("it has a plan already")
     status = move(EXECUTION, state.status, ExecutionStatus.QUEUED)
     return changed(state, status=status, plan_hash=event.plan_hash, steps={step: StepState() for step in event.steps})
 
@@ -66,7 +68,10 @@ def _(event: ev.Inherited, state: RunState) -> RunState:
 
 @_apply.register
 def _(event: ev.Started, state: RunState) -> RunState:
-    return changed(state, status=move(EXECUTION, state.status, ExecutionStatus.RUNNING), started_at=event.at)
+    if state.started_at is not None:  # it had begun, and had to wait for its targets before its first effect
+        return _goes_on(state, event.at)
+    running = move(EXECUTION, state.status, ExecutionStatus.RUNNING)
+    return changed(state, status=running, started_at=event.at, awaits="")
 
 
 @_apply.register
@@ -75,10 +80,27 @@ def _(event: ev.Held, state: RunState) -> RunState:
 
 
 @_apply.register
+def _(event: ev.TargetAwaited, state: RunState) -> RunState:
+    """In line again; the run clock stands still."""
+    queued = state.status is ExecutionStatus.QUEUED
+    still = (state.stopped_at or event.at) if state.started_at is not None else None
+    return changed(
+        state,
+        status=state.status if queued else move(EXECUTION, state.status, ExecutionStatus.QUEUED),
+        waiting_since=state.waiting_since if queued else event.at,
+        awaits=f"{event.target} is being changed by "
+        + (f"workflow {event.holder}" if event.holder else "those that waited before"),
+        paused_at=None,
+        parked_at=still,
+        parked_until=None,
+    )
+
+
+@_apply.register
 def _(event: ev.RollbackStarted, state: RunState) -> RunState:
     state = _moving(state, event.at)
     status = move(EXECUTION, state.status, ExecutionStatus.ROLLING_BACK)
-    return changed(state, status=status, rollback_started_at=event.at, reason=event.reason)
+    return changed(state, status=status, rollback_started_at=event.at, reason=event.reason, awaits="")
 
 
 @_apply.register
@@ -126,7 +148,7 @@ def _(_event: ev.CommandRefused, state: RunState) -> RunState:
 @_apply.register
 def _(event: ev.Paused, state: RunState) -> RunState:
     status = move(EXECUTION, state.status, ExecutionStatus.PAUSED)
-    return changed(state, status=status, wanted=None, paused_at=event.at)
+    return changed(state, status=status, wanted=None, paused_at=event.at, awaits="")
 
 
 @_apply.register
@@ -150,7 +172,7 @@ def _(event: ev.Concluded, state: RunState) -> RunState:
     if state.conclusion is not None:
         raise IllegalTransition("how it ends was said already")
     state = changed(_moving(state, event.at), conclusion=event.status, concluded_at=event.at)
-    return changed(state, reason=event.reason, cause=event.cause, rollback=event.rollback)
+    return changed(state, reason=event.reason, cause=event.cause, rollback=event.rollback, awaits="")
 
 
 @_apply.register
@@ -163,6 +185,7 @@ def _(event: ev.Ended, state: RunState) -> RunState:
         cause=event.cause,
         rollback=event.rollback,
         held=None,
+        awaits="",
         wanted=None,
     )
 
@@ -216,9 +239,9 @@ def _goes_on(state: RunState, at: datetime) -> RunState:
     if since is None:
         raise IllegalTransition("it does not stand still")
     status = state.status
-    if status in {ExecutionStatus.PAUSED, ExecutionStatus.AWAITING_APPROVAL}:
+    if status in {ExecutionStatus.PAUSED, ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.QUEUED}:
         status = move(EXECUTION, status, ExecutionStatus.RUNNING)
     steps = {name: changed(step, cleared=False) if step.cleared else step for name, step in state.steps.items()}
     stood_still = state.stood_still + (at - since)
     state = changed(state, paused_at=None, parked_at=None, parked_until=None, stood_still=stood_still)
-    return changed(state, status=status, wanted=None, steps=steps)
+    return changed(state, status=status, wanted=None, steps=steps, awaits="")

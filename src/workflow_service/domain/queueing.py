@@ -11,6 +11,7 @@ QUEUE_BOUND = timedelta(hours=1)  # from an execution's creation to its start; w
 # Somebody's word or a bound goes on with these; until then they wait for no slot.
 PARKED = frozenset({ExecutionStatus.PAUSED, ExecutionStatus.AWAITING_APPROVAL})
 NOT_BEGUN = frozenset({ExecutionStatus.CREATED, ExecutionStatus.PLANNING, ExecutionStatus.QUEUED})
+AWAITS_TARGET = "awaits_target"  # the reason of what is queued because another execution changes its target
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # keeps a turn within 31 bits until 2094
 _LAST = 2**31 - 1
 

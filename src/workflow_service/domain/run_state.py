@@ -52,6 +52,7 @@ class StepState:
     ended_at: datetime | None = None
     waived: bool = False  # skipped because somebody said so, whether it was needed or not
     asking: bool = False  # it waits for a person's word
+    delayed: bool = False  # it waits for what it would change, before its first attempt
     given: Mapping[str, Any] | None = None  # of an opened template, its parameters as they were worked out
     cleared: bool = False  # its condition and preconditions held
     proving_from: datetime | None = None  # its action is done; from then on its postconditions are looked at
@@ -101,6 +102,7 @@ class RunState:
     rollback_started_at: datetime | None = None
     ended_at: datetime | None = None
     held: str | None = None
+    awaits: str = ""  # what it would change is another's; in words
     reason: str = ""
     cause: str = ""
     rollback: RollbackStatus = RollbackStatus.NONE

@@ -97,9 +97,9 @@ EXECUTION: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _E.CREATED: frozenset({_E.PLANNING, _E.QUEUED}) | _BEFORE_EFFECT,  # queued at once: it inherits a plan
     _E.PLANNING: frozenset({_E.QUEUED, _E.AWAITING_APPROVAL}) | _BEFORE_EFFECT,
     _E.QUEUED: frozenset({_E.RUNNING, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT,
-    _E.AWAITING_APPROVAL: frozenset({_E.RUNNING, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT | _ENDS,
+    _E.AWAITING_APPROVAL: frozenset({_E.RUNNING, _E.QUEUED, _E.PAUSED, _E.ROLLING_BACK}) | _BEFORE_EFFECT | _ENDS,
     _E.RUNNING: frozenset(
-        {_E.RECOVERING, _E.VERIFYING, _E.PAUSED, _E.AWAITING_APPROVAL, _E.ROLLING_BACK, _E.REJECTED} | _ENDS
+        {_E.QUEUED, _E.RECOVERING, _E.VERIFYING, _E.PAUSED, _E.AWAITING_APPROVAL, _E.ROLLING_BACK, _E.REJECTED} | _ENDS
     ),
     _E.RECOVERING: frozenset({_E.RUNNING, _E.AWAITING_APPROVAL, _E.PAUSED, _E.ROLLING_BACK} | _ENDS),
     _E.VERIFYING: frozenset({_E.RUNNING, _E.RECOVERING, _E.PAUSED, _E.ROLLING_BACK} | _ENDS),
@@ -118,7 +118,7 @@ EXECUTION: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
 STEP: Mapping[StepStatus, frozenset[StepStatus]] = {
     _S.PENDING: frozenset({_S.RUNNING, _S.WAITING, _S.BLOCKED, _S.SKIPPED, _S.CANCELLED, _S.FAILED}),
     _S.RUNNING: frozenset({_S.RUNNING, _S.WAITING, _S.SUCCEEDED, _S.FAILED, _S.BLOCKED, _S.CANCELLED, _S.UNKNOWN}),
-    _S.WAITING: frozenset({_S.RUNNING, _S.WAITING, _S.SUCCEEDED, _S.FAILED, _S.SKIPPED, _S.CANCELLED}),
+    _S.WAITING: frozenset({_S.RUNNING, _S.WAITING, _S.SUCCEEDED, _S.FAILED, _S.BLOCKED, _S.SKIPPED, _S.CANCELLED}),
     _S.SUCCEEDED: frozenset(),
     _S.FAILED: frozenset(),
     _S.BLOCKED: frozenset(),

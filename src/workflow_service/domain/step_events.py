@@ -87,6 +87,16 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StepDelayed:
+    """What it would change became known only now, and is another execution's: it is tried again at `until`."""
+
+    at: datetime
+    step: str
+    until: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptUnsent:
     """The call of a started attempt certainly did not arrive; the same key will be sent later."""
 
@@ -204,6 +214,7 @@ StepEvent = (
     | StepOpened
     | StepProved
     | StepFailed
+    | StepDelayed
     | AttemptUnsent
     | StepSucceeded
     | AttemptFailed

@@ -25,7 +25,7 @@ def apply(event: ev.StepEvent, _state: RunState) -> RunState:
 @apply.register
 def _(event: ev.Cleared, state: RunState) -> RunState:
     step = state.steps[event.step]
-    if step.status is not StepStatus.PENDING:
+    if step.status is not StepStatus.PENDING and not step.delayed:
         raise IllegalTransition(f"{event.step} is {step.status.value}: it was cleared before it began")
     return _with(state, event.step, changed(step, cleared=True))
 
@@ -87,15 +87,35 @@ def _(event: ev.StepStarted, state: RunState) -> RunState:
         parameters=event.parameters,
     )
     attempts = tuple(known for known in step.attempts if known.key != event.key)
+    begun = None if step.delayed else step.started_at  # the wait for what it changes is not the attempts' time
     step = changed(
         step,
         status=move(STEP, step.status, StepStatus.RUNNING),
         attempts=(*attempts, attempt),
-        started_at=step.started_at or event.at,
-        stood_still_before=step.stood_still_before if step.started_at else state.stood_still.total_seconds(),
+        started_at=begun or event.at,
+        stood_still_before=step.stood_still_before if begun else state.stood_still.total_seconds(),
         not_before=None,
+        delayed=False,
     )
     return _with(_unheld(state), event.step, step)
+
+
+@apply.register
+def _(event: ev.StepDelayed, state: RunState) -> RunState:
+    """Whoever has it may change what was looked at: it is looked at again."""
+    step = state.steps[event.step]
+    first = step.started_at is None
+    delayed = changed(
+        step,
+        status=move(STEP, step.status, StepStatus.WAITING),
+        started_at=event.at if first else step.started_at,
+        stood_still_before=state.stood_still.total_seconds() if first else step.stood_still_before,
+        not_before=event.until,
+        message=event.message,
+        delayed=True,
+        cleared=False,
+    )
+    return _with(state, event.step, delayed)
 
 
 @apply.register
@@ -206,7 +226,9 @@ def with_end(state: RunState, step_id: str, status: StepStatus, message: str, at
     """
     step = state.steps[step_id]
     end = move(STEP, step.status, status)
-    ended = changed(step, status=end, message=message, ended_at=at, not_before=None, asking=False, **more)
+    ended = changed(
+        step, status=end, message=message, ended_at=at, not_before=None, asking=False, delayed=False, **more
+    )
     return _with(state, step_id, ended)
 
 

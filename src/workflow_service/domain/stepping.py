@@ -32,7 +32,7 @@ MAX_NODES = 1000  # steps of one execution, items included
 def next_move(graph: Graph, state: RunState, name: str, now: datetime, alert: Mapping[str, Any]) -> Action | None:
     """What a step does next that may go on; None: nothing before its time, which `next_time` tells."""
     at, step = state.steps[name], graph.steps[name]
-    if at.status is StepStatus.WAITING:
+    if at.status is StepStatus.WAITING and not at.delayed:
         return _go_on(graph, state, name, now, alert)
     if at.cleared or not (step.when or step.preconditions):
         return _begin(graph, state, name, now, alert)

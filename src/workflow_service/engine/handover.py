@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain.events import Event, Inherited
 from workflow_service.domain.queueing import turn
 from workflow_service.ports import Drive, Engine
+from workflow_service.store.locks import Wake
 from workflow_service.store.tables import executions
 
 PLANNING, RUNNING = "planning", "executions"  # the queues of what is to be done
@@ -44,6 +45,17 @@ async def enqueue_next(
     place = turn(row.priority, row.created_at)
     await engine.enqueue(connection, Drive(execution_id, after + 1), queue=row.queue, priority=place)
     return True
+
+
+def waker(engine: Engine, clock: Callable[[], datetime]) -> Wake:
+    """How those go on that waited for their targets and have them now: in the lane that they came from."""
+
+    async def wake(connection: AsyncConnection, execution_id: str, enqueued: int) -> bool:
+        return await enqueue_next(
+            connection, engine, execution_id=execution_id, after=enqueued, queue=None, now=clock()
+        )
+
+    return wake
 
 
 async def release(connection: AsyncConnection, execution_id: str) -> None:

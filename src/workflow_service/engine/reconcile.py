@@ -14,10 +14,11 @@ import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.formats import FORMAT
-from workflow_service.engine.handover import enqueue_next
+from workflow_service.engine.handover import enqueue_next, waker
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.ports import Drive, Engine
+from workflow_service.store import locks
 from workflow_service.store.database import Database
 from workflow_service.store.tables import commands, executions, replicas
 
@@ -43,6 +44,7 @@ class Reconciler:
             [
                 Chore("adopt", lease.ttl / 3, self.adopt),
                 Chore("sweep", min(interval, CLAIM_GRACE.total_seconds()), self.sweep),
+                Chore("unlock", min(interval, CLAIM_GRACE.total_seconds()), self.unlock),
                 Chore("bury", interval, self.bury),
             ]
         )
@@ -108,6 +110,19 @@ class Reconciler:
         if not self._asked_up_to:
             self._suspects, self._claimed = self._claimed, set()
         return await self._redrive(lost, "its drive was lost")
+
+    async def unlock(self) -> int:
+        """Free targets that were left behind, and wake those whose turn it is all the same; how many were freed.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        if not self._lease.may_judge:
+            return 0
+        freed = await locks.put_right(self._database, waker(self._engine, lambda: datetime.now(UTC)))
+        if freed:
+            log.warning("targets were left locked by executions that are over", count=freed)
+        return freed
 
     async def bury(self) -> int:
         """Strike off replicas that have been gone for long: to `adopt` a vanished one is as dead as a stale one.

@@ -14,13 +14,14 @@ from workflow_service.domain import rollback
 from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.queueing import QUEUE_BOUND
+from workflow_service.domain.queueing import AWAITS_TARGET, QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
 from workflow_service.engine.means import Means
 from workflow_service.store import rollbacks
 from workflow_service.store.entry import Also, Entry, KeptPlan, Row
 from workflow_service.store.executions import Record
+from workflow_service.store.locks import NO_GRIP, Grip
 
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
@@ -46,6 +47,7 @@ class Recorder:
         also: Also | None = None,
         after: RunState | None = None,
         kept: KeptPlan | None = None,
+        grip: Grip = NO_GRIP,
     ) -> None:
         """Commit `events`, then let the state, the metrics, the log and the waiting know.
 
@@ -54,6 +56,7 @@ class Recorder:
 
         Raises:
             Fenced: another drive owns the execution.
+            TargetsTaken: another execution has what `grip` takes; nothing was written.
             StoreUnavailable: the journal was closed.
         """
         state = fold_all(events, self.state) if after is None else after
@@ -69,6 +72,7 @@ class Recorder:
             also=also,
             kept=kept,
             workflow_id=self._record.workflow_id if state.final else None,
+            grip=grip,
         )
         await self._means.journal.append(entry)
         self._seq += len(events)
@@ -95,8 +99,8 @@ class Recorder:
             actions_total=tally.needed,
             actions_ended=tally.ended,
             current_action=tally.current,
-            reason=state.reason,
-            cause=state.cause,
+            reason=AWAITS_TARGET if state.awaits else state.reason,
+            cause=state.awaits or state.cause,
             rollback=state.rollback,
             plan_hash=state.plan_hash,
             updated_at=self._means.clock(),
@@ -133,7 +137,14 @@ class Recorder:
                     rollback=state.rollback,
                     seconds=round(seconds, 3),
                 )
-            case ev.Held() | ev.RollbackStarted() | ev.UndoSucceeded() | ev.UndoFailed():
+            case (
+                ev.Held()
+                | ev.TargetAwaited()
+                | ev.StepDelayed()
+                | ev.RollbackStarted()
+                | ev.UndoSucceeded()
+                | ev.UndoFailed()
+            ):
                 self._log.warning(
                     "workflow execution changed course", kind=type(event).__name__, detail=str(event)[:300]
                 )

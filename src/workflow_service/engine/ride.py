@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
-from workflow_service.domain.events import Ended, Planned, PlanningStarted
+from workflow_service.domain.events import Ended, Event, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.held_back import held_back
@@ -26,12 +26,13 @@ from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING, enqueue
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
-from workflow_service.engine.run import Run
+from workflow_service.engine.run import NewPlan, Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
 from workflow_service.store.entry import Also, KeptPlan
 from workflow_service.store.executions import Record, last_generation, load
 
+SHOWN = 0.1  # seconds of planning after which it is seen to be planned, and not only when it is
 RETRY = 0.5  # seconds between tries to begin while the database is away
 MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
 
@@ -95,8 +96,10 @@ class Ride:
             elif not await self._heard_unplanned(record, recorder, hearing):
                 await self._plan(record, recorder, hearing)
 
-    async def _run(self, record: Record, recorder: Recorder, graph: Graph, hearing: Hearing) -> None:
-        await Run(self._means, record, recorder, graph, hearing=hearing, draining=self._draining).ride()
+    async def _run(
+        self, record: Record, recorder: Recorder, graph: Graph, hearing: Hearing, new: NewPlan | None = None
+    ) -> None:
+        await Run(self._means, record, recorder, graph, hearing=hearing, draining=self._draining).ride(new)
 
     async def _load(self) -> Record:
         return await patiently(lambda: load(self._means.database, self.drive.execution_id), self._draining)
@@ -139,28 +142,41 @@ class Ride:
     async def _plan(self, record: Record, recorder: Recorder, hearing: Hearing) -> None:
         """Make the plan once; then run it in this very drive when a slot is free, else queue for one."""
         clock = self._means.clock
-        if recorder.state.status is ExecutionStatus.CREATED:
-            await recorder.write([PlanningStarted(clock(), since=record.created_at)])
+        told: list[Event] = []
+        planning = asyncio.ensure_future(self._planned(record))
         try:
-            plan = await self._planned(record)
+            if recorder.state.status is ExecutionStatus.CREATED:
+                told = [PlanningStarted(clock(), since=record.created_at)]
+                await asyncio.wait({planning}, timeout=SHOWN)
+                if not planning.done():
+                    await recorder.write(told)
+                    told = []
+            plan = await planning
             ordered_at = time.perf_counter()
             graph = validate(plan)
             took = time.perf_counter() - ordered_at
         except Rejected as error:
-            await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
+            await recorder.write([*told, Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
+        finally:
+            planning.cancel()
         seated = self.seat.move(self._running)
         kept = _kept(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
-        await self._keep(recorder, kept, graph)
+        new = NewPlan((*told, Planned(kept.at, kept.hash, tuple(graph.steps))), kept)
+        self._tell(plan, graph, took, kept.hash)
+        if seated:
+            await self._run(replace(record, queue=RUNNING, plan=plan), recorder, graph, hearing, new)
+        else:
+            await self._queue(recorder, new, graph)
+
+    def _tell(self, plan: Plan, graph: Graph, took: float, plan_hash: str) -> None:
         self._means.metrics.planned(
             steps=len(plan.steps),
             widest=max(map(len, graph.waves())),
             dependencies=sum(map(len, graph.waits_for.values())),
             seconds=took,
         )
-        log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=kept.hash)
-        if seated:
-            await self._run(replace(record, queue=RUNNING, plan=plan), recorder, graph, hearing)
+        log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=plan_hash)
 
     async def _planned(self, record: Record) -> Plan:
         began = self._means.clock()
@@ -181,14 +197,13 @@ class Ride:
             plan.cancel()
         raise Fenced("this replica is being stopped")
 
-    async def _keep(self, recorder: Recorder, kept: KeptPlan, graph: Graph) -> None:
-        """Journal the plan. With it the execution belongs to the queue of those that run, in it or out of it."""
+    async def _queue(self, recorder: Recorder, new: NewPlan, graph: Graph) -> None:
+        """Journal the plan. With it the execution stands in line with those that run."""
 
         async def also(connection: AsyncConnection) -> None:
             await self._enqueue(connection, queue=RUNNING)
 
-        planned = Planned(kept.at, kept.hash, tuple(graph.steps))
-        await recorder.write([planned], graph=graph, kept=kept, also=None if kept.queue else also)
+        await recorder.write(new.events, graph=graph, kept=new.kept, also=also)
 
 
 def _kept(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:

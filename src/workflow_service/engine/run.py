@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
 from workflow_service.domain.decide import decide
-from workflow_service.domain.errors import ErrorClass, ExecutorError
+from workflow_service.domain.errors import ErrorClass, ExecutorError, TargetsTaken
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
@@ -19,16 +21,26 @@ from workflow_service.engine.errands import Answer, Errand, Errands
 from workflow_service.engine.facts import fact
 from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
+from workflow_service.engine.holding import Holding
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
-from workflow_service.store.entry import Also
+from workflow_service.engine.under_way import UnderWay
+from workflow_service.store.entry import Also, KeptPlan
 from workflow_service.store.executions import Record
 
 # What needs an execution's slot; a stop, a skip, a person's word does not.
 _WORK = (do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude)
 Told = tuple[list[ev.Event], RunState]  # what an action means, and where that leads
 FIRST_HOLD, LAST_HOLD = 0.5, 5.0  # seconds between looks at an executor that is away
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlan:
+    """A plan that was only just made, and the events that tell so."""
+
+    events: Sequence[ev.Event]
+    kept: KeptPlan
 
 
 class Run:
@@ -48,21 +60,24 @@ class Run:
         self._hearing, self._draining = hearing, draining
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
-        self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
-        self._calls: dict[asyncio.Event, asyncio.Task[bool]] = {}  # what may interrupt a wait
-        self._back: list[asyncio.Task[Answer | Seen]] = []  # errands that are over and not heard yet
-        self._woken = asyncio.Event()
+        self._holding = Holding(means, graph, recorder.state)
+        self._under_way = UnderWay(draining, hearing.heard)
+        self._kept: KeptPlan | None = None  # with what is written next
         self._news: list[ev.Event] = []  # happened, not written yet
         self._hold_until: datetime | None = None
         self._hold = FIRST_HOLD
 
-    async def ride(self) -> None:
+    async def ride(self, new: NewPlan | None = None) -> None:
         """Ride until the execution is over, stands still, or belongs into another queue; or this replica is to stop.
+
+        `new`: the plan was only just made, and is kept with what is written first.
 
         Raises:
             Fenced: another drive owns the execution.
             StoreUnavailable: the journal was closed.
         """
+        if new is not None:
+            self._kept, self._news = new.kept, [*new.events]
         try:
             while True:
                 if self._hearing.heard.is_set():
@@ -72,14 +87,28 @@ class Run:
                     return
                 if self._draining.is_set():
                     return  # this replica leaves the list of the living, and whoever stays takes the execution over
-                await self._wait(wake_at)
+                pause = None if wake_at is None else (wake_at - self._means.clock()).total_seconds()
+                for errand, answer in await self._under_way.back(pause):
+                    self._hear(errand, answer)
         finally:
-            await self._abandon()
+            await self._under_way.abandon()
 
     async def _advance(self) -> datetime | None:
+        """What has happened and what follows from it; once more, when a target of that is another execution's."""
+        news, self._news = self._news, []
+        while True:
+            try:
+                return await self._go_on([*news])
+            except TargetsTaken as taken:
+                await self._holding.refused(taken.targets)
+
+    async def _go_on(self, events: list[ev.Event]) -> datetime | None:
         """Decide until nothing is left to do at once; write all of it in one entry; then start what was written."""
-        events, self._news = self._news, []
-        state = fold_all(events, self._recorder.state)
+        before = self._recorder.state
+        state = fold_all(events, before)
+        if waits := self._holding.wait(before, self._means.clock()):
+            await self._write([*events, *waits], fold_all(waits, state), still=True)
+            return None
         errands: list[Errand | Outlook] = []
         while True:
             self._grow(state)
@@ -96,29 +125,38 @@ class Run:
                 break  # what is only sent out changes nothing that another decision could rest on
         still = self._stands_still(state) and not onward
         if events or still or not self._in_slot:
-            await self._recorder.write(
-                events, graph=self._graph, also=self._afterwards(state, still=still), after=state
-            )
-            await self._hearing.tell()
+            await self._write(events, state, still=still)
         for errand in () if still else errands:
-            task = asyncio.create_task(self._carry(errand), name=_name(errand))
-            task.add_done_callback(self._come_back)
-            self._live[task] = errand
+            self._under_way.send(errand, self._carry(errand))
         return decision.wake_at
+
+    async def _write(self, events: list[ev.Event], after: RunState, *, still: bool) -> None:
+        """Commit, unless another execution has a target of it.
+
+        Raises:
+            TargetsTaken: nothing was written.
+        """
+        grip = self._holding.grip(self._recorder.state, after, events)
+        also = self._afterwards(after, still=still)
+        await self._recorder.write(events, graph=self._graph, also=also, after=after, kept=self._kept, grip=grip)
+        self._kept = None
+        self._holding.written(grip)
+        await self._hearing.tell()
 
     def _grow(self, state: RunState) -> None:
         """The plan has the steps that its forEach steps have found."""
         if state.items != self._graph.items:
             self._graph = self._graph.grown(state.items)
             self._errands.grow(self._graph)
+            self._holding.grow(self._graph)
 
     def _decide(self, state: RunState, errands: list[Errand | Outlook]) -> do.Decision:
-        live = {errand.step for errand in (*self._live.values(), *errands)}
+        live = self._under_way.steps.union(errand.step for errand in errands)
         now, hold = self._means.clock(), self._hold_until
         return decide(self._graph, state, now, live=live, hold_until=hold, alert=self._record.alert)
 
     def _stands_still(self, state: RunState) -> bool:
-        return state.stopped_at is not None and not state.final
+        return (state.stopped_at is not None or state.awaits != "") and not state.final
 
     def _afterwards(self, state: RunState, *, still: bool) -> Also | None:
         """In the same transaction: commands are answered, and an execution that is left here is nobody's any more."""
@@ -167,6 +205,8 @@ class Run:
         now = self._means.clock()
         if self._hold_until is not None and now < self._hold_until:
             return [], state  # an earlier action of this very decision has found the executor away
+        if isinstance(action, do.StartStep) and (delay := self._holding.delay(action, state, now)):
+            return _told(state, *delay)
         try:
             ledger = await self._means.executor.ledger_id()
         except ExecutorError as error:
@@ -175,9 +215,7 @@ class Run:
 
     def _stop_look(self, step: str, errands: list[Errand | Outlook]) -> None:
         errands[:] = [errand for errand in errands if errand.step != step]  # not begun yet
-        for task in [task for task, errand in self._live.items() if errand.step == step]:
-            task.cancel()
-            del self._live[task]
+        self._under_way.call_off(step)
 
     def _start(
         self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand | Outlook]
@@ -222,31 +260,6 @@ class Run:
             errand.call, lambda: self._errands.unwanted(errand, self._recorder.state)
         )
 
-    async def _wait(self, wake_at: datetime | None) -> None:
-        """Until an errand is back, the time has come, somebody commands, or this replica is to stop."""
-        for event in (self._draining, self._hearing.heard):
-            if event not in self._calls or self._calls[event].done():
-                self._calls[event] = asyncio.create_task(event.wait())
-                self._calls[event].add_done_callback(lambda _: self._woken.set())
-        clock = None
-        if wake_at is not None:
-            pause = max(0.0, (wake_at - self._means.clock()).total_seconds())
-            clock = asyncio.get_running_loop().call_later(pause, self._woken.set)
-        try:
-            await self._woken.wait()
-        finally:
-            if clock is not None:
-                clock.cancel()
-        self._woken.clear()
-        back, self._back = self._back, []
-        for task in back:
-            if task in self._live:  # else nobody wants to know any more
-                self._hear(self._live.pop(task), task.result())
-
-    def _come_back(self, task: asyncio.Task[Answer | Seen]) -> None:
-        self._back.append(task)
-        self._woken.set()
-
     def _hear(self, errand: Errand | Outlook, answer: Answer | Seen) -> None:
         now, state = self._means.clock(), self._recorder.state
         if isinstance(errand, Outlook):
@@ -260,16 +273,6 @@ class Run:
         else:
             self._hold_until, self._hold = None, FIRST_HOLD
 
-    async def _abandon(self) -> None:
-        for task in (*self._live, *self._calls.values()):
-            task.cancel()
-        await asyncio.gather(*self._live, return_exceptions=True)  # nobody reads them: their keys will be asked for
-        self._live.clear()
-
 
 def _told(state: RunState, *events: ev.Event) -> Told:
     return [*events], fold_all(events, state)
-
-
-def _name(errand: Errand | Outlook) -> str:
-    return f"look:{errand.step}" if isinstance(errand, Outlook) else errand.call.request.key

@@ -10,6 +10,7 @@ from workflow_service.domain import graph
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import InvalidPlan
+from workflow_service.domain.locking import OWNERS
 from workflow_service.domain.plan import Plan, Step
 from workflow_service.domain.target import NoTarget, Target
 from workflow_service.planning.filling import Filled, PlanLimits, fill
@@ -107,6 +108,7 @@ def _metadata(
         "workflow_version": version,
         "rule": rule.name,
         "considered": [*considered],
+        OWNERS: {here.target.identity: here.owner.identity} if here.target and here.owner else {},
         "left_out": [{"action": name, "why_not": why} for name, why in filled.left_out],
     }
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.events import Event, event_to_json
 from workflow_service.store.executions import plan_row
+from workflow_service.store.locks import NO_GRIP, Grip
 from workflow_service.store.tables import visible
 
 Values = Mapping[str, Any]
@@ -60,7 +61,8 @@ class Entry:
     row: Row
     also: Also | None = None  # what must become true in the same transaction
     kept: KeptPlan | None = None
-    workflow_id: str | None = None  # given with the last entry: whose identities are free again
+    workflow_id: str | None = None  # given with the last entry: whose identities and targets are free again
+    grip: Grip = NO_GRIP
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)

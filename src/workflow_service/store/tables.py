@@ -201,6 +201,22 @@ journal = sa.Table(
     sa.Column("data", Document, nullable=False),
 )
 
+target_locks = sa.Table(
+    "target_locks",
+    metadata,
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("execution_id", sa.Text, index=True),  # NULL: it is free, and kept for those that wait; no foreign key
+    sa.Column("awaited", sa.Boolean, nullable=False),  # somebody waits for it, or did
+)
+
+target_waits = sa.Table(
+    "target_waits",
+    metadata,
+    sa.Column("execution_id", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True, index=True),
+    sa.Column("urgent", sa.Boolean, nullable=False),  # it is at work already
+)
+
 replicas = sa.Table(
     "replicas",
     metadata,

@@ -9,20 +9,22 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from workflow_service.domain.formats import FORMAT
-from workflow_service.domain.queueing import AGEING, QUEUE_BOUND
+from workflow_service.domain.queueing import AGEING, AWAITS_TARGET, QUEUE_BOUND
 from workflow_service.ports import Drive
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, replicas
 
 TAKEOVER_BOUND = timedelta(minutes=1)  # a dead replica's executions have moved long before
+TARGET_BOUND = timedelta(minutes=10)
 _ACTIVE = executions.c.ended_at.is_(None)
 
 
 class Stuck(StrEnum):
-    """Why an execution counts as stuck. Each of these is a fault of this service, and none mends itself unseen."""
+    """Why an execution counts as stuck. But for `target_taken` each is a fault of this service."""
 
     PAST_ITS_BOUND = "past_its_bound"  # `must_end_by` is over
     WAITS_TOO_LONG = "waits_too_long"  # an hour without a journal entry and without a replica, or without a plan
+    TARGET_TAKEN = "target_taken"  # it has waited for longer than most runs last; `cause` says for what and for whom
     REPLICA_GONE = "replica_gone"  # its replica has been silent for a minute and nobody has taken it over
 
 
@@ -95,11 +97,13 @@ def stuck_because(database: Database, now: datetime) -> sa.ColumnElement[str | N
     bound = sa.literal(now - QUEUE_BOUND, executions.c.created_at.type)
     unplanned = executions.c.must_end_by.is_(None) & (executions.c.created_at < bound)
     unheard = executions.c.owner.is_(None) & (executions.c.updated_at < bound)
+    locked_out = executions.c.updated_at < sa.literal(now - TARGET_BOUND, executions.c.updated_at.type)
     silent = executions.c.updated_at < sa.literal(now - TAKEOVER_BOUND, executions.c.updated_at.type)
     return sa.case(
         (~_ACTIVE, sa.null()),
         (executions.c.must_end_by < sa.literal(now, executions.c.must_end_by.type), Stuck.PAST_ITS_BOUND),
         (_moves(now) & (unplanned | unheard), Stuck.WAITS_TOO_LONG),
+        ((executions.c.reason == AWAITS_TARGET) & locked_out, Stuck.TARGET_TAKEN),
         (executions.c.owner.is_not(None) & silent & ~living, Stuck.REPLICA_GONE),
         else_=sa.null(),
     )
