@@ -24,7 +24,7 @@ from workflow_service.store.executions import Record
 from workflow_service.store.tables import executions
 from workflow_service.telemetry.log import configure
 
-ALERT = {"name": "HighCPUUsage", "severity": "critical", "namespace": "production", "resource": "pod/web"}
+ALERT = {"name": "HighCPUUsage", "severity": "critical", "namespace": "production"}
 _START = sa.insert(executions)
 
 
@@ -88,7 +88,7 @@ def _record(execution_id: str, now: datetime) -> Record:
     return Record(
         execution_id=execution_id,
         workflow_id=execution_id,
-        alert=ALERT,
+        alert={**ALERT, "resource": execution_id},
         severity="critical",
         queue="planning",
         priority=1,

@@ -135,10 +135,8 @@ class House(Replica):
             raise RuntimeError(f"{completed} of {workflows} completed, {self.hand.calls} calls")
 
     def _means(self, replica: str) -> Means:
-        plan = sequence(self.task.steps)
-
-        async def plan_for(_alert: Alert) -> tuple[Plan, None, None]:
-            return plan, None, None
+        async def plan_for(alert: Alert) -> tuple[Plan, None, None]:
+            return sequence(self.task.steps, about=str(alert.resource)), None, None
 
         return replace(super()._means(replica), plan_for=plan_for)
 
@@ -153,9 +151,9 @@ def _settings(task: Task) -> Settings:
     return load({"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), **store})
 
 
-def sequence(length: int) -> Plan:
-    """A plan of that many steps, each of which waits for the one before."""
-    target = Target(cluster=CLUSTER, kind="Deployment", name="web", namespace="production")
+def sequence(length: int, *, about: str = "web") -> Plan:
+    """A plan of that many steps, each of which waits for the one before; all change the target called `about`."""
+    target = Target(cluster=CLUSTER, kind="Deployment", name=about, namespace="production")
     action = Action("scale_deployment", {"replicas": 3}, target)
     steps = tuple(
         Step(f"step-{number}", action, needs=(f"step-{number - 1}",) if number else ()) for number in range(length)

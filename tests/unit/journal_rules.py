@@ -98,6 +98,9 @@ def check_keys(journal: list[ev.Event]) -> None:
 def check_verdict(shape: Shape, state: RunState, story: Told, timeout: float) -> None:
     """Whether the last word says what happened (design: `completed` means every critical step held)."""
     steps = state.steps
+    if state.reason == "queue_timeout":
+        check_never_begun(shape, state)
+        return
     assert all(step.final for step in steps.values())
     main = [name for name in shape.steps if shape.phase(name) is not Phase.FINALLY]
     top = [name for name in main if name not in shape.parent]
@@ -170,3 +173,10 @@ def check_rollback(shape: Shape, state: RunState, story: Told, undos: set[UndoSt
     whole = UndoStatus.UNDO_FAILED not in undos
     assert state.rollback is (RollbackStatus.DONE if whole else RollbackStatus.INCOMPLETE)
     assert whole or state.status is not ExecutionStatus.ROLLED_BACK
+
+
+def check_never_begun(shape: Shape, state: RunState) -> None:
+    """It had no turn, or stood in line again before its first effect: nothing was changed, and nothing waits."""
+    for name, step in state.steps.items():
+        assert not (shape.steps[name].changes and any(attempt.number >= 0 for attempt in step.attempts))
+        assert step.status is not StepStatus.WAITING

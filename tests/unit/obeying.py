@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.unit.acting_rules import check_begin, check_noted, check_number, check_undo
@@ -17,6 +17,8 @@ from tests.unit.plan_shape import Shape, shape_of
 from tests.unit.resting_rules import check_rest
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
+from workflow_service.domain import locking
+from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.decide import decide
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
@@ -43,6 +45,8 @@ class Obeying:
     state: RunState = field(default_factory=RunState)
     wake_at: datetime | None = None
     execution: str = EXECUTION
+    taken: bool = False  # whether another execution has what this one changes
+    delays: bool = False  # whether it has what becomes known only now
     says_yes: bool = True  # whether somebody approves what is asked, in the end
     _laid_out: tuple[Mapping[str, Any], Shape] | None = None
 
@@ -94,12 +98,25 @@ class Obeying:
             decision = self.ask()
             if not decision.actions:
                 break
+            if self._must_wait(decision):
+                return
             for action in decision.actions:
                 self._act(action)
         else:
             raise AssertionError("decide never comes to rest")
         self.wake_at = decision.wake_at
         check_rest(self)
+
+    def _must_wait(self, decision: do.Decision) -> bool:
+        """Whether what is decided begins the work on a target that is another's: then it stands in line instead."""
+        begins = any(isinstance(action, do.Begin | do.Unpark | do.BeginRollback) for action in decision.actions)
+        if not (self.taken and begins) or locking.holds(self.graph, self.state):
+            return False
+        self.note(ev.TargetAwaited(self.now, "target:web", "workflow-1"))
+        self.wake_at = wake_at(self.graph, self.state)
+        assert self.wake_at is not None
+        assert self.wake_at == must_end_by(self.graph, self.state)
+        return True
 
     def check(self) -> None:
         """Hold the journal so far against the rules."""
@@ -140,7 +157,8 @@ class Obeying:
         assert not self.held or look.after, "it was looked while held"
         check_begin(self, look.step)
         assert look.until >= look.since
-        before = self.state.steps[look.step].status is StepStatus.PENDING
+        at = self.state.steps[look.step]
+        before = at.status is StepStatus.PENDING or at.delayed
         assert before != look.after
         self.looks[look.step] = look
         check_number(self)
@@ -152,8 +170,11 @@ class Obeying:
         assert self.shape.steps[step].kind is StepKind.ACTION
         check_begin(self, step)
         planned = self.shape.steps[step]
-        fresh = self.state.steps[step].status is StepStatus.PENDING
+        fresh = self.state.steps[step].status is StepStatus.PENDING or self.state.steps[step].delayed
         assert self.state.steps[step].cleared or not (fresh and planned.preconditions), "sent without a look"
+        if self.delays and not self.state.steps[step].attempts:
+            self.note(ev.StepDelayed(self.now, step, self.now + timedelta(seconds=5), "taken"))
+            return
         key = key_of(step, attempt, self.execution)
         self.note(ev.StepStarted(self.now, step, attempt, key, "ledger-1", parameters))
         self._carry(step, key)

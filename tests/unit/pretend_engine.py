@@ -146,6 +146,7 @@ class PretendEngine(Obeying):
 
     def drive_to_the_end(self) -> None:
         """From here on all goes well: the execution must end."""
+        self.taken = self.delays = False
         for _ in range(MANY):
             self.obey()
             if self.state.final:

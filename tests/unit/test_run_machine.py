@@ -42,10 +42,10 @@ class Execution(RuleBasedStateMachine):
         """Whether the execution has ended."""
         return self.engine.state.final
 
-    @initialize(graph=any_graphs())
-    def plan(self, graph: Graph) -> None:
-        """The execution is planned and its drive begins."""
-        self.engine = PretendEngine(graph)  # type: ignore[misc]  # one per run, set here
+    @initialize(graph=any_graphs(), taken=st.sampled_from([False, False, True]))
+    def plan(self, graph: Graph, taken: bool) -> None:
+        """The execution is planned and its drive begins, or finds its target taken."""
+        self.engine = PretendEngine(graph, taken=taken)  # type: ignore[misc]  # one per run, set here
         self.engine.obey()
 
     def one_of_live(self, choice: int) -> str:
@@ -124,6 +124,12 @@ class Execution(RuleBasedStateMachine):
             self.engine.lose(self.one_of_live(choice))
         else:
             self.engine.unsent(self.one_of_live(choice), hold=hold)
+        self.engine.obey()
+
+    @rule(taken=st.booleans(), delays=st.booleans())
+    def targets_change_hands(self, taken: bool, delays: bool) -> None:
+        """Another execution has what this one changes, or what one of its steps does; or has it no more."""
+        self.engine.taken, self.engine.delays = taken, delays
         self.engine.obey()
 
     @rule(seconds=_SECONDS)

@@ -60,7 +60,7 @@ def decide(
     if state.status is ExecutionStatus.QUEUED and (state.wanted is None or state.awaits):
         late = (bound := queue_deadline(state)) is not None and now >= bound
         if late or state.wanted is None:
-            return Decision((ending.left_in_queue(state) if late else Begin(),))
+            return ending.left_in_queue(graph, state) if late else Decision((Begin(),))
     if state.status is ExecutionStatus.ROLLING_BACK:
         return next_undos(graph, state, now, live, hold_until) or ending.after_rollback(graph, state)
     return _run(graph, state, here)

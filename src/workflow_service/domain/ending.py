@@ -24,10 +24,16 @@ from workflow_service.domain.verdict import broken_for_good, failed_for_good, ve
 ENDING = frozenset({Verb.CANCEL, Verb.ROLLBACK})
 
 
-def left_in_queue(state: RunState) -> Finish:
-    """Nothing was changed."""
+def left_in_queue(graph: Graph, state: RunState) -> Decision:
+    """Nothing was changed; what had begun to wait or to be looked at before it had to queue again waits no more."""
     why = "it had no turn within its time in the queue" + (f": {state.awaits}" if state.awaits else "")
-    return Finish(ExecutionStatus.TIMED_OUT, "queue_timeout", why, RollbackStatus.NONE)
+    open_ = _unfinished(graph, state) if state.awaits else ()
+    finish = Finish(ExecutionStatus.TIMED_OUT, "queue_timeout", why, RollbackStatus.NONE)
+    return Decision((*(CancelStep(name, why) for name in open_), finish))
+
+
+def _unfinished(graph: Graph, state: RunState) -> tuple[str, ...]:
+    return tuple(name for name in graph.order if state.steps[name].status in NOT_STARTED)
 
 
 def conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Decision:
