@@ -37,8 +37,9 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
     if status not in BROKEN:
         return Settled.NOT_YET
     if step.on_failure is OnFailure.SKIP:
-        return Settled.WELL
-    if step.alternative is None or doubtful(state.steps[name]) or _declined(state, name, step.alternative):
+        return Settled.BADLY if refused(state.steps[name]) else Settled.WELL
+    unanswered = doubtful(state.steps[name]) or refused(state.steps[name])
+    if step.alternative is None or unanswered or _declined(state, name, step.alternative):
         return Settled.BADLY
     return settled(graph, state, step.alternative)
 
@@ -46,6 +47,11 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
 def doubtful(step: StepState) -> bool:
     """Whether nobody knows what it has done: then nothing may be done in its place."""
     return step.status is StepStatus.UNKNOWN or step.reason == OUTCOME_UNKNOWN
+
+
+def refused(step: StepState) -> bool:
+    """Whether a person did not allow it, or what is inside it: that is neither passed over nor done otherwise."""
+    return step.reason in REFUSED
 
 
 def _declined(state: RunState, name: str, heir: str) -> bool:
@@ -79,13 +85,13 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
 
 def _broken(state: RunState, broken: list[str], cause: str, undone: RollbackStatus) -> Finish:
     """A failure that counts has ended it; what a person refused, or nobody allowed, is no failure."""
-    refused = next((reason for name in broken if (reason := state.steps[name].reason) in REFUSED), None)
+    reason = next((state.steps[name].reason for name in broken if refused(state.steps[name])), None)
     if undone is RollbackStatus.DONE:
-        return Finish(ExecutionStatus.ROLLED_BACK, refused or "critical_step_failed", cause, undone)
+        return Finish(ExecutionStatus.ROLLED_BACK, reason or "critical_step_failed", cause, undone)
     if undone is RollbackStatus.INCOMPLETE:
         return Finish(ExecutionStatus.FAILED, "rollback_incomplete", cause, undone)
-    if refused:
-        return Finish(ExecutionStatus.REJECTED, refused, cause, undone)
+    if reason:
+        return Finish(ExecutionStatus.REJECTED, reason, cause, undone)
     return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
 
 
