@@ -63,7 +63,7 @@ def _plan(
     _check(rule.when, here)
     filled = fill(rule, here, catalogue, limits)
     steps = filled.steps if limits.parallel_enabled else _chained(filled.steps)
-    timeout = _timeout(sum(1 for _ in every(steps)), limits)
+    timeout = run_timeout(sum(1 for _ in every(steps)), limits)
     plan = Plan(
         steps=steps,
         reason=f"{rule.reason} ({here.why_no_target})" if here.why_no_target else rule.reason,
@@ -131,7 +131,8 @@ def _chain(steps: Sequence[Step], phase: Phase, alternatives: set[str]) -> Itera
         before = step.id
 
 
-def _timeout(steps: int, limits: PlanLimits) -> float:
+def run_timeout(steps: int, limits: PlanLimits) -> float:
+    """How long a workflow of that many steps may run, in seconds."""
     if limits.workflow_timeout is not None:
         return limits.workflow_timeout
     return next((seconds for most, seconds in _TIERS if steps <= most), _LONGEST_TIER)

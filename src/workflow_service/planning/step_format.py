@@ -16,13 +16,14 @@ Place = tuple[str | int, ...]
 Flaw = tuple[Place, object, str]  # where, what was given, what would be right
 
 _UNITS: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d{1,8}(?:\.\d{1,3})?)(ms|s|m|h)")
+_PART = re.compile(r"(\d{1,8}(?:\.\d{1,3})?)(ms|s|m|h)")
+_DURATION = re.compile(f"(?:{_PART.pattern}){{1,4}}")
 
 ID = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9_]{0,61}[a-z0-9])?$"}
 TEXT = {"type": "string", "pattern": r"\S", "maxLength": 2000}
 _EXPRESSION = {"type": "string", "pattern": r"\S", "maxLength": MAX_SOURCE}
-_SPAN = {"type": ["number", "string"], "minimum": 0, "maximum": 86400, "pattern": f"^{_DURATION.pattern}$"}
-_TIME = {**_SPAN, "exclusiveMinimum": 0}
+SPAN = {"type": ["number", "string"], "minimum": 0, "maximum": 86400, "pattern": f"^{_DURATION.pattern}$"}
+TIME = {**SPAN, "exclusiveMinimum": 0}
 _ON = {"enum": ["target", "owner"]}
 _CONDITION = {
     "type": "object",
@@ -31,8 +32,8 @@ _CONDITION = {
         "expression": _EXPRESSION,
         "message": TEXT,
         "critical": {"type": "boolean"},
-        "within": _SPAN,
-        "poll": _TIME,
+        "within": SPAN,
+        "poll": TIME,
         "on": _ON,
         "promql": TEXT,
     },
@@ -54,19 +55,19 @@ STEP = {
         "on_failure": {"enum": [answer.value for answer in OnFailure]},
         "alternative": ID,
         "needs": {"type": "array", "items": ID, "uniqueItems": True},
-        "timeout": _TIME,
+        "timeout": TIME,
         "retries": {"type": "integer", "minimum": 0, "maximum": 20},
         "when": _EXPRESSION,
         "preconditions": _CONDITIONS,
         "postconditions": _CONDITIONS,
-        "settle": _SPAN,
-        "wait": _TIME,
+        "settle": SPAN,
+        "wait": TIME,
         "forEach": _EXPRESSION,
         "maxParallel": {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS},
         "steps": STEPS,
         "approval": {
             "type": "object",
-            "properties": {"when": _EXPRESSION, "timeout": _TIME},
+            "properties": {"when": _EXPRESSION, "timeout": TIME},
             "additionalProperties": False,
         },
     },
@@ -75,16 +76,18 @@ STEP = {
 
 
 def seconds(given: float | str) -> float:
-    """A time of the file: a number of seconds, or a text such as `500ms`, `30s`, `5m`, `1h`."""
+    """A time: a number of seconds, or a text such as `500ms`, `30s`, `5m`, `1h30m`."""
     if not isinstance(given, str):
         return given  # 60 stays 60: a plan has the hash that it had
-    match = _DURATION.fullmatch(given)
-    if match is None:
+    given = given.strip()  # a pattern of the schema lets a last line break through
+    if _DURATION.fullmatch(given) is None:
         raise ValueError(f"{given!r} is no time")  # the schema lets none through
-    return float(match[1]) * _UNITS[match[2]]
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(given))
 
 
 def against(schema: Mapping[str, Any], value: object, at: Place) -> Iterator[Flaw]:
     """What a JSON Schema says is wrong."""
     for error in jsonschema.Draft202012Validator(schema).iter_errors(value):
-        yield (*at, *error.absolute_path), error.instance, f"breaks the format: {error.message[:200]}"
+        short = len(error.message) <= 200  # it may repeat the value
+        rule = error.message if short else f"{error.validator} {error.validator_value!r:.100}"
+        yield (*at, *error.absolute_path), error.instance, f"breaks the format: {rule}"
