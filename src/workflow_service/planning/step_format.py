@@ -41,7 +41,7 @@ _CONDITION = {
 }
 _CONDITIONS = {"type": "array", "items": _CONDITION, "minItems": 1, "maxItems": MAX_CONDITIONS}
 STEPS = {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1, "maxItems": MAX_STEPS}
-STEP = {
+STEP: Mapping[str, Any] = {
     "type": "object",
     "required": ["id"],
     "properties": {
