@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.factories import action_of
 from tests.unit.planning_cases import CATALOGUE, LIMITS, WEB, offering, plan_for, seen
@@ -288,3 +290,45 @@ def test_ids_with_a_hyphen_are_fine_where_nothing_could_need_to_name_them() -> N
     """Rules without expressions may call their steps as before."""
     text = WHOLE[: WHOLE.index("  - id: scale")].replace("id: look", "id: look-at-it")
     assert planned(text).steps[0].id == "look-at-it"
+
+
+_LINES = [line for line in WHOLE.splitlines() if line.strip()]
+_WORDS = st.sampled_from(
+    [
+        "",
+        "x",
+        "-1",
+        "0",
+        "1",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "scale",
+        "tell",
+        "in",
+        "a-b",
+        "item",
+        "observed",
+        "${{ 1 }}",
+        "1h",
+        "'",
+    ]
+)
+
+
+@given(st.sampled_from(_LINES), st.integers(0, 12), _WORDS, st.integers(0, 2))
+def test_whatever_is_changed_the_file_is_rules_or_refused_by_line(line: str, word: int, new: str, times: int) -> None:
+    """A word replaced, a line lost or doubled: a flaw is named with its line, and what is accepted makes a plan."""
+    words = line.split(" ")
+    words[word % len(words)] = new
+    text = WHOLE.replace(f"{line}\n", f"{' '.join(words)}\n" * times, 1)
+    try:
+        rules = load_rules(text)
+    except InvalidRules as error:
+        assert error.violations  # noqa: PT017 - the error is one of two good outcomes
+        return
+    values = {"name": "Odd", "severity": "critical", "resource": "pod/web-server-123"}
+    plan = plan_for(seen(WEB, owner={"replicas": 2}), rules=rules, **values)
+    graph.validate(plan)
+    assert "plan is not sound" not in str(plan.metadata["considered"])
