@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
-    from workflow_service.planning.filling import PlanLimits
     from workflow_service.settings import Settings
     from workflow_service.store.backup import Source
 
@@ -135,25 +134,20 @@ def plan_group() -> None:
 @click.pass_obj
 def plan_convert(config: Path | None, answer: TextIO, catalogue: TextIO | None) -> None:
     """Show the plan that a multi-stage answer (a JSON file, or - for stdin) describes; nothing is run."""
+    from workflow_service.app import limits_of
     from workflow_service.domain.errors import Rejected, WorkflowServiceError
     from workflow_service.planning.show import shown
 
     settings = _settings(config)
     try:
         offered = catalogue.read() if catalogue else _offered(settings)
-        print(shown(answer.read(), offered=offered, limits=_limits(settings), cluster=settings.cluster_name))
+        print(shown(answer.read(), offered=offered, limits=limits_of(settings), cluster=settings.cluster_name))
     except Rejected as error:
         for violation in error.violations:
             print(violation, file=sys.stderr)
         sys.exit(1)
     except (WorkflowServiceError, UnicodeDecodeError) as error:
         sys.exit(f"cannot convert: {error}")
-
-
-def _limits(settings: Settings) -> PlanLimits:
-    from workflow_service.app import limits_of
-
-    return limits_of(settings)
 
 
 def _offered(settings: Settings) -> str:
