@@ -27,10 +27,11 @@ def rule_of(raw: Mapping[str, Any]) -> Rule:
 
 
 def _actions(raw: list[Mapping[str, Any]] | tuple[()]) -> tuple[RuleAction, ...]:
-    return tuple(_action(one) for one in raw)
+    return tuple(action_of(one) for one in raw)
 
 
-def _action(raw: Mapping[str, Any]) -> RuleAction:
+def action_of(raw: Mapping[str, Any]) -> RuleAction:
+    """One step of a rule, with all that is inside it."""
     return RuleAction(**{_CALLED.get(key, key): _READ.get(key, _as_it_is)(value) for key, value in raw.items()})
 
 
