@@ -75,12 +75,23 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     all_done = not broken and not left and finished.status is ExecutionStatus.COMPLETED
     if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
         return _as_asked(state, undone)
-    if state.paused_at is not None and left and not broken:  # a word can be refused during a pause, too
+    real = [name for name in broken if not _cut_short(graph, state, name)]  # a word can be refused during a pause, too
+    if state.paused_at is not None and (left or broken) and not real:
         return Finish(ExecutionStatus.CANCELLED, "pause_expired", "the pause was not ended in time", undone)
     if expired or (left and not broken):  # clocks of replicas differ: what is left out tells as well that it was late
         why = cause or f"not finished in time: {', '.join(left)}"
         return Finish(ExecutionStatus.TIMED_OUT, "execution_timeout", why, undone)
     return _broken(state, broken, cause, undone) if broken else finished
+
+
+def _cut_short(graph: Graph, state: RunState, name: str) -> bool:
+    """Whether nothing has healed it only because what should have was left out, there or inside of it."""
+    heir = graph.steps[name].alternative
+    if heir is not None and not (doubtful(state.steps[name]) or refused(state.steps[name])):
+        status = state.steps[heir].status
+        return status is StepStatus.CANCELLED or (status in BROKEN and _cut_short(graph, state, heir))
+    inside = [child for child in graph.children.get(name, ()) if broken_for_good(graph, state, child)]
+    return bool(inside) and all(_cut_short(graph, state, child) for child in inside)
 
 
 def _broken(state: RunState, broken: list[str], cause: str, undone: RollbackStatus) -> Finish:
