@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 _BUSY_MACHINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 MACHINES = {"dev": 300, "ci": 300, "thorough": 5000}  # runs of each state machine
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
+PATIENCE = MACHINES[PROFILE]  # seconds that a state machine may take, on a busy machine too
 
 
 def load() -> None:

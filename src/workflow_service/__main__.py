@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -117,6 +117,57 @@ def faultkit(**given: Any) -> None:
     from workflow_service.faultkit.campaign import run
 
     sys.exit(run(order))
+
+
+@main.group("plan")
+def plan_group() -> None:
+    """Look at plans before anybody runs them."""
+
+
+@plan_group.command("convert")
+@click.argument("answer", type=click.File(encoding="utf-8"))
+@click.option(
+    "--catalogue",
+    type=click.File(encoding="utf-8"),
+    help="What the executor offers, as `GET /api/v1/actions` answers; default: ask the one at EXECUTOR_SERVICE_URL.",
+)
+@click.pass_obj
+def plan_convert(config: Path | None, answer: TextIO, catalogue: TextIO | None) -> None:
+    """Show the plan that a multi-stage answer (a JSON file, or - for stdin) describes; nothing is run."""
+    from workflow_service.app import limits_of
+    from workflow_service.domain.errors import Rejected, WorkflowServiceError
+    from workflow_service.planning.show import shown
+
+    settings = _settings(config)
+    try:
+        offered = catalogue.read() if catalogue else _offered(settings)
+        print(shown(answer.read(), offered=offered, limits=limits_of(settings), cluster=settings.cluster_name))
+    except Rejected as error:
+        for violation in error.violations:
+            print(violation, file=sys.stderr)
+        sys.exit(1)
+    except (WorkflowServiceError, UnicodeDecodeError) as error:
+        sys.exit(f"cannot convert: {error}")
+
+
+def _offered(settings: Settings) -> str:
+    """The executor's catalogue as it answers it."""
+    import asyncio
+    import json
+
+    from workflow_service.clients.executor import HttpExecutor
+    from workflow_service.clients.session import SharedSession
+
+    async def ask() -> str:
+        session, given = SharedSession(ca_bundle=settings.ca_bundle), settings.service_coordination
+        executor = HttpExecutor(given.executor_service_url, session, token=lambda: given.executor_token)
+        try:
+            _, document = await executor.catalogue()
+            return json.dumps(document)
+        finally:
+            await session.close()
+
+    return asyncio.run(ask())
 
 
 def _source(config: Path | None) -> Source:

@@ -192,7 +192,7 @@ class Replica:
         planner = Planner(
             self.executor,
             read_rules(settings.intake.rules_file),
-            limits=_limits(settings),
+            limits=limits_of(settings),
             load_catalogue=self.catalogue.load,
             cluster=settings.cluster_name,
             patience=EXECUTOR_PATIENCE,
@@ -285,7 +285,8 @@ def _at_the_door(slots: int) -> int:
     return max(1, slots // 5)
 
 
-def _limits(settings: Settings) -> PlanLimits:
+def limits_of(settings: Settings) -> PlanLimits:
+    """The bounds for every plan."""
     return PlanLimits(
         max_parallel=settings.execution.max_parallel_actions,
         parallel_enabled=settings.execution.parallel_execution_enabled,

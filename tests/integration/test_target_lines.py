@@ -18,7 +18,8 @@ from workflow_service.domain.errors import TargetsTaken
 from workflow_service.engine.handover import release
 from workflow_service.store import locks
 from workflow_service.store.database import Database
-from workflow_service.store.journal import Entry, Journal
+from workflow_service.store.entry import Entry
+from workflow_service.store.journal import Journal
 from workflow_service.store.locks import Grip
 from workflow_service.store.tables import target_locks, target_waits
 

@@ -122,7 +122,7 @@ class Running:
 class Planned(Replica):
     """A replica that answers every alert with the plan that it was given."""
 
-    def __init__(self, given: Settings, plan: Plan, *, executor: Executor) -> None:
+    def __init__(self, given: Settings, plan: Plan, *, executor: Executor | None) -> None:
         self._plan = plan
         super().__init__(given, executor=executor)
 
@@ -143,13 +143,14 @@ async def replica(
     directory: Path,
     executor: ScriptedExecutor,
     *,
-    through: Callable[[Executor], Executor] = lambda executor: executor,
+    through: Callable[[Executor], Executor | None] = lambda executor: executor,
     plan: Plan | None = None,
     **environment: str,
 ) -> AsyncIterator[Running]:
     """A replica that lives as long as the block; leaving the block is a graceful stop.
 
-    `through` puts something between the replica and the executor; `plan` is what is done about every alert.
+    `through` puts something between the replica and the executor; None: the one at EXECUTOR_SERVICE_URL. `plan` is what
+    is done about every alert.
 
     Drives survive their own bugs, so the log is held against them: an error line fails the test.
     """

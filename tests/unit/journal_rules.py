@@ -6,7 +6,7 @@ import orjson
 
 from tests.unit.control_rules import Told, check_asked, check_obeyed, told
 from tests.unit.factories import key_of
-from tests.unit.plan_shape import BROKEN, Shape, halted, healed, shape_of, stops
+from tests.unit.plan_shape import BROKEN, REFUSED, Shape, halted, healed, shape_of, stops
 from workflow_service.domain import events as ev
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.plan import OnFailure, Phase, Plan
@@ -14,7 +14,6 @@ from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
 
 FINAL = {"completed", "partially_completed", "failed", "cancelled", "timed_out", "rejected", "resolved", "rolled_back"}
-REFUSED = {"approval_rejected", "approval_expired"}
 
 
 def may_cancel(shape: Shape, state: RunState, name: str, story: Told, timeout: float, now: datetime) -> bool:

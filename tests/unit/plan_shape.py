@@ -13,6 +13,7 @@ from workflow_service.domain.states import StepStatus
 
 BROKEN = {StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN}
 DONE = {StepStatus.SUCCEEDED, StepStatus.SKIPPED}
+REFUSED = {"approval_rejected", "approval_expired"}  # reasons that a person's word, or none, has given
 BEGUN = {StepStatus.RUNNING, StepStatus.WAITING}
 
 
@@ -109,6 +110,8 @@ def declined(shape: Shape, state: RunState, name: str) -> bool:
 def settled_well(shape: Shape, state: RunState, name: str) -> bool:
     """Whether those who need the step may go on."""
     step, status = shape.steps[name], state.steps[name].status
+    if status in BROKEN and state.steps[name].reason in REFUSED:
+        return False
     if status in BROKEN and step.alternative:
         lost = doubtful(shape, state, name) or declined(shape, state, name)
         return not lost and settled_well(shape, state, step.alternative)
@@ -118,6 +121,8 @@ def settled_well(shape: Shape, state: RunState, name: str) -> bool:
 def stops(shape: Shape, state: RunState, name: str) -> bool:
     """Whether the step failed in a way after which nothing new may start beside it."""
     step, status = shape.steps[name], state.steps[name].status
+    if status in BROKEN and state.steps[name].reason in REFUSED:
+        return True
     if status not in BROKEN or step.alternative is None or doubtful(shape, state, name):
         return status in BROKEN and step.on_failure is not OnFailure.SKIP
     return declined(shape, state, name) or stops(shape, state, step.alternative)
@@ -135,7 +140,7 @@ def halted(shape: Shape, state: RunState, name: str) -> bool:
     """Whether nothing more may begin inside a group: something that counts has failed there."""
     step = shape.steps[name]
     if step.for_each is not None and not step.critical:
-        return False
+        return any(state.steps[child].reason in REFUSED for child in shape.children(name))
     return any(stops(shape, state, child) for child in shape.children(name))
 
 

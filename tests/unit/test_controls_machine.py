@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.settings_of_hypothesis import thorough
+from tests.settings_of_hypothesis import PATIENCE, thorough
 from tests.unit.obeying import MANY
 from tests.unit.pretend_engine import PretendEngine
 from tests.unit.strategies import any_graphs, graphs
@@ -85,7 +85,7 @@ class ControlledExecution(Execution):
 
 
 ControlledExecution.TestCase.settings = thorough()
-TestControlledExecution = pytest.mark.timeout(300)(
+TestControlledExecution = pytest.mark.timeout(PATIENCE)(
     pytest.mark.requirement("BR-WF-004", "BR-WF-015")(ControlledExecution.TestCase)
 )
 

@@ -2,8 +2,22 @@
 
 import pytest
 
-from tests.unit.factories import a_graph, a_run, a_step, at, begun, done, failed, key_of, said, started, succeeded
-from tests.unit.pretend_engine import PretendEngine
+from tests.unit.factories import (
+    a_graph,
+    a_run,
+    a_step,
+    a_template,
+    a_wait,
+    at,
+    begun,
+    done,
+    failed,
+    key_of,
+    said,
+    started,
+    succeeded,
+)
+from tests.unit.pretend_engine import PretendEngine, engine_of
 from workflow_service.domain import events as ev
 from workflow_service.domain.bounds import PAUSE_BOUND, must_end_by, run_deadline, step_deadline
 from workflow_service.domain.decide import decide
@@ -80,6 +94,20 @@ def test_a_pause_that_nobody_ends_is_cancelled() -> None:
     state = fold_all(STANDING)
     assert decide(LINE, state, at(7)).actions == ()
     assert decide(LINE, state, at(7)).wake_at == must_end_by(LINE, state) == at(6) + PAUSE_BOUND
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_pause_that_cuts_an_alternative_short_has_expired(inside: bool) -> None:
+    """What should have healed a failure never had its turn: that was the pause's end, not the failure's."""
+    pair = (a_step("a", alternative="b"), a_wait("b", seconds=20))
+    engine = engine_of(*((a_template("t", steps=pair),) if inside else pair))
+    engine.fail("t/a" if inside else "a", ErrorClass.PERMANENT)
+    engine.obey()
+    engine.command(Verb.PAUSE)
+    engine.obey()
+    assert engine.state.status is _E.PAUSED
+    engine.after(86400)
+    assert (engine.state.status, engine.state.reason) == (_E.CANCELLED, "pause_expired")
 
 
 def test_a_pause_whose_last_step_is_skipped_has_not_expired() -> None:

@@ -13,7 +13,7 @@ from tests.unit.test_alert import good_documents
 from workflow_service.domain import graph
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.catalogue import Catalogue
-from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.plan import OnFailure, StepKind
 from workflow_service.domain.target import resolve
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.make_plan import make_plan
@@ -136,7 +136,36 @@ def test_a_node_is_cordoned_and_never_drained() -> None:
     assert types(plan) == ["cordon_node", "notify_oncall"]
     assert action_of(plan.steps[0]).parameters["node_name"] == "node-1"
     assert plan.steps[0].reversible is True
-    assert "drain_node" not in {action.type for rule in RULES.rules for action in rule.actions}
+
+
+@pytest.mark.requirement("BR-WF-002")
+def test_draining_needs_a_person() -> None:
+    """A node that is sick but answers is cordoned and on-call told; only a word given within the hour drains it."""
+    plan = plan_for(seen(ready=True), name="NodeKernelDeadlock", severity="critical", labels={"node": "node-1"})
+    assert [step.id for step in plan.steps] == ["cordon", "tell", "approve_drain", "drain"]
+    ask, drain = plan.steps[2:]
+    assert (ask.kind, ask.needs, ask.deadline, ask.on_failure) == (
+        StepKind.APPROVAL,
+        ("cordon", "tell"),
+        3600.0,
+        OnFailure.STOP,
+    )
+    assert (drain.needs[-1], action_of(drain).type) == ("approve_drain", "drain_node")
+    drains = [action for rule in RULES.rules for action in rule.actions if action.type == "drain_node"]
+    assert all(action.approval is not None for action in drains)
+
+
+@pytest.mark.requirement("BR-WF-016", "BR-WF-050")
+def test_cures_are_proved_by_what_is_seen_afterwards() -> None:
+    """A scaled or restarted Deployment is looked at again; rules that prove something have seen it before they act."""
+    plan = plan_for(seen(replicas=3), name="HighCPUUsage", resource="deployment/web-server")
+    [proof] = changing(plan)[0].postconditions
+    assert (proof.expression, proof.within) == ("observed.ready_replicas >= observed.replicas", 30.0)
+    crash = plan_for(seen(replicas=3, crash_looping=1), name="PodCrash", resource="deployment/web-server")
+    restart, back = changing(crash)
+    assert restart.settle == 10.0
+    assert restart.postconditions == back.postconditions != ()
+    assert not changing(plan_for(name="PodCrash", severity="warning", resource="deployment/web-server"))
 
 
 def test_what_does_not_exist_is_not_acted_on() -> None:

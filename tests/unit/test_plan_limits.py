@@ -16,7 +16,11 @@ from workflow_service.planning.rule_file import load_rules
 
 def test_every_limit_changes_the_plan() -> None:
     """No setting is decoration."""
-    alert: dict[str, Any] = {"name": "KubePodCrashLooping", "resource": "deployment/web"}
+    alert: dict[str, Any] = {
+        "observation": seen(replicas=3),
+        "name": "KubePodCrashLooping",
+        "resource": "deployment/web",
+    }
     limits = PlanLimits(
         max_parallel=2,
         action_timeout=7,
@@ -36,7 +40,8 @@ def test_every_limit_changes_the_plan() -> None:
 @pytest.mark.requirement("BR-WF-003")
 def test_without_parallel_execution_steps_follow_plan_order() -> None:
     """Each step waits for the one before it; the alternative still only stands behind the step it replaces."""
-    plan = plan_for(name="KubePodCrashLooping", resource="deployment/web", limits=PlanLimits(parallel_enabled=False))
+    one_by_one = PlanLimits(parallel_enabled=False)
+    plan = plan_for(seen(replicas=3), name="KubePodCrashLooping", resource="deployment/web", limits=one_by_one)
     assert plan.max_parallel == 1
     assert graph.validate(plan).order == ("diagnose", "restart", "previous_revision", "tell")
     assert plan.step("previous_revision").needs == ()

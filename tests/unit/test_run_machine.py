@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.settings_of_hypothesis import thorough
+from tests.settings_of_hypothesis import PATIENCE, thorough
 from tests.unit.pretend_engine import PretendEngine
 from tests.unit.strategies import any_graphs
 from workflow_service.domain import events as ev
@@ -169,6 +169,6 @@ class Execution(RuleBasedStateMachine):
 
 
 Execution.TestCase.settings = thorough()
-TestExecution = pytest.mark.timeout(300)(
+TestExecution = pytest.mark.timeout(PATIENCE)(
     pytest.mark.requirement("BR-WF-001", "BR-WF-003", "BR-WF-004", "BR-WF-014", "BR-WF-015")(Execution.TestCase)
 )

@@ -201,6 +201,27 @@ def test_a_refusal_inside_ends_as_rejected() -> None:
     assert (engine.state.status, engine.state.reason) == (_E.REJECTED, "approval_rejected")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"on_failure": OnFailure.SKIP},
+        {"on_failure": OnFailure.SKIP, "critical": False},
+        {"alternative": "other"},
+        {"for_each": "[1, 2]", "max_parallel": 2, "critical": False, "on_failure": OnFailure.SKIP},
+    ],
+)
+def test_a_refusal_inside_is_neither_skipped_nor_stood_in_for(values: dict[str, object]) -> None:
+    """Who says no inside a template says it to the workflow, as at the top: whatever the template's own answer is."""
+    template = a_template("heal", steps=(an_approval("ask"), a_step("scale", "ask")), **values)
+    other = a_step("other", *(() if "alternative" in values else ("heal",)))
+    engine = engine_of(template, other)
+    assert engine.command(Verb.REJECT, step=engine.asking()[0]) is None
+    engine.obey()
+    assert (engine.state.status, engine.state.reason) == (_E.REJECTED, "approval_rejected")
+    assert "reject by ana: told to" in engine.state.cause
+    assert not any(isinstance(event, ev.StepStarted) for event in engine.journal)
+
+
 def test_rollback_covers_what_is_inside_in_reverse() -> None:
     """Items and inner steps are undone before what they came after, and after what came after them."""
     engine = engine_of(

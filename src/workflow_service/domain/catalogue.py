@@ -11,6 +11,7 @@ import jsonschema
 import referencing
 
 from workflow_service.domain.errors import Violation
+from workflow_service.domain.interpolation import has_expressions
 
 
 class Risk(StrEnum):
@@ -23,6 +24,11 @@ class Risk(StrEnum):
 
 # A schema comes from outside: what it refers to is never fetched.
 _NOWHERE: referencing.Registry[Any] = referencing.Registry()
+
+# What a schema says about the names in an object, whatever their values are.
+_OF_NAMES = frozenset(
+    {"required", "additionalProperties", "dependentRequired", "minProperties", "maxProperties", "propertyNames"}
+)
 
 _ORDER = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)
 
@@ -78,10 +84,15 @@ class ActionType:
     default_timeout: float | None = None  # seconds
 
     def violations(self, parameters: Mapping[str, Any], *, at: str) -> list[Violation]:
-        """Every rule of the schema that `parameters` breaks; `at` prefixes the field names."""
+        """Every rule of the schema that `parameters` breaks; `at` prefixes the field names.
+
+        What an expression gives is known only when the step begins: its value is not held against the schema here.
+        """
         validator = jsonschema.Draft202012Validator(dict(self.parameters), registry=_NOWHERE)
         found = []
         for error in sorted(validator.iter_errors(dict(parameters)), key=lambda error: list(map(str, error.path))):
+            if error.validator not in _OF_NAMES and has_expressions(error.instance):
+                continue
             path = ".".join((at, *map(str, error.absolute_path)))
             found.append(Violation(path, error.instance, f"breaks {self.type}'s rule: {error.message[:200]}"))
         return found

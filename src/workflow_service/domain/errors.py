@@ -5,7 +5,8 @@ WorkflowServiceError
 │   ├── InvalidAlert         the alert cannot be understood
 │   ├── InvalidPlan          a plan breaks a rule of the plan format
 │   ├── InvalidExpression    an expression of a plan or template cannot be evaluated, ever
-│   └── InvalidRules         the operator's rule file breaks its format
+│   ├── InvalidRules         the operator's rule file breaks its format
+│   └── InvalidAdvice        an advisor's answer cannot become a plan
 ├── NotFound                 no such workflow, execution or alert (HTTP 404)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
 ├── Fenced                   another drive owns this execution now; the loser stops without a trace
@@ -81,6 +82,10 @@ class InvalidExpression(Rejected):
 
 class InvalidRules(Rejected):
     """The rule file breaks its format."""
+
+
+class InvalidAdvice(Rejected):
+    """An advisor's answer breaks its format, or asks for what no plan may do."""
 
 
 class NotFound(WorkflowServiceError):

@@ -9,7 +9,7 @@ from workflow_service.domain.decisions import Action, CancelStep, FailStep, Pass
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, StepStatus
-from workflow_service.domain.verdict import OUTCOME_UNKNOWN, REFUSED, broken_for_good, doubtful
+from workflow_service.domain.verdict import OUTCOME_UNKNOWN, broken_for_good, doubtful, refused
 
 _NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
@@ -41,13 +41,14 @@ def _leave_out(state: RunState, name: str, over: str | None, live: Set[str]) -> 
 def halted(graph: Graph, state: RunState, name: str) -> bool:
     """Whether nothing more is to be begun inside: one failure that counts is enough to stop a group that is critical.
 
-    A forEach step that is not critical goes on with its other items: none of them depends on another.
+    A forEach step that is not critical goes on with its other items: none of them depends on another. Only what a
+    person did not allow ends it, too.
     """
     if state.steps[name].status is not StepStatus.RUNNING:
         return False
     step = graph.steps[name]
     if step.for_each is not None and not step.critical:
-        return False
+        return any(refused(state.steps[child]) for child in graph.children[name])
     return any(broken_for_good(graph, state, child) for child in graph.children[name])
 
 
@@ -60,7 +61,7 @@ def _closing(graph: Graph, state: RunState, name: str, live: Set[str]) -> Iterat
     broken = [child for child in inside if broken_for_good(graph, state, child)]
     left = sum(state.steps[child].status is StepStatus.CANCELLED for child in inside)
     done = sum(state.steps[child].status is StepStatus.SUCCEEDED for child in inside)
-    if broken and (step.for_each is None or step.critical or len(broken) == total):
+    if broken and (step.for_each is None or step.critical or len(broken) == total or halted(graph, state, name)):
         first = f"{broken[0]}: {state.steps[broken[0]].message}"
         message = first if step.for_each is None else f"{len(broken)} of {total} items failed; {first}"
         yield FailStep(name, _reason(graph, state, name, broken), message)
@@ -74,8 +75,8 @@ def _reason(graph: Graph, state: RunState, name: str, broken: list[str]) -> str:
     """Why a group failed: a doubt and a refusal inside are its own."""
     if any(doubtful(state.steps[child]) for child in broken):
         return OUTCOME_UNKNOWN
-    refused = next((state.steps[child].reason for child in broken if state.steps[child].reason in REFUSED), None)
-    return refused or ("step_failed" if graph.steps[name].for_each is None else "items_failed")
+    no = next((state.steps[child].reason for child in broken if refused(state.steps[child])), None)
+    return no or ("step_failed" if graph.steps[name].for_each is None else "items_failed")
 
 
 def unneeded(graph: Graph, state: RunState) -> Iterator[Action]:

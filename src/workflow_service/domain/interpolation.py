@@ -6,7 +6,7 @@ Alone in its string an expression keeps its type; inside of text it is written o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from workflow_service.domain.expression_values import MAX_DEPTH, Meter, plain
 from workflow_service.domain.expressions import EvaluationFailed, Scope, compile_expression
 
 _OPEN, _CLOSE = "${{", "}}"
+_LITERAL = f"{_OPEN} '{_OPEN}' {_CLOSE}"  # what is written out as `${{`
 
 
 def has_expressions(value: object) -> bool:
@@ -33,6 +34,27 @@ def has_expressions(value: object) -> bool:
         elif isinstance(found, list | tuple):
             left.extend(found)
     return False
+
+
+def outside(text: str) -> list[str]:
+    """What of a text is outside of its expressions.
+
+    Raises:
+        SourceRefused: an expression is not closed.
+    """
+    return [part for part in _parts(text) if isinstance(part, str)]
+
+
+def with_words(text: str, change: Callable[[str], str]) -> str:
+    """The text with what is outside of its expressions changed; what `change` brings in never becomes one.
+
+    Raises:
+        SourceRefused: an expression of the text is not closed.
+    """
+    return "".join(
+        change(part).replace(_OPEN, _LITERAL) if isinstance(part, str) else f"{_OPEN} {part.source} {_CLOSE}"
+        for part in _parts(text)
+    )
 
 
 def check_interpolation(value: object, scope: Scope, *, at: str) -> tuple[list[Violation], frozenset[str]]:

@@ -11,7 +11,6 @@ from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.controls import Command
 from workflow_service.domain.errors import InvalidPlan, Violation
 from workflow_service.domain.graph import validate
-from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.plan import Plan, Step, StepKind
 from workflow_service.domain.run_state import StepState
 
@@ -106,7 +105,7 @@ def _violations(old: Step | None, new: Step, path: str, catalogue: Catalogue | N
     for name in _NAMES:
         if before.get(name) != after.get(name):
             yield Violation(f"{at}.{name}", after.get(name), "must stay: a retry acts on what the plan was made for")
-    if catalogue is None or has_expressions(after):  # an expression is known only when the step begins
+    if catalogue is None:
         return
     entry = catalogue.get(new.action.type)
     if entry is None:

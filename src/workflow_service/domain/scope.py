@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workflow_service.domain.graph import Graph
     from workflow_service.domain.run_state import RunState
 
-_NAME = re.compile(r"[a-z_][a-z0-9_]*")  # what CEL takes for a name; a step called otherwise cannot be referred to
+_NAME = re.compile(r"(?!(?:true|false|null|in)$)[a-z_][a-z0-9_]*")
 _ALERT: Scope = {
     "alert.name": Type.STRING,
     "alert.severity": Type.STRING,
@@ -29,6 +29,11 @@ _LOOKS: Scope = {"observed": Type.MAP}
 _AFTER: Scope = {**_LOOKS, "result": Type.MAP}
 
 Facts = Mapping[str, Any]
+
+
+def nameable(word: str) -> bool:
+    """Whether expressions can name a step or a parameter that is called so: `a-b` would be a subtraction."""
+    return _NAME.fullmatch(word) is not None
 
 
 def visible(graph: Graph, name: str) -> Scope:
@@ -201,6 +206,6 @@ def _before(graph: Graph, name: str) -> dict[str, str]:
     for one in reversed((name, *graph.around(name))):
         for path in graph.ancestors(one):
             word = path.rpartition("/")[2]
-            if _NAME.fullmatch(word):
+            if nameable(word):
                 found[word] = path
     return found

@@ -37,8 +37,9 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
     if status not in BROKEN:
         return Settled.NOT_YET
     if step.on_failure is OnFailure.SKIP:
-        return Settled.WELL
-    if step.alternative is None or doubtful(state.steps[name]) or _declined(state, name, step.alternative):
+        return Settled.BADLY if refused(state.steps[name]) else Settled.WELL
+    unanswered = doubtful(state.steps[name]) or refused(state.steps[name])
+    if step.alternative is None or unanswered or _declined(state, name, step.alternative):
         return Settled.BADLY
     return settled(graph, state, step.alternative)
 
@@ -46,6 +47,11 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
 def doubtful(step: StepState) -> bool:
     """Whether nobody knows what it has done: then nothing may be done in its place."""
     return step.status is StepStatus.UNKNOWN or step.reason == OUTCOME_UNKNOWN
+
+
+def refused(step: StepState) -> bool:
+    """Whether a person did not allow it, or what is inside it: that is neither passed over nor done otherwise."""
+    return step.reason in REFUSED
 
 
 def _declined(state: RunState, name: str, heir: str) -> bool:
@@ -69,7 +75,8 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     all_done = not broken and not left and finished.status is ExecutionStatus.COMPLETED
     if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
         return _as_asked(state, undone)
-    if state.paused_at is not None and left and not broken:  # a word can be refused during a pause, too
+    real = [name for name in broken if not _cut_short(graph, state, name)]  # a word can be refused during a pause, too
+    if state.paused_at is not None and (left or broken) and not real:
         return Finish(ExecutionStatus.CANCELLED, "pause_expired", "the pause was not ended in time", undone)
     if expired or (left and not broken):  # clocks of replicas differ: what is left out tells as well that it was late
         why = cause or f"not finished in time: {', '.join(left)}"
@@ -77,15 +84,25 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     return _broken(state, broken, cause, undone) if broken else finished
 
 
+def _cut_short(graph: Graph, state: RunState, name: str) -> bool:
+    """Whether nothing has healed it only because what should have was left out, there or inside of it."""
+    heir = graph.steps[name].alternative
+    if heir is not None and not (doubtful(state.steps[name]) or refused(state.steps[name])):
+        status = state.steps[heir].status
+        return status is StepStatus.CANCELLED or (status in BROKEN and _cut_short(graph, state, heir))
+    inside = [child for child in graph.children.get(name, ()) if broken_for_good(graph, state, child)]
+    return bool(inside) and all(_cut_short(graph, state, child) for child in inside)
+
+
 def _broken(state: RunState, broken: list[str], cause: str, undone: RollbackStatus) -> Finish:
     """A failure that counts has ended it; what a person refused, or nobody allowed, is no failure."""
-    refused = next((reason for name in broken if (reason := state.steps[name].reason) in REFUSED), None)
+    reason = next((state.steps[name].reason for name in broken if refused(state.steps[name])), None)
     if undone is RollbackStatus.DONE:
-        return Finish(ExecutionStatus.ROLLED_BACK, refused or "critical_step_failed", cause, undone)
+        return Finish(ExecutionStatus.ROLLED_BACK, reason or "critical_step_failed", cause, undone)
     if undone is RollbackStatus.INCOMPLETE:
         return Finish(ExecutionStatus.FAILED, "rollback_incomplete", cause, undone)
-    if refused:
-        return Finish(ExecutionStatus.REJECTED, refused, cause, undone)
+    if reason:
+        return Finish(ExecutionStatus.REJECTED, reason, cause, undone)
     return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
 
 

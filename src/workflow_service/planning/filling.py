@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_service.domain.catalogue import ActionType, Catalogue, canonical
-from workflow_service.domain.plan import Action, OnFailure, RetryPolicy, Step
+from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, RetryPolicy, Step, StepKind
 from workflow_service.domain.target import Target
-from workflow_service.planning.rules import Rule, RuleAction
-from workflow_service.planning.situation import PLACEHOLDER, DoesNotFit, Situation, subject
+from workflow_service.planning import wording
+from workflow_service.planning.rules import Rule, RuleAction, RuleCondition
+from workflow_service.planning.shaping import about, shaped, with_approval
+from workflow_service.planning.situation import DoesNotFit, Situation, subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,48 +44,108 @@ def fill(rule: Rule, here: Situation, catalogue: Catalogue | None, limits: PlanL
     Raises:
         DoesNotFit: a critical action cannot be filled, or nothing is left.
     """
-    stand_ins = {action.alternative for action in rule.actions}
-    steps: list[Step] = []
-    left_out: list[tuple[str, str]] = []
-    for action in rule.actions:
-        try:
-            steps.append(_step(action, here, catalogue, limits))
-        except DoesNotFit as why:
-            if action.critical or action.id in stand_ins:
-                raise DoesNotFit(f"{action.id}: {why}") from None
-            left_out.append((action.id, str(why)))
-    if not steps:
-        raise DoesNotFit("; ".join(f"{name}: {why}" for name, why in left_out))
-    gone = {name for name, _ in left_out}
-    kept = (replace(step, needs=tuple(need for need in step.needs if need not in gone)) for step in steps)
-    return Filled(tuple(kept), tuple(left_out))
+    filling = _Filling(here, catalogue, limits)
+    steps = [step for _, phase, actions in rule.phases for step in filling.level(actions, phase)]
+    if not any(step.phase is Phase.MAIN for step in steps):
+        raise DoesNotFit("; ".join(f"{name}: {why}" for name, why in filling.left_out))
+    return Filled(tuple(steps), tuple(filling.left_out))
 
 
-def _step(action: RuleAction, here: Situation, catalogue: Catalogue | None, limits: PlanLimits) -> Step:
-    name = canonical(action.type)
-    entry = catalogue.get(name) if catalogue else None
-    if catalogue and entry is None:
-        raise DoesNotFit(f"the executor does not offer {name}")
-    target = here.object(action.on)
-    parameters = _parameters(action, here)
-    if entry:
-        _check(entry, parameters, target)
-    timeout = action.timeout or (entry and entry.default_timeout) or limits.action_timeout
-    return Step(
-        id=action.id,
-        action=Action(type=entry.type if entry else name, parameters=parameters, target=target),
-        needs=action.needs,
-        description=_sentence(action.description, here, action.on) or _describe(name, target, here),
-        critical=action.critical,
-        on_failure=_on_failure(action, entry, limits),
-        alternative=action.alternative,
-        timeout=min(timeout, limits.coordination_timeout),
-        deadline=limits.coordination_timeout,
-        retry=RetryPolicy(max_retries=limits.retry_attempts if action.retries is None else action.retries),
-        changes=entry.changes if entry else True,
-        reversible=entry.reversible if entry else None,
-        irreversible_reason=entry.irreversible_reason if entry else None,
-    )
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """The filling of one rule."""
+
+    here: Situation
+    catalogue: Catalogue | None
+    limits: PlanLimits
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def level(self, actions: Sequence[RuleAction], phase: Phase) -> tuple[Step, ...]:
+        """The steps of one level."""
+        stand_ins = {action.alternative for action in actions}
+        steps: dict[str, tuple[Step, ...]] = {}
+        for action in actions:
+            try:
+                steps[action.id] = with_approval(action, self._step(action, phase))
+            except DoesNotFit as why:
+                if action.critical or action.id in stand_ins:
+                    raise DoesNotFit(f"{action.id}: {why}") from None
+                self.left_out.append((action.id, str(why)))
+        gone = {action.id for action in actions} - set(steps)
+        for action in _without_primary(actions, gone):
+            self.left_out.append((action.id, "what it stands in for is left out"))
+            gone.add(action.id)
+        kept = (step for name, more in steps.items() if name not in gone for step in more)
+        return tuple(replace(step, needs=tuple(need for need in step.needs if need not in gone)) for step in kept)
+
+    def _step(self, action: RuleAction, phase: Phase) -> Step:
+        step = replace(
+            shaped(action, phase),
+            preconditions=tuple(self._condition(one, action) for one in action.preconditions),
+            postconditions=tuple(self._condition(one, action) for one in action.postconditions),
+        )
+        if action.kind is StepKind.ACTION:
+            return self._acting(action, step)
+        steps = self.level(action.steps, Phase.MAIN)
+        if action.steps and not steps:
+            raise DoesNotFit("nothing that is inside can be done")
+        bounded = action.kind is StepKind.CHECK and action.timeout is None
+        return replace(
+            step,
+            steps=steps,
+            parameters=wording.parameters(action.parameters, self.here, action.on),
+            description=wording.sentence(action.description, self.here, action.on) or "",
+            on_failure=_on_failure(step, action, self.limits, harmless=action.kind is StepKind.APPROVAL),
+            deadline=self.limits.coordination_timeout if bounded else step.deadline,
+            changes=any(inner.changes for inner in steps),
+        )
+
+    def _acting(self, action: RuleAction, step: Step) -> Step:
+        name = canonical(action.type)
+        entry = self.catalogue.get(name) if self.catalogue else None
+        if self.catalogue and entry is None:
+            raise DoesNotFit(f"the executor does not offer {name}")
+        here, limits = self.here, self.limits
+        target = here.object(action.on)
+        parameters = wording.parameters(action.parameters, here, action.on)
+        if entry:
+            _check(entry, parameters, target)
+        timeout = action.timeout or (entry and entry.default_timeout) or limits.action_timeout
+        tells_only = entry is not None and not entry.changes
+        return replace(
+            step,
+            action=Action(type=entry.type if entry else name, parameters=parameters, target=target),
+            description=wording.sentence(action.description, here, action.on) or _describe(name, target, here),
+            on_failure=_on_failure(step, action, limits, harmless=tells_only),
+            timeout=min(timeout, limits.coordination_timeout),
+            deadline=limits.coordination_timeout,
+            retry=RetryPolicy(max_retries=limits.retry_attempts if action.retries is None else action.retries),
+            changes=entry.changes if entry else True,
+            reversible=entry.reversible if entry else None,
+            irreversible_reason=entry.irreversible_reason if entry else None,
+        )
+
+    def _condition(self, one: RuleCondition, action: RuleAction) -> Condition:
+        on = about(one, action)
+        return Condition(
+            expression=one.expression,
+            message=one.message,
+            critical=one.critical,
+            within=one.within,
+            poll=one.poll,
+            target=self.here.object(on) if one.promql is None else None,
+            promql=None if one.promql is None else wording.query(one.promql, self.here, on or action.on),
+        )
+
+
+def _without_primary(actions: Sequence[RuleAction], gone: set[str]) -> Iterator[RuleAction]:
+    """The alternatives of what is left out, and theirs: on their own they would run where nothing has failed."""
+    heirs = {action.alternative for action in actions if action.id in gone}
+    for action in actions:
+        if action.id in heirs and action.id not in gone:
+            yield action
+            yield from _without_primary(actions, {*gone, action.id})
+            return
 
 
 def _check(entry: ActionType, parameters: Mapping[str, Any], target: Target | None) -> None:
@@ -98,9 +160,11 @@ def _check(entry: ActionType, parameters: Mapping[str, Any], target: Target | No
         raise DoesNotFit(f"{entry.type} does not take a {target.kind}")
 
 
-def _on_failure(action: RuleAction, entry: ActionType | None, limits: PlanLimits) -> OnFailure:
-    tells_only = entry is not None and not entry.changes  # a cure is not taken back because nobody could be told of it
-    default = OnFailure.SKIP if not action.critical else OnFailure.STOP if tells_only else OnFailure.ROLLBACK
+def _on_failure(step: Step, action: RuleAction, limits: PlanLimits, *, harmless: bool) -> OnFailure:
+    """`harmless`: it tells or asks only. A cure is not taken back because nobody could be told of it."""
+    default = OnFailure.STOP if harmless or step.phase is Phase.FINALLY else OnFailure.ROLLBACK
+    if not action.critical:
+        default = OnFailure.STOP if step.kind is StepKind.APPROVAL else OnFailure.SKIP
     if action.alternative:
         default = OnFailure.ALTERNATIVE
     answer = action.on_failure or default
@@ -109,50 +173,5 @@ def _on_failure(action: RuleAction, entry: ActionType | None, limits: PlanLimits
 
 def _describe(name: str, target: Target | None, here: Situation) -> str:
     words = name.replace("_", " ")
-    about = subject(target) if target else ""
-    return ": ".join(part for part in (words, about or here.why_no_target) if part)
-
-
-def _parameters(action: RuleAction, here: Situation) -> dict[str, Any]:
-    filled = {name: _value(value, here, action.on) for name, value in action.parameters.items()}
-    return {name: value for name, value in filled.items() if value is not None}
-
-
-def _value(value: Any, here: Situation, on: str | None) -> Any:
-    """A parameter's value; None: it is to be left out."""
-    if isinstance(value, str):
-        return _sentence(value, here, on)
-    if isinstance(value, Mapping) and "observed" in value:
-        return _observed(value, here, on)
-    if isinstance(value, Mapping):
-        return {key: found for key, item in value.items() if (found := _value(item, here, on)) is not None}
-    if isinstance(value, list | tuple):
-        return [found for item in value if (found := _value(item, here, on)) is not None]
-    return value
-
-
-def _sentence(text: str, here: Situation, on: str | None) -> str | None:
-    """`text` with its placeholders filled; None when one marked `?` is not known."""
-    words = here.words(on)
-    for name, optional in PLACEHOLDER.findall(text):
-        if words.get(name) is None:
-            if optional:
-                return None
-            raise DoesNotFit(f"needs {{{name}}}, which is not known")
-    return PLACEHOLDER.sub(lambda match: words[match[1]] or "", text)
-
-
-def _observed(value: Mapping[str, Any], here: Situation, on: str | None) -> Any:
-    name = value["observed"]
-    fact = here.fact(name, on)
-    if fact is None:
-        raise DoesNotFit(f"{name} was not observed")
-    if "plus" not in value:
-        return fact
-    if isinstance(fact, bool) or not isinstance(fact, int):
-        raise DoesNotFit(f"{name} is {str(fact)[:40]!r}, not a whole number")
-    result: int = min(fact + value["plus"], value.get("at_most", fact + value["plus"]))
-    result = max(result, value.get("at_least", result))
-    if (result - fact) * value["plus"] <= 0:
-        raise DoesNotFit(f"{name} is {fact}, at or beyond its bound")
-    return result
+    about_what = subject(target) if target else ""
+    return ": ".join(part for part in (words, about_what or here.why_no_target) if part)

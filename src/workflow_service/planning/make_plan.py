@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,9 @@ from workflow_service.domain import graph
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import InvalidPlan
+from workflow_service.domain.levels import every
 from workflow_service.domain.locking import OWNERS
-from workflow_service.domain.plan import Plan, Step
+from workflow_service.domain.plan import Phase, Plan, Step, StepKind
 from workflow_service.domain.target import NoTarget, Target
 from workflow_service.planning.filling import Filled, PlanLimits, fill
 from workflow_service.planning.rules import Rule, RuleAction, Rules, When, heard
@@ -63,7 +64,7 @@ def _plan(
     _check(rule.when, here)
     filled = fill(rule, here, catalogue, limits)
     steps = filled.steps if limits.parallel_enabled else _chained(filled.steps)
-    timeout = _timeout(len(steps), limits)
+    timeout = run_timeout(sum(1 for _ in every(steps)), limits)
     plan = Plan(
         steps=steps,
         reason=f"{rule.reason} ({here.why_no_target})" if here.why_no_target else rule.reason,
@@ -103,7 +104,7 @@ def _metadata(
         "creation_method": "fallback",
         "alert_severity": here.alert.severity,
         "alert_namespace": here.alert.namespace or "",
-        "actions_count": len(filled.steps),
+        "actions_count": sum(step.kind is StepKind.ACTION for step, _ in every(filled.steps)),
         "ai_provider": "none",
         "workflow_version": version,
         "rule": rule.name,
@@ -113,15 +114,18 @@ def _metadata(
     }
 
 
-def _chained(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Plan order, one by one; an alternative keeps its place behind the step it stands in for."""
+def _chained(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Plan order, one by one, in each phase and inside of templates.
+
+    An alternative keeps its place behind the step it stands in for.
+    """
     alternatives = {step.alternative for step in steps if step.alternative}
-    return tuple(_chain(steps, alternatives))
+    return tuple(chained for phase in Phase for chained in _chain(steps, phase, alternatives))
 
 
-def _chain(steps: tuple[Step, ...], alternatives: set[str]) -> Iterator[Step]:
+def _chain(steps: Sequence[Step], phase: Phase, alternatives: set[str]) -> Iterator[Step]:
     before: str | None = None
-    for step in steps:
+    for step in (replace(one, steps=_chained(one.steps)) for one in steps if one.phase is phase):
         if step.id in alternatives:
             yield step
             continue
@@ -129,7 +133,8 @@ def _chain(steps: tuple[Step, ...], alternatives: set[str]) -> Iterator[Step]:
         before = step.id
 
 
-def _timeout(steps: int, limits: PlanLimits) -> float:
+def run_timeout(steps: int, limits: PlanLimits) -> float:
+    """How long a workflow of that many steps may run, in seconds."""
     if limits.workflow_timeout is not None:
         return limits.workflow_timeout
     return next((seconds for most, seconds in _TIERS if steps <= most), _LONGEST_TIER)

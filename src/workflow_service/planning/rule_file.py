@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ import yaml
 
 from workflow_service.domain.alert import shown
 from workflow_service.domain.errors import InvalidRules, Violation
-from workflow_service.domain.plan import OnFailure
-from workflow_service.planning import rule_format
-from workflow_service.planning.rules import Rule, RuleAction, Rules, When
+from workflow_service.planning import rule_format, shaping
+from workflow_service.planning.rule_values import rule_of
+from workflow_service.planning.rules import Rules
+from workflow_service.planning.step_format import Place
 
 MAX_CHARACTERS = 1024 * 1024
 MAX_VALUES = 100_000
+MAX_NESTING = 60  # lists and maps in each other
 _PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "int", "float"))
 
 
@@ -48,12 +49,18 @@ def load_rules(text: str) -> Rules:
         document = reading.document(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _invalid([Violation(_where_broken(error), shown(text[:40]), f"is not YAML: {error}")]) from error
-    for at, value, rule in () if reading.violations else rule_format.flaws(document):
-        reading.refuse(at, value, rule)
+    for at, value, broken in () if reading.violations else rule_format.flaws(document):
+        reading.refuse(at, value, broken)
+    if reading.violations:
+        raise _invalid(reading.violations)
+    rules = tuple(rule_of(raw) for raw in document["rules"])
+    for index, rule in enumerate(rules):
+        for at, value, broken in shaping.unsound(rule, ("rules", index)):
+            reading.refuse(at, value, broken)
     if reading.violations:
         raise _invalid(reading.violations)
     version = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return Rules(tuple(_rule(raw) for raw in document["rules"]), f"rules-{version}")
+    return Rules(rules, f"rules-{version}")
 
 
 def _invalid(violations: list[Violation]) -> InvalidRules:
@@ -69,7 +76,7 @@ class _Reading:
     """Plain values out of YAML nodes, remembering the line of each; collects what YAML allows and we do not."""
 
     def __init__(self) -> None:
-        self.lines: dict[rule_format.Path, int] = {}
+        self.lines: dict[Place, int] = {}
         self.violations: list[Violation] = []
         self._open: set[int] = set()
         self._values = 0
@@ -85,15 +92,17 @@ class _Reading:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         return self._value(node, ()) if node else None
 
-    def refuse(self, at: rule_format.Path, value: object, rule: str) -> None:
+    def refuse(self, at: Place, value: object, rule: str) -> None:
         """Note a flaw at that place."""
         known = next((at[:length] for length in range(len(at), -1, -1) if at[:length] in self.lines), None)
         line = f" (line {self.lines[known]})" if known is not None else ""
         self.violations.append(Violation((".".join(map(str, at)) or "rule file") + line, shown(value), rule))
 
-    def _value(self, node: yaml.Node, at: rule_format.Path) -> Any:
+    def _value(self, node: yaml.Node, at: Place) -> Any:
         self.lines[at] = node.start_mark.line + 1
         self._values += 1
+        if len(at) > MAX_NESTING:
+            raise ValueError(f"lists and maps are nested more than {MAX_NESTING} deep")
         if id(node) in self._open or self._values > MAX_VALUES:  # a few aliases can write out to billions of values
             raise ValueError(f"an alias contains itself, or there are more than {MAX_VALUES} values")
         self._open.add(id(node))
@@ -106,7 +115,7 @@ class _Reading:
         self._open.remove(id(node))
         return value
 
-    def _mapping(self, node: yaml.MappingNode, at: rule_format.Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, at: Place) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -117,7 +126,7 @@ class _Reading:
             values[key.value] = self._value(value, (*at, key.value))
         return values
 
-    def _scalar(self, node: yaml.Node, at: rule_format.Path) -> object:
+    def _scalar(self, node: yaml.Node, at: Place) -> object:
         """YAML 1.2's reading: only true and false are booleans, so that `on` stays a word; dates stay text."""
         text = str(node.value)
         if node.tag.endswith(":bool") and text.lower() in ("true", "false"):
@@ -128,19 +137,3 @@ class _Reading:
         if isinstance(value, float) and not math.isfinite(value):
             self.refuse(at, text, "must be a finite number")
         return value
-
-
-def _rule(raw: Mapping[str, Any]) -> Rule:
-    when = When(**{name: tuple(map(str, entries)) for name, entries in raw.get("when", {}).items()})
-    return Rule(
-        name=raw["name"],
-        reason=raw["reason"].strip(),
-        actions=tuple(_action(action) for action in raw["actions"]),
-        when=when,
-    )
-
-
-def _action(raw: Mapping[str, Any]) -> RuleAction:
-    answer = raw.get("on_failure")
-    changed = {"needs": tuple(raw.get("needs", ())), "on_failure": OnFailure(answer) if answer else None}
-    return RuleAction(**{**raw, **changed})

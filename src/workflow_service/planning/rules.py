@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from workflow_service.domain.alert import Alert
-from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.plan import OnFailure, Phase, StepKind
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*|[^\W_]+")
 
@@ -30,11 +30,32 @@ class When:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleCondition:
+    """Something that must be true. Times in seconds; `on` None: of what the step is about."""
+
+    expression: str
+    message: str = ""
+    critical: bool = True
+    within: float = 0.0
+    poll: float = 5.0
+    on: str | None = None
+    promql: str | None = None  # with placeholders
+
+
+@dataclass(frozen=True, slots=True)
+class RuleApproval:
+    """A person's word that a step needs before it begins."""
+
+    when: str | None = None  # an expression; None: always
+    timeout: float = 3600.0  # seconds for which it waits
+
+
+@dataclass(frozen=True, slots=True)
 class RuleAction:
-    """One step, with parameters that are filled in when the plan is made."""
+    """One step, with parameters that are filled in when the plan is made. Times in seconds."""
 
     id: str
-    type: str
+    type: str = ""  # exactly when kind is action
     parameters: Mapping[str, Any] = field(default_factory=dict)
     on: str | None = None  # target | owner; None: it touches no object
     description: str = ""
@@ -42,8 +63,18 @@ class RuleAction:
     on_failure: OnFailure | None = None
     alternative: str | None = None
     needs: tuple[str, ...] = ()
-    timeout: float | None = None  # seconds, one attempt
+    timeout: float | None = None  # of one attempt; for a check or an approval, of all of it
     retries: int | None = None
+    kind: StepKind = StepKind.ACTION
+    when: str | None = None
+    preconditions: tuple[RuleCondition, ...] = ()
+    postconditions: tuple[RuleCondition, ...] = ()
+    settle: float = 0.0
+    wait: float | None = None
+    for_each: str | None = None
+    max_parallel: int = 1
+    steps: tuple[RuleAction, ...] = ()
+    approval: RuleApproval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +85,17 @@ class Rule:
     reason: str
     actions: tuple[RuleAction, ...]
     when: When = When()
+    verify: tuple[RuleAction, ...] = ()  # after all actions: whether they have helped
+    last: tuple[RuleAction, ...] = ()  # `finally`: at the very end, whatever it is, once something was changed
+
+    @property
+    def phases(self) -> tuple[tuple[str, Phase, tuple[RuleAction, ...]], ...]:
+        """Its steps by the key of the file that they stand under, and the phase that this means."""
+        return (
+            ("actions", Phase.MAIN, self.actions),
+            ("verify", Phase.VERIFY, self.verify),
+            ("finally", Phase.FINALLY, self.last),
+        )
 
 
 @dataclass(frozen=True, slots=True)
