@@ -6,7 +6,7 @@ What it is told to do must obey the rules at every step: `acting_rules`, `restin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from tests.unit.plan_shape import Shape, shape_of
 from tests.unit.resting_rules import check_rest
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
-from workflow_service.domain.decide import decide
+from workflow_service.domain.decide import ASKING, decide
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.inheritance import INHERITED
@@ -26,6 +27,7 @@ from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.facts import fact
 
+FAILURES = ev.AttemptFailed | ev.StepFailed | ev.StepBlocked | ev.StepUnknown
 MANY = 1000  # far more rounds than any plan of the tests can need
 
 
@@ -44,7 +46,9 @@ class Obeying:
     wake_at: datetime | None = None
     execution: str = EXECUTION
     says_yes: bool = True  # whether somebody approves what is asked, in the end
-    _laid_out: tuple[Mapping[str, Any], Shape] | None = None
+    asked: do.AskRecovery | None = None  # another way is being asked for
+    failure_class: FailureClass | None = None  # of what fails from now on
+    _laid_out: tuple[Mapping[str, Any], Plan, Shape] | None = None
 
     def __post_init__(self) -> None:
         self.note(ev.PlanningStarted(self.now))
@@ -73,9 +77,9 @@ class Obeying:
     @property
     def shape(self) -> Shape:
         """The plan laid out flat, as far as its items are known."""
-        if self._laid_out is None or self._laid_out[0] != self.state.items:
-            self._laid_out = (self.state.items, shape_of(self.plan, self.state.items))
-        return self._laid_out[1]
+        if self._laid_out is None or self._laid_out[0] != self.state.items or self._laid_out[1] is not self.plan:
+            self._laid_out = (self.state.items, self.plan, shape_of(self.plan, self.state.items))
+        return self._laid_out[2]
 
     @property
     def held(self) -> bool:
@@ -83,7 +87,9 @@ class Obeying:
         return self.hold_until is not None and self.now < self.hold_until
 
     def note(self, event: ev.Event) -> None:
-        """Journal and fold."""
+        """Journal and fold; a failure that has no class gets one."""
+        if isinstance(event, FAILURES) and event.failure_class is None and self.failure_class is not None:
+            event = replace(event, failure_class=self.failure_class)
         self.state = fold(self.state, event)
         self.journal.append(event)
         self.graph = self.graph.grown(self.state.items)
@@ -120,7 +126,7 @@ class Obeying:
         return first
 
     def _decide(self, state: RunState) -> do.Decision:
-        live = frozenset(self.under_way)
+        live = frozenset({*self.under_way, *([ASKING] if self.asked else [])})
         return decide(self.graph, state, self.now, live=live, hold_until=self.hold_until, alert=self.alert)
 
     def _act(self, action: do.Action) -> None:
@@ -133,6 +139,12 @@ class Obeying:
                 self._start_undo(action)
             case do.Look(step):
                 self._look(action)
+            case do.AskRecovery():
+                assert self.asked is None, "another way is asked for twice"
+                self.asked = action
+            case do.StopLook(step) if step == ASKING:
+                assert self.asked is not None
+                self.asked = None
             case do.StopLook(step):
                 del self.looks[step]
             case _:

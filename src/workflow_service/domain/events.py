@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.run_state import StepState, step_from_json
+from workflow_service.domain.failure_class import FailureClass
+from workflow_service.domain.recovery_events import Escalated, RecoveryPlanned, RecoveryRefused, RecoveryStarted
+from workflow_service.domain.run_state import Recovery, StepState, recovery_from_json, step_from_json
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
 from workflow_service.domain.step_events import (
     AttemptFailed,
@@ -40,6 +42,10 @@ __all__ = [
     "Inherited",
     "Started",
     "Held",
+    "RecoveryStarted",
+    "RecoveryPlanned",
+    "RecoveryRefused",
+    "Escalated",
     "RollbackStarted",
     "CommandApplied",
     "CommandRefused",
@@ -105,6 +111,7 @@ class Inherited:
     inherited: Mapping[str, StepState]
     items: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     back_to: str | None = None  # of a rollback: only what came after this step is undone
+    recoveries: tuple[Recovery, ...] = ()  # they count for the whole workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +218,10 @@ Event = (
     | Inherited
     | Started
     | Held
+    | RecoveryStarted
+    | RecoveryPlanned
+    | RecoveryRefused
+    | Escalated
     | RollbackStarted
     | CommandApplied
     | CommandRefused
@@ -239,6 +250,8 @@ KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args
 _FIELDS = {kind: tuple(item.name for item in fields(kind) if item.name != "at") for kind in Event.__args__}
 _READ: Mapping[str, Any] = {
     "error_class": ErrorClass,
+    "failure_class": lambda name: FailureClass(name) if name else None,
+    "recoveries": lambda found: tuple(recovery_from_json(one) for one in found),
     "rollback": RollbackStatus,
     "status": ExecutionStatus,
     "verb": Verb,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import reduce, singledispatch
 
 from workflow_service.domain import events as ev
-from workflow_service.domain import step_fold
+from workflow_service.domain import recovery_fold, step_fold
 from workflow_service.domain.errors import IllegalTransition
 from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import EXECUTION, ExecutionStatus, StepStatus, Verb, move
@@ -59,6 +59,7 @@ def _(event: ev.Inherited, state: RunState) -> RunState:
         steps=dict(event.inherited),
         items=dict(event.items),
         waiting_since=event.at,
+        recoveries=event.recoveries,
     )
     if event.verb is not Verb.ROLLBACK:
         return state
@@ -73,6 +74,26 @@ def _(event: ev.Started, state: RunState) -> RunState:
 @_apply.register
 def _(event: ev.Held, state: RunState) -> RunState:
     return replace(state, held=event.reason)
+
+
+@_apply.register
+def _(event: ev.RecoveryStarted, state: RunState) -> RunState:
+    return recovery_fold.started(event, state)
+
+
+@_apply.register
+def _(event: ev.RecoveryPlanned, state: RunState) -> RunState:
+    return recovery_fold.planned(event, state)
+
+
+@_apply.register
+def _(event: ev.RecoveryRefused, state: RunState) -> RunState:
+    return recovery_fold.refused(event, state)
+
+
+@_apply.register
+def _(event: ev.Escalated, state: RunState) -> RunState:
+    return replace(state, escalated=event.reason)
 
 
 @_apply.register
@@ -151,6 +172,8 @@ def _(event: ev.Concluded, state: RunState) -> RunState:
     if state.conclusion is not None:
         raise IllegalTransition("how it ends was said already")
     state = replace(_moving(state, event.at), conclusion=event.status, concluded_at=event.at)
+    if state.status is ExecutionStatus.RECOVERING:  # nobody asks for another way any more
+        state = replace(state, status=move(EXECUTION, state.status, ExecutionStatus.RUNNING))
     return replace(state, reason=event.reason, cause=event.cause, rollback=event.rollback)
 
 

@@ -16,6 +16,7 @@ from workflow_service.domain.graph import Graph
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
+from workflow_service.engine import telling
 from workflow_service.engine.means import Means
 from workflow_service.store import rollbacks
 from workflow_service.store.executions import Record
@@ -114,6 +115,7 @@ class Recorder:
 
     def _tell(self, event: ev.Event, graph: Graph | None, ended: int) -> None:
         metrics, state = self._means.metrics, self.state
+        telling.tell(event, state, graph, metrics.failures)
         match event:
             case ev.StepStarted():
                 if not self._called:

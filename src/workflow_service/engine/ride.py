@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -18,7 +17,7 @@ from workflow_service.domain.events import Ended, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.held_back import held_back
-from workflow_service.domain.plan import Plan, hash_of, plan_to_json
+from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
@@ -30,7 +29,7 @@ from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
 from workflow_service.store.executions import Record, last_generation, load
-from workflow_service.store.journal import Also, KeptPlan
+from workflow_service.store.journal import Also, KeptPlan, kept_plan
 
 RETRY = 0.5  # seconds between tries to begin while the database is away
 MAX_FRUITLESS = 50  # drives in a row that wrote nothing: a bug of ours keeps killing them; it ends and says so
@@ -150,7 +149,7 @@ class Ride:
             await recorder.write([Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
         seated = self.seat.move(self._running)
-        kept = _kept(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
+        kept = kept_plan(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
         await self._keep(recorder, kept, graph)
         self._means.metrics.planned(
             steps=len(plan.steps),
@@ -189,8 +188,3 @@ class Ride:
 
         planned = Planned(kept.at, kept.hash, tuple(graph.steps))
         await recorder.write([planned], graph=graph, kept=kept, also=None if kept.queue else also)
-
-
-def _kept(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:
-    document = plan_to_json(plan)
-    return KeptPlan(workflow_id, document, hash_of(document), at, queue)

@@ -13,8 +13,10 @@ from workflow_service.domain.decide import decide
 from workflow_service.domain.errors import ErrorClass, ExecutorError
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.mending import Mended
 from workflow_service.domain.run_state import RunState
 from workflow_service.engine.attempt import Lost, Unsent
+from workflow_service.engine.classing import classed
 from workflow_service.engine.errands import Answer, Errand, Errands
 from workflow_service.engine.facts import fact
 from workflow_service.engine.handover import LANES, enqueue_next, lane, release
@@ -22,12 +24,19 @@ from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
 from workflow_service.engine.recorder import Recorder
+from workflow_service.engine.recovering import Asking, answered, asking
+from workflow_service.ports import NoRemedy
 from workflow_service.store.executions import Record
-from workflow_service.store.journal import Also
+from workflow_service.store.journal import Also, KeptPlan, kept_plan
 
 # What needs an execution's slot; a stop, a skip, a person's word does not.
-_WORK = (do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude)
+_WORK = (
+    *(do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude),
+    *(do.BeginRecovery, do.AskRecovery),
+)
 Told = tuple[list[ev.Event], RunState]  # what an action means, and where that leads
+Sent = Errand | Outlook | Asking  # what a drive carries
+Back = Answer | Seen | Mended | NoRemedy  # what comes of it
 FIRST_HOLD, LAST_HOLD = 0.5, 5.0  # seconds between looks at an executor that is away
 
 
@@ -47,12 +56,13 @@ class Run:
         self._means, self._record, self._recorder, self._graph = means, record, recorder, graph
         self._hearing, self._draining = hearing, draining
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
-        self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
-        self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
+        self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter, patterns=means.patterns)
+        self._live: dict[asyncio.Task[Back], Sent] = {}
         self._calls: dict[asyncio.Event, asyncio.Task[bool]] = {}  # what may interrupt a wait
         self._news: list[ev.Event] = []  # happened, not written yet
         self._hold_until: datetime | None = None
         self._hold = FIRST_HOLD
+        self._revision: Mended | None = None  # of the plan, heard of and not written yet
 
     async def ride(self) -> None:
         """Ride until the execution is over, stands still, or belongs into another queue; or this replica is to stop.
@@ -77,8 +87,9 @@ class Run:
     async def _advance(self) -> datetime | None:
         """Decide until nothing is left to do at once; write all of it in one entry; then start what was written."""
         events, self._news = self._news, []
+        kept = self._take_up_revision()
         state = fold_all(events, self._recorder.state)
-        errands: list[Errand | Outlook] = []
+        errands: list[Sent] = []
         while True:
             self._grow(state)
             hold = self._hold_until
@@ -94,13 +105,21 @@ class Run:
                 break  # what is only sent out changes nothing that another decision could rest on
         still = self._stands_still(state) and not onward
         if events or still or not self._in_slot:
-            await self._recorder.write(
-                events, graph=self._graph, also=self._afterwards(state, still=still), after=state
-            )
+            also = self._afterwards(state, still=still)
+            await self._recorder.write(events, graph=self._graph, also=also, after=state, kept=kept)
             await self._hearing.tell()
         for errand in () if still else errands:
             self._live[asyncio.create_task(self._carry(errand), name=_name(errand))] = errand
         return decision.wake_at
+
+    def _take_up_revision(self) -> KeptPlan | None:
+        """From here on the plan is the one that was heard of; it is kept with the facts that say so."""
+        if self._revision is None:
+            return None
+        graph, self._revision = self._revision.graph, None
+        self._graph = graph.grown(self._graph.items)
+        self._errands.grow(self._graph)
+        return kept_plan(self._record.workflow_id, graph.plan, self._means.clock(), queue=None)
 
     def _grow(self, state: RunState) -> None:
         """The plan has the steps that its forEach steps have found."""
@@ -108,7 +127,7 @@ class Run:
             self._graph = self._graph.grown(state.items)
             self._errands.grow(self._graph)
 
-    def _decide(self, state: RunState, errands: list[Errand | Outlook]) -> do.Decision:
+    def _decide(self, state: RunState, errands: list[Sent]) -> do.Decision:
         live = {errand.step for errand in (*self._live.values(), *errands)}
         now, hold = self._means.clock(), self._hold_until
         return decide(self._graph, state, now, live=live, hold_until=hold, alert=self._record.alert)
@@ -139,15 +158,11 @@ class Run:
 
         return also
 
-    async def _obey(self, action: do.Action, state: RunState, errands: list[Errand | Outlook]) -> Told:
+    async def _obey(self, action: do.Action, state: RunState, errands: list[Sent]) -> Told:
         """The events that an action means; what it sends out is added to `errands`."""
         match action:
-            case do.ResumeStep():
-                attempt = state.steps[action.step].attempts[-1]
-                errands.append(self._errands.for_attempt(action.step, attempt, state, fresh=False))
-                return [], state
-            case do.Look():
-                errands.append(self._errands.outlook(action, state))
+            case do.ResumeStep() | do.Look() | do.AskRecovery():
+                errands.append(self._errand(action, state))
                 return [], state
             case do.StopLook():
                 self._stop_look(action.step, errands)
@@ -155,11 +170,20 @@ class Run:
             case do.StartStep() | do.StartUndo():
                 return await self._order(action, state, errands)
             case _:
-                return _told(state, fact(action, self._means.clock()))
+                event = fact(action, self._means.clock())
+                return _told(state, classed(event, self._graph, self._means.patterns))
 
-    async def _order(
-        self, action: do.StartStep | do.StartUndo, state: RunState, errands: list[Errand | Outlook]
-    ) -> Told:
+    def _errand(self, action: do.ResumeStep | do.Look | do.AskRecovery, state: RunState) -> Sent:
+        """What is carried though nothing is journalled of it."""
+        match action:
+            case do.ResumeStep():
+                return self._errands.for_attempt(action.step, state.steps[action.step].attempts[-1], state, fresh=False)
+            case do.Look():
+                return self._errands.outlook(action, state)
+            case do.AskRecovery():
+                return asking(action, self._graph.plan, state, self._record.alert)
+
+    async def _order(self, action: do.StartStep | do.StartUndo, state: RunState, errands: list[Sent]) -> Told:
         now = self._means.clock()
         if self._hold_until is not None and now < self._hold_until:
             return [], state  # an earlier action of this very decision has found the executor away
@@ -169,14 +193,14 @@ class Run:
             return _told(state, *self._hold_on(str(error), state, now))
         return self._start(action, state, ledger, errands)
 
-    def _stop_look(self, step: str, errands: list[Errand | Outlook]) -> None:
+    def _stop_look(self, step: str, errands: list[Sent]) -> None:
         errands[:] = [errand for errand in errands if errand.step != step]  # not begun yet
         for task in [task for task, errand in self._live.items() if errand.step == step]:
             task.cancel()
             del self._live[task]
 
     def _start(
-        self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand | Outlook]
+        self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Sent]
     ) -> Told:
         now = self._means.clock()
         if isinstance(action, do.StartUndo) and not self._remembers(state, action, ledger):
@@ -207,7 +231,9 @@ class Run:
             self._hold = min(self._hold * 2, LAST_HOLD)
         return [] if state.held else [ev.Held(now, f"the executor is away: {why}")]
 
-    async def _carry(self, errand: Errand | Outlook) -> Answer | Seen:
+    async def _carry(self, errand: Sent) -> Back:
+        if isinstance(errand, Asking):
+            return await self._means.recoveries.ask(errand)
         if isinstance(errand, Outlook):
             return await self._means.lookout.watch(errand)
         if errand.settle is not None:
@@ -229,17 +255,21 @@ class Run:
         for task in [task for task in self._live if task in done]:
             self._hear(self._live.pop(task), task.result())
 
-    def _hear(self, errand: Errand | Outlook, answer: Answer | Seen) -> None:
+    def _hear(self, errand: Sent, answer: Back) -> None:
         now, state = self._means.clock(), self._recorder.state
-        if isinstance(errand, Outlook):
-            seen = self._errands.seen(errand, answer, now) if isinstance(answer, Seen | Unsent) else None
-            self._news += filter(None, [seen])
-        elif not isinstance(answer, Seen):
-            self._news.append(self._errands.outcome(errand, answer, state, now))
+        event: ev.Event | None = None
+        if isinstance(errand, Asking):
+            told = answered(errand, answer, fold_all(self._news, state), now)
+            self._news, self._revision = [*self._news, *told.events], told.revision
+        elif isinstance(errand, Outlook):
+            event = self._errands.seen(errand, answer, now) if isinstance(answer, Seen | Unsent) else None
+        elif not isinstance(answer, Seen | Mended | NoRemedy):
+            event = self._errands.outcome(errand, answer, state, now)
+        self._news += [classed(event, self._graph, self._means.patterns)] if event else []
         if isinstance(answer, Unsent):
             held = any(isinstance(event, ev.Held) for event in self._news)
             self._news += [] if held else self._hold_on(answer.message, state, now)
-        else:
+        elif not isinstance(errand, Asking):
             self._hold_until, self._hold = None, FIRST_HOLD
 
     async def _abandon(self) -> None:
@@ -253,5 +283,5 @@ def _told(state: RunState, *events: ev.Event) -> Told:
     return [*events], fold_all(events, state)
 
 
-def _name(errand: Errand | Outlook) -> str:
-    return f"look:{errand.step}" if isinstance(errand, Outlook) else errand.call.request.key
+def _name(errand: Sent) -> str:
+    return errand.call.request.key if isinstance(errand, Errand) else f"look:{errand.step}"

@@ -12,6 +12,7 @@ from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import InvalidPlan
 from workflow_service.domain.plan import Plan, Step
 from workflow_service.domain.target import NoTarget, Target
+from workflow_service.planning.failure_defaults import with_defaults
 from workflow_service.planning.filling import Filled, PlanLimits, fill
 from workflow_service.planning.rules import Rule, RuleAction, Rules, When, heard
 from workflow_service.planning.situation import DoesNotFit, Situation, situation
@@ -61,7 +62,8 @@ def _plan(
 ) -> Plan:
     _check(rule.when, here)
     filled = fill(rule, here, catalogue, limits)
-    steps = filled.steps if limits.parallel_enabled else _chained(filled.steps)
+    classed = with_defaults(filled.steps, rule, rules.failures, limits)
+    steps = classed if limits.parallel_enabled else _chained(classed)
     timeout = _timeout(len(steps), limits)
     plan = Plan(
         steps=steps,

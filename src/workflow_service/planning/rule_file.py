@@ -15,6 +15,7 @@ from workflow_service.domain.alert import shown
 from workflow_service.domain.errors import InvalidRules, Violation
 from workflow_service.domain.plan import OnFailure
 from workflow_service.planning import rule_format
+from workflow_service.planning.recovery_rules import failures_of, options_of
 from workflow_service.planning.rules import Rule, RuleAction, Rules, When
 
 MAX_CHARACTERS = 1024 * 1024
@@ -53,7 +54,8 @@ def load_rules(text: str) -> Rules:
     if reading.violations:
         raise _invalid(reading.violations)
     version = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return Rules(tuple(_rule(raw) for raw in document["rules"]), f"rules-{version}")
+    failures = failures_of(document.get("failures", {}), _action)
+    return Rules(tuple(_rule(raw) for raw in document["rules"]), f"rules-{version}", failures)
 
 
 def _invalid(violations: list[Violation]) -> InvalidRules:
@@ -137,6 +139,7 @@ def _rule(raw: Mapping[str, Any]) -> Rule:
         reason=raw["reason"].strip(),
         actions=tuple(_action(action) for action in raw["actions"]),
         when=when,
+        recovery=options_of(raw.get("recovery"), _action),
     )
 
 

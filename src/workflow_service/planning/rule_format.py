@@ -10,6 +10,7 @@ import jsonschema
 
 from workflow_service.domain.controls import START_STEP
 from workflow_service.domain.plan import OnFailure
+from workflow_service.planning import recovery_format
 from workflow_service.planning.rules import words
 from workflow_service.planning.situation import PLACEHOLDER, PLACEHOLDERS
 
@@ -41,6 +42,7 @@ _ACTION = {
     },
     "additionalProperties": False,
 }
+_RECOVERY = recovery_format.options_schema(_ACTION, _ID)
 _RULE = {
     "type": "object",
     "required": ["name", "reason", "actions"],
@@ -49,13 +51,18 @@ _RULE = {
         "reason": _TEXT,
         "when": _WHEN,
         "actions": {"type": "array", "items": _ACTION, "minItems": 1, "maxItems": 100},
+        "recovery": _RECOVERY,
     },
     "additionalProperties": False,
 }
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["version", "rules"],
-    "properties": {"version": {"const": 1}, "rules": {"type": "array", "items": _RULE, "minItems": 1, "maxItems": 500}},
+    "properties": {
+        "version": {"const": 1},
+        "rules": {"type": "array", "items": _RULE, "minItems": 1, "maxItems": 500},
+        "failures": recovery_format.failures_schema(_RECOVERY),
+    },
     "additionalProperties": False,
 }
 _OBSERVED = {
@@ -84,6 +91,7 @@ def flaws(document: object) -> Iterator[tuple[Path, object, str]]:
             yield (*at, "name"), rule["name"], "is the name of an earlier rule too"
         names.add(rule["name"])
         yield from _steps(rule["actions"], at)
+    yield from recovery_format.flaws(document, _steps)
 
 
 def _against(schema: Mapping[str, Any], value: object, at: Path) -> Iterator[tuple[Path, object, str]]:

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable
 from workflow_service.domain.events import Event, event_from_json, event_to_json
+from workflow_service.domain.plan import Plan, hash_of, plan_to_json
 from workflow_service.store import commands
 from workflow_service.store.database import Database
 from workflow_service.store.executions import plan_row
@@ -64,6 +65,12 @@ class KeptPlan:
     hash: str
     at: datetime
     queue: str | None
+
+
+def kept_plan(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:
+    """A plan in the form in which it is kept."""
+    document = plan_to_json(plan)
+    return KeptPlan(workflow_id, document, hash_of(document), at, queue)
 
 
 @dataclass(frozen=True, slots=True)
