@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.unit.factories import CHANGE, T0, a_graph, a_run, a_step, at, begun, failed, key_of, started, succeeded
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.fold import fold, fold_all
-from workflow_service.domain.run_state import Attempt, Changes, RunState, StepState
+from workflow_service.domain.run_state import Attempt, Changes, Recovery, RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 
 GRAPH = a_graph(a_step("scale"), a_step("log", "scale"))
@@ -273,8 +274,10 @@ _STEPS = st.builds(
     ended_at=_SOMETIMES,
     waived=st.booleans(),
     error_class=st.none() | st.sampled_from(ErrorClass),
+    failure_class=st.none() | st.sampled_from(FailureClass),
     result=_JSON,
 )
+_RECOVERIES = st.builds(Recovery, failure_class=st.none() | st.sampled_from(FailureClass))
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "arguments": st.fixed_dictionaries({}, optional={"undo": st.booleans(), "step": st.text(max_size=4)}),
     "at": _TIMES,
@@ -282,8 +285,13 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "changes": st.lists(_JSON, max_size=2).map(tuple),
     "inherited": st.dictionaries(st.sampled_from(["a", "b"]), _STEPS, max_size=2),
     "result": _JSON,
-    "retry_at": st.none() | _TIMES,
+    "failure_class": st.none() | st.sampled_from(FailureClass),
+    "prove_from": _SOMETIMES,
+    "recoveries": st.lists(_RECOVERIES, max_size=2).map(tuple),
+    "retry_at": _SOMETIMES,
+    "since": _SOMETIMES,
     "steps": st.lists(st.sampled_from(["a", "b"])).map(tuple),
+    "until": _TIMES,
 }
 _EVENTS: list[st.SearchStrategy[Any]] = [
     st.builds(kind, **{field.name: _FIELDS[field.name] for field in fields(kind) if field.name in _FIELDS})

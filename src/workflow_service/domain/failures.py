@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 200  # characters of a signature's message
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TOKEN = re.compile(r"[0-9a-z]+")
+_TOKEN = re.compile(r"[0-9a-z]+(?:\.[0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
