@@ -211,16 +211,18 @@ async def test_a_replica_that_goes_while_recovering_leaves_it_to_the_next(tmp_pa
     assert [key.split(":")[1] for key in slow.effects] == ["restart", "recovery-1/y", "after"]
 
 
-async def test_an_order_that_got_lost_beside_the_failure_is_sent_again(tmp_path: Path) -> None:
+async def test_an_order_that_got_lost_beside_the_failure_is_sent_again(tmp_path: Path, slow: Slow) -> None:
     """It was begun before, and the plan goes on: nothing is withdrawn while another way is looked for."""
     rules = rules_of(tmp_path, cure("restart"), cure("beside"), recovery=[OTHER])
-    executor = ScriptedExecutor()
-    executor.script("restart", PERMANENT)
-    executor.script("beside", Answer(lost=True))
-    async with replica(tmp_path, executor, RULES_FILE=rules) as running:
-        found = await running.ended(await running.begin(HIGH_CPU))
-    assert (found["status"], steps(found)["beside"]["status"]) == ("completed", "succeeded")
-    assert steps(found)["recovery-1/y"]["status"] == "succeeded"
+    slow.script("beside", *[Answer(lost=True)] * 10_000)
+    async with replica(tmp_path, slow, RULES_FILE=rules) as running:
+        workflow = await _recovering(running, slow)
+        slow._script["beside"].clear()  # from now on the wire is well
+        await running.until(workflow, lambda one: steps(one)["beside"]["status"] == "succeeded", "it is sent again")
+        slow.looks.set()
+        found = await running.ended(workflow)
+    assert found["status"] == "completed"
+    assert sorted(key.split(":")[1] for key in slow.effects) == ["beside", "recovery-1/y", "restart"]
 
 
 async def test_an_option_that_does_not_hold_is_passed_over(tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ class PretendEngine(Obeying):
         answer = ev.StepSucceeded(self.now, step, key, changes=changes, undo_available=changed and undoable)
         self.note(replace(answer, prove_from=prove))
 
-    def fail(self, step: str, error: ErrorClass, *, changed: bool = False, jitter: float = 0.5) -> None:
+    def fail(
+        self, step: str, error: ErrorClass, *, changed: bool = False, jitter: float = 0.5, message: str = "no"
+    ) -> None:
         """The attempt, or the undo, is known to have failed."""
         key = self.live.pop(step)
         attempt = next(attempt for attempt in self.state.steps[step].attempts if attempt.key == key)
@@ -51,7 +53,7 @@ class PretendEngine(Obeying):
             return
         changes = (CHANGE,) if changed else ()
         event = ev.AttemptFailed(
-            self.now, step, key, error, "no", retry_at=again, changes=changes, undo_available=changed
+            self.now, step, key, error, message, retry_at=again, changes=changes, undo_available=changed
         )
         self.note(event)
 

@@ -1,9 +1,10 @@
 """A whole execution whose failures may be recovered from: answered, refused, overruled, crashed, paused, too late."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
@@ -26,7 +27,94 @@ CURES = {
     "two": (a_step("first"), a_wait("then", "first", seconds=1), a_step("last", "then", critical=False)),
     "elsewhere": (a_step("cure", action=an_action(target=a_target(name="another"))),),
 }
+WORDS = ("no", "not allowed", "too late", "no such image", "nobody there", "no")
 REASONS = st.sampled_from(["no_recovery_option", "termination_rate_limit_reached", "recovery_invalid"])
+
+
+def is_told(verb: Verb) -> Callable[[PretendEngine, int], None]:
+    """Somebody says so."""
+
+    def tell(engine: PretendEngine, _choice: int) -> None:
+        engine.command(verb)
+
+    return tell
+
+
+def fails(engine: PretendEngine, choice: int) -> None:
+    """Something under way fails for good, in one of several ways."""
+    if engine.live:
+        step = sorted(engine.live)[choice % len(engine.live)]
+        engine.fail(step, ErrorClass.PERMANENT, changed=choice > 2, message=WORDS[choice % len(WORDS)])
+
+
+def succeeds(engine: PretendEngine, choice: int) -> None:
+    """Something under way is done."""
+    if engine.live:
+        engine.succeed(sorted(engine.live)[choice % len(engine.live)])
+    elif engine.looks:
+        engine.see(min(engine.looks), held=choice < 4)
+    elif engine.asking():
+        engine.command(Verb.APPROVE if choice < 4 else Verb.REJECT, step=engine.asking()[0])
+    elif engine.wake_at is not None and engine.asked is None:
+        engine.now = engine.wake_at
+
+
+def is_mended(engine: PretendEngine, choice: int) -> None:
+    """Another way is known; it is taken exactly when it is about what the plan changes."""
+    if engine.asked is None:
+        return
+    cure, before = (
+        ["one", "two", "one", "elsewhere", "two", "one"][choice],
+        (len(engine.state.steps), engine.state.plan_hash),
+    )
+    taken = engine.mend(*CURES[cure], option=f"{cure} {len(engine.journal)}")
+    assert not (taken and cure == "elsewhere"), "a target was taken that the plan does not change"
+    after = (len(engine.state.steps), engine.state.plan_hash)
+    assert (after[0] > before[0], after[1] != before[1]) == (taken, taken)
+
+
+def is_answered_too_late(engine: PretendEngine, choice: int) -> None:
+    """A person has spoken before the answer came: it is not heard."""
+    verb = (Verb.CANCEL, Verb.ROLLBACK, Verb.PAUSE, Verb.PAUSE)[choice % 4]
+    if engine.asked and engine.command(verb) is None:
+        assert not engine.mend(option="too late")
+
+
+HAPPENINGS: list[Callable[[PretendEngine, int], None]] = [
+    *[fails] * 6,
+    *[succeeds] * 4,
+    *[is_mended] * 8,
+    is_answered_too_late,
+    *[is_told(Verb.PAUSE), is_told(Verb.RESUME), is_told(Verb.RESUME)],
+    lambda engine, _choice: engine.know_nothing() if engine.asked else None,
+    lambda engine, _choice: engine.crash(),
+    lambda engine, choice: engine.wait(0.5 * choice),
+]
+STORIES = st.lists(st.tuples(st.integers(0, len(HAPPENINGS) - 1), st.integers(0, 5)), min_size=5, max_size=30)
+
+
+def told(graph: Graph, story: list[tuple[int, int]]) -> PretendEngine:
+    """An engine after the story; after every happening it looks, and is held against the rules."""
+    engine = PretendEngine(graph, failure_class=FailureClass.HIGH)
+    engine.obey()
+    for happening, choice in story:
+        HAPPENINGS[happening](engine, choice)
+        engine.obey()
+        engine.check()
+        if engine.state.final:
+            break
+    return engine
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(recoverable_graphs(), STORIES)
+def test_every_story_of_recoveries_ends_and_its_verdict_is_true(graph: Graph, story: list[tuple[int, int]]) -> None:
+    """Answered, refused, crashed, paused, too late: three recoveries at most, none twice for the same, and an end."""
+    engine = told(graph, story)
+    engine.check_stored()
+    engine.drive_to_the_end()
+    engine.check()
+    engine.check_stored()
 
 
 class RecoverableExecution(ControlledExecution):
