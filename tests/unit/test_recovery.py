@@ -268,6 +268,19 @@ def test_a_pause_holds_it_and_afterwards_it_is_asked_again() -> None:
     assert running.stands(E.COMPLETED)
 
 
+def test_a_pause_that_nobody_ends_leaves_the_failure_as_it_is() -> None:
+    """It is answered as the plan says: the pause was not what went wrong."""
+    running = engine(a_step("x"), mendable("a", "x"))
+    does(running, "x")
+    fails(running, "a")
+    running.command(Verb.PAUSE)
+    running.obey()
+    running.after(86400)
+    assert running.undoing
+    does(running, "x")
+    assert (running.state.status, running.state.reason) == (E.ROLLED_BACK, "critical_step_failed")
+
+
 def test_the_runs_bound_beats_it() -> None:
     """However long somebody thinks."""
     running = engine(mendable("a"), timeout=60)
