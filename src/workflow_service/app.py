@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -32,19 +33,22 @@ from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Means
+from workflow_service.engine.measuring import measure
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
 from workflow_service.engine.reconcile import Reconciler
+from workflow_service.engine.recovering import Recoveries
 from workflow_service.intake.intake import Intake
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.known_catalogue import KnownCatalogue
 from workflow_service.planning.planner import Planner
+from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
-from workflow_service.store import migrations, queries, retention, waiting
+from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -189,9 +193,10 @@ class Replica:
 
     def _means(self, replica: str) -> Means:
         settings = self._settings
+        rules = read_rules(settings.intake.rules_file)
         planner = Planner(
             self.executor,
-            read_rules(settings.intake.rules_file),
+            rules,
             limits=limits_of(settings),
             load_catalogue=self.catalogue.load,
             cluster=settings.cluster_name,
@@ -208,6 +213,8 @@ class Replica:
             listening=self.listening,
             metrics=self.metrics,
             plan_for=planner.plan,
+            recoveries=Recoveries(self.database, Recoverer(planner).recover, self.catalogue.load, clock=now),
+            patterns=rules.failures.patterns,
             replica=replica,
             cluster=settings.cluster_name,
             clock=now,
@@ -221,11 +228,6 @@ class Replica:
         period = self._settings.orchestration.monitoring_interval
         keep = _keep(self._settings)
 
-        async def measure() -> None:
-            self.metrics.active(await queries.active_by_status(self.database))
-            self.metrics.queued(await waiting.waiting_by_queue(self.database))
-            self.metrics.silent(seconds=await waiting.oldest_without_progress(self.database, now()))
-
         async def forget() -> None:
             await retention.forget(self.database, keep, now=now())
             await self.engine.forget(older_than=keep.detail)
@@ -233,7 +235,7 @@ class Replica:
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
-            Chore("measure", period, measure),
+            Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
         ]
 
@@ -278,10 +280,7 @@ def _keep(settings: Settings) -> retention.Keep:
 
 
 def _at_the_door(slots: int) -> int:
-    """How many drives a replica takes from a queue before it has a slot for them.
-
-    So many are taken per look; and so many, at most, wait for a slot here although another replica might have one.
-    """
+    """How many drives a replica takes per look before it has slots: more would wait here while others are free."""
     return max(1, slots // 5)
 
 
@@ -294,5 +293,6 @@ def limits_of(settings: Settings) -> PlanLimits:
         coordination_timeout=settings.service_coordination.coordination_timeout,
         retry_attempts=settings.service_coordination.retry_attempts,
         rollback_enabled=settings.execution.rollback_enabled,
+        recovery_enabled=settings.execution.recovery_enabled,
         workflow_timeout=settings.orchestration.workflow_execution_timeout,
     )

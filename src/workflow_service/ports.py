@@ -14,6 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.failures import Failure
+from workflow_service.domain.mending import Remedy
+from workflow_service.domain.plan import Plan
+from workflow_service.domain.run_state import Recovery
 from workflow_service.domain.target import Target
 
 
@@ -121,6 +125,28 @@ class Executor(Protocol):
     async def healthy(self) -> bool:
         """Whether it answers; never raises."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """What is asked of whoever may know another way."""
+
+    alert: Mapping[str, Any]
+    plan: Plan
+    failure: Failure
+    attempt: int  # 1 is the workflow's first
+    history: tuple[Recovery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoRemedy:
+    """Nobody knows another way. `reason` is for machines."""
+
+    reason: str
+    why: str
+
+
+Recover = Callable[[Appeal], Awaitable[Remedy | NoRemedy]]
 
 
 class EventBus(Protocol):

@@ -66,11 +66,18 @@ def act(name: str, action_type: str = "touch", **more: Any) -> dict[str, Any]:
     return {"id": name, "type": action_type, **more}
 
 
-def rules_of(directory: Path, *actions: Mapping[str, Any]) -> str:
+def rules_of(
+    directory: Path,
+    *actions: Mapping[str, Any],
+    recovery: list[dict[str, Any]] | None = None,
+    failures: Mapping[str, Any] | None = None,
+) -> str:
     """The path of a rule file whose one rule answers every alert with these actions."""
-    rule = {"name": "test", "reason": "the test says so", "actions": [dict(action) for action in actions]}
+    rule: dict[str, Any] = {"name": "test", "reason": "the test says so", "actions": [dict(one) for one in actions]}
+    rule |= {} if recovery is None else {"recovery": recovery}
     path = directory / "rules.yaml"
-    path.write_text(yaml.safe_dump({"version": 1, "rules": [rule]}, sort_keys=False), "utf-8")
+    document = {"version": 1, "rules": [rule], **({"failures": dict(failures)} if failures else {})}
+    path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
     return str(path)
 
 

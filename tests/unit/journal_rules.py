@@ -6,8 +6,9 @@ import orjson
 
 from tests.unit.control_rules import Told, check_asked, check_obeyed, told
 from tests.unit.factories import key_of
-from tests.unit.plan_shape import BROKEN, REFUSED, Shape, halted, healed, shape_of, stops
+from tests.unit.plan_shape import BROKEN, REFUSED, Shape, answer, halted, healed, shape_of, stops
 from workflow_service.domain import events as ev
+from workflow_service.domain import stored_events
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.plan import OnFailure, Phase, Plan
 from workflow_service.domain.run_state import RunState
@@ -37,8 +38,8 @@ def open_undo(undo: UndoStatus) -> bool:
 
 def stored_and_read(journal: list[ev.Event]) -> list[ev.Event]:
     """The journal after a visit to the database."""
-    rows = [(type(event).__name__, event.at, orjson.dumps(ev.event_to_json(event))) for event in journal]
-    return [ev.event_from_json(kind, at, orjson.loads(data)) for kind, at, data in rows]
+    rows = [(type(event).__name__, event.at, orjson.dumps(stored_events.event_to_json(event))) for event in journal]
+    return [stored_events.event_from_json(kind, at, orjson.loads(data)) for kind, at, data in rows]
 
 
 def check_journal(plan: Plan, journal: list[ev.Event], state: RunState) -> None:
@@ -47,6 +48,7 @@ def check_journal(plan: Plan, journal: list[ev.Event], state: RunState) -> None:
     check_keys(journal)
     check_obeyed(plan, journal)
     shape, story = shape_of(plan, state.items), told(journal)
+    check_recoveries(journal, state)
     ends = [event for event in journal if isinstance(event, ev.Ended)]
     assert ends in ([], journal[-1:]), "something happened after the end"
     assert state.final == (state.status.value in FINAL) == bool(ends)
@@ -59,6 +61,32 @@ def check_journal(plan: Plan, journal: list[ev.Event], state: RunState) -> None:
         assert len(keys) <= shape.steps[name].retry.max_retries + 1
     if ends:
         check_verdict(shape, state, story, plan.timeout)
+
+
+def check_recoveries(journal: list[ev.Event], state: RunState) -> None:
+    """Three at most, none twice for the same failure; each is asked for first, and answered once or overruled."""
+    asked: ev.RecoveryStarted | None = None
+    tried: list[str] = []
+    for event in journal:
+        match event:
+            case ev.RecoveryStarted(attempt=attempt, signature=signature):
+                assert attempt == len(tried) + 1 <= 3, "too many recoveries"
+                assert signature not in tried, "a recovery for the same failure again"
+                asked = event
+            case ev.RecoveryPlanned(step=step):
+                assert asked is not None, "nobody asked"
+                assert asked.step == step
+                tried.append(asked.signature)
+                asked = None
+            case ev.RecoveryRefused():
+                asked = None
+            case ev.StepStarted() | ev.StepBegan() | ev.StepOpened():
+                assert asked is None or state.wanted or state.final, "something begins while another way is asked for"
+            case ev.Paused() | ev.RollbackStarted() | ev.Concluded() | ev.Ended():
+                asked = None
+            case _:
+                pass
+    assert (state.status.value == "recovering") <= (asked is not None)
 
 
 def check_skipped(shape: Shape, state: RunState, name: str) -> None:
@@ -157,7 +185,7 @@ def check_last(shape: Shape, state: RunState, *, well: bool) -> None:
 
 def check_rollback(shape: Shape, state: RunState, story: Told, undos: set[UndoStatus]) -> None:
     """Whether what the execution says of its rollback is what became of every change."""
-    asked = [name for name, step in shape.steps.items() if step.on_failure is OnFailure.ROLLBACK]
+    asked = [name for name in shape.steps if answer(shape, state, name) is OnFailure.ROLLBACK]
     asked = [name for name in asked if name not in shape.parent and shape.phase(name) is not Phase.FINALLY]
     broke = any(state.steps[name].status in BROKEN for name in asked)
     if story.wish is not None:  # whoever ends it says whether what was done is to be undone

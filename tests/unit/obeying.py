@@ -19,7 +19,8 @@ from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
 from workflow_service.domain import locking
 from workflow_service.domain.bounds import must_end_by, wake_at
-from workflow_service.domain.decide import decide
+from workflow_service.domain.decide import ASKING, decide
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.inheritance import INHERITED
@@ -28,6 +29,7 @@ from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.facts import fact
 
+FAILURES = ev.AttemptFailed | ev.StepFailed | ev.StepBlocked | ev.StepUnknown
 MANY = 1000  # far more rounds than any plan of the tests can need
 
 
@@ -48,7 +50,9 @@ class Obeying:
     taken: bool = False  # whether another execution has what this one changes
     delays: bool = False  # whether it has what becomes known only now
     says_yes: bool = True  # whether somebody approves what is asked, in the end
-    _laid_out: tuple[Mapping[str, Any], Shape] | None = None
+    asked: do.AskRecovery | None = None  # another way is being asked for
+    failure_class: FailureClass | None = None  # of what fails from now on
+    _laid_out: tuple[Mapping[str, Any], Plan, Shape] | None = None
 
     def __post_init__(self) -> None:
         self.note(ev.PlanningStarted(self.now))
@@ -77,9 +81,9 @@ class Obeying:
     @property
     def shape(self) -> Shape:
         """The plan laid out flat, as far as its items are known."""
-        if self._laid_out is None or self._laid_out[0] != self.state.items:
-            self._laid_out = (self.state.items, shape_of(self.plan, self.state.items))
-        return self._laid_out[1]
+        if self._laid_out is None or self._laid_out[0] != self.state.items or self._laid_out[1] is not self.plan:
+            self._laid_out = (self.state.items, self.plan, shape_of(self.plan, self.state.items))
+        return self._laid_out[2]
 
     @property
     def held(self) -> bool:
@@ -87,7 +91,9 @@ class Obeying:
         return self.hold_until is not None and self.now < self.hold_until
 
     def note(self, event: ev.Event) -> None:
-        """Journal and fold."""
+        """Journal and fold; a failure that has no class gets one."""
+        if isinstance(event, FAILURES) and event.failure_class is None and self.failure_class is not None:
+            event = replace(event, failure_class=self.failure_class)
         self.state = fold(self.state, event)
         self.journal.append(event)
         self.graph = self.graph.grown(self.state.items)
@@ -134,7 +140,7 @@ class Obeying:
         return first
 
     def _decide(self, state: RunState) -> do.Decision:
-        live = frozenset(self.under_way)
+        live = frozenset({*self.under_way, *([ASKING] if self.asked else [])})
         return decide(self.graph, state, self.now, live=live, hold_until=self.hold_until, alert=self.alert)
 
     def _act(self, action: do.Action) -> None:
@@ -147,6 +153,12 @@ class Obeying:
                 self._start_undo(action)
             case do.Look(step):
                 self._look(action)
+            case do.AskRecovery():
+                assert self.asked is None, "another way is asked for twice"
+                self.asked = action
+            case do.StopLook(step) if step == ASKING:
+                assert self.asked is not None
+                self.asked = None
             case do.StopLook(step):
                 del self.looks[step]
             case _:

@@ -107,6 +107,13 @@ def declined(shape: Shape, state: RunState, name: str) -> bool:
     return not heir.waived or heir.ended_at <= failed_at
 
 
+def answer(shape: Shape, state: RunState, name: str) -> OnFailure:
+    """What the plan answers to the step's failure: its class decides where the step has no alternative."""
+    step, found = shape.steps[name], state.steps[name].failure_class
+    by_class = step.by_class.get(found) if found and not step.alternative else None
+    return by_class.on_failure if by_class and by_class.on_failure else step.on_failure
+
+
 def settled_well(shape: Shape, state: RunState, name: str) -> bool:
     """Whether those who need the step may go on."""
     step, status = shape.steps[name], state.steps[name].status
@@ -115,7 +122,7 @@ def settled_well(shape: Shape, state: RunState, name: str) -> bool:
     if status in BROKEN and step.alternative:
         lost = doubtful(shape, state, name) or declined(shape, state, name)
         return not lost and settled_well(shape, state, step.alternative)
-    return status in DONE or (status in BROKEN and step.on_failure is OnFailure.SKIP)
+    return status in DONE or (status in BROKEN and answer(shape, state, name) is OnFailure.SKIP)
 
 
 def stops(shape: Shape, state: RunState, name: str) -> bool:
@@ -124,7 +131,7 @@ def stops(shape: Shape, state: RunState, name: str) -> bool:
     if status in BROKEN and state.steps[name].reason in REFUSED:
         return True
     if status not in BROKEN or step.alternative is None or doubtful(shape, state, name):
-        return status in BROKEN and step.on_failure is not OnFailure.SKIP
+        return status in BROKEN and answer(shape, state, name) is not OnFailure.SKIP
     return declined(shape, state, name) or stops(shape, state, step.alternative)
 
 

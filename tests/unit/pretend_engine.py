@@ -6,16 +6,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.unit.factories import CHANGE, a_graph
+from tests.unit.factories import CHANGE, a_graph, a_step
 from tests.unit.obeying import MANY, Obeying
 from workflow_service.domain import events as ev
 from workflow_service.domain import retry
 from workflow_service.domain.bounds import step_deadline
+from workflow_service.domain.catalogue import ActionType, Catalogue
 from workflow_service.domain.controls import Command, refusal
-from workflow_service.domain.errors import ErrorClass, IllegalTransition
+from workflow_service.domain.errors import ErrorClass, IllegalTransition, InvalidPlan
 from workflow_service.domain.fold import fold, fold_all
+from workflow_service.domain.mending import Mended, Remedy, mended
 from workflow_service.domain.plan import Step
 from workflow_service.domain.states import ExecutionStatus, Verb
+from workflow_service.engine import recovering
+from workflow_service.ports import NoRemedy
+
+OFFERED = Catalogue("sha256:test", {"scale_deployment": ActionType("scale_deployment", reversible=True)})
 
 
 class PretendEngine(Obeying):
@@ -33,7 +39,9 @@ class PretendEngine(Obeying):
         answer = ev.StepSucceeded(self.now, step, key, changes=changes, undo_available=changed and undoable)
         self.note(replace(answer, prove_from=prove))
 
-    def fail(self, step: str, error: ErrorClass, *, changed: bool = False, jitter: float = 0.5) -> None:
+    def fail(
+        self, step: str, error: ErrorClass, *, changed: bool = False, jitter: float = 0.5, message: str = "no"
+    ) -> None:
         """The attempt, or the undo, is known to have failed."""
         key = self.live.pop(step)
         attempt = next(attempt for attempt in self.state.steps[step].attempts if attempt.key == key)
@@ -45,7 +53,7 @@ class PretendEngine(Obeying):
             return
         changes = (CHANGE,) if changed else ()
         event = ev.AttemptFailed(
-            self.now, step, key, error, "no", retry_at=again, changes=changes, undo_available=changed
+            self.now, step, key, error, message, retry_at=again, changes=changes, undo_available=changed
         )
         self.note(event)
 
@@ -92,6 +100,34 @@ class PretendEngine(Obeying):
         del self.looks[step]
         self.hold_until = self.now + timedelta(seconds=hold)
 
+    def mend(self, *steps: Step, option: str = "another") -> bool:
+        """Somebody knows another way; whether it is taken."""
+        return self._answer(Remedy(option, steps or (a_step("cure"),), "the test knows it", "test"))
+
+    def know_nothing(self, reason: str = "no_recovery_option") -> None:
+        """Nobody knows another way, or it is not the time for one."""
+        self._answer(NoRemedy(reason, "the test says so"))
+
+    def _answer(self, said: Remedy | NoRemedy) -> bool:
+        assert self.asked is not None
+        asked = recovering.asking(self.asked, self.plan, self.state, self.alert)
+        self.asked = None
+        answer: Mended | NoRemedy = said if isinstance(said, NoRemedy) else self._mended(asked, said)
+        told = recovering.answered(asked, answer, self.state, self.now)
+        if told.revision is not None:
+            self.graph = told.revision.graph.grown(self.state.items)
+        for event in told.events:
+            self.note(event)
+        return told.revision is not None
+
+    @staticmethod
+    def _mended(asked: recovering.Asking, remedy: Remedy) -> Mended | NoRemedy:
+        appeal = asked.appeal
+        try:
+            return mended(appeal.plan, appeal.failure.step, remedy, OFFERED, attempt=appeal.attempt)
+        except InvalidPlan as why:
+            return NoRemedy("recovery_invalid", str(why))
+
     def hear_again(self, event: ev.Event) -> None:
         """An answer comes a second time, or far too late: it is refused and changes nothing."""
         before = self.state
@@ -137,6 +173,7 @@ class PretendEngine(Obeying):
         """The drive dies; the next one knows the journal only."""
         self.live.clear()
         self.looks.clear()
+        self.asked = None
         self.hold_until = None
         self.state = fold_all(self.journal)
 
@@ -153,7 +190,9 @@ class PretendEngine(Obeying):
                 return
             if self.says_yes and self.asking() and self.command(Verb.APPROVE, step=self.asking()[0]) is None:
                 continue
-            if self.looks:
+            if self.asked:
+                self.mend(option=f"at the end {len(self.journal)}")
+            elif self.looks:
                 self.see(min(self.looks))
             elif self.live:
                 self.succeed(next(iter(self.live)))

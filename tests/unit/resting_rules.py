@@ -24,7 +24,9 @@ def check_rest(engine: Obeying) -> None:
     if state.final:
         assert not engine.under_way
         return
-    resting = bool(engine.under_way) or (wake_at is not None and wake_at > engine.now)
+    asked = engine.asked is not None
+    assert state.status.value == "recovering" or not asked, "another way is asked for and nobody can see it"
+    resting = asked or bool(engine.under_way) or (wake_at is not None and wake_at > engine.now)
     assert resting, f"nothing is under way and nobody will ask again: {state}"
     _check_bound(engine)
     if story.concluded_at is None and not engine.undoing:
@@ -34,6 +36,8 @@ def check_rest(engine: Obeying) -> None:
         if story.pausing or story.wish is not None:
             assert engine.under_way or (story.wish is None and _proving(engine)), "a command is not obeyed"
             return
+    if asked:
+        return  # nothing is begun meanwhile
     for waiting in _times(engine):
         assert wake_at is not None
         assert wake_at <= waiting, "a time is slept through"

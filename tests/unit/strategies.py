@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from tests.unit.factories import a_plan, an_action
 from workflow_service.domain.errors import ErrorClass, InvalidPlan
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.graph import Graph, validate
-from workflow_service.domain.plan import Condition, OnFailure, Phase, Plan, RetryPolicy, Step, StepKind
+from workflow_service.domain.plan import ByClass, Condition, OnFailure, Phase, Plan, RetryPolicy, Step, StepKind
 
 _PLAIN = [OnFailure.SKIP, OnFailure.SKIP, OnFailure.STOP, OnFailure.ROLLBACK, OnFailure.ROLLBACK]
 
@@ -106,6 +107,26 @@ def whole_plans(draw: st.DrawFn, *, calm: bool = False, max_steps: int = 5) -> P
 def whole_graphs(*, calm: bool = False, max_steps: int = 5) -> st.SearchStrategy[Graph]:
     """The graph of a random sound plan of every kind of step."""
     return whole_plans(calm=calm, max_steps=max_steps).map(validate)
+
+
+_CLASS_ANSWERS = [None, None, None, OnFailure.STOP, OnFailure.ROLLBACK]
+_BY_CLASS = st.builds(
+    ByClass, on_failure=st.sampled_from(_CLASS_ANSWERS), recover=st.sampled_from([True, True, True, False])
+)
+
+
+@st.composite
+def recoverable_graphs(draw: st.DrawFn) -> Graph:
+    """The graph of a random sound plan whose failures of class high are recovered, as a rule; other classes vary."""
+    plan = draw(st.one_of(plans(max_steps=5), whole_plans(max_steps=4)))
+    return validate(replace(plan, steps=tuple(_recoverable(draw, step) for step in plan.steps)))
+
+
+def _recoverable(draw: st.DrawFn, step: Step) -> Step:
+    if step.on_failure is OnFailure.SKIP and draw(st.integers(0, 4)):
+        step = replace(step, on_failure=draw(st.sampled_from([OnFailure.STOP, OnFailure.ROLLBACK])))
+    others = draw(st.dictionaries(st.sampled_from(FailureClass), _BY_CLASS, max_size=2))
+    return replace(step, by_class={FailureClass.HIGH: draw(_BY_CLASS), **others})
 
 
 def any_graphs() -> st.SearchStrategy[Graph]:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from tests.unit.factories import CHANGE, T0, a_graph, a_run, a_step, at, begun, failed, key_of, started, succeeded
 from workflow_service.domain import events as ev
+from workflow_service.domain import stored_events
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.fold import fold, fold_all
-from workflow_service.domain.run_state import Attempt, Changes, RunState, StepState
+from workflow_service.domain.run_state import Attempt, Changes, Recovery, RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 
 GRAPH = a_graph(a_step("scale"), a_step("log", "scale"))
@@ -245,12 +247,12 @@ def test_a_resend_of_the_same_key_is_no_second_attempt() -> None:
 
 def test_every_kind_of_event_has_a_name_and_a_meaning() -> None:
     """No kind is missing from the stored names, and none is unknown to `fold`."""
-    assert set(ev.KINDS.values()) == set(get_args(ev.Event))
-    assert all(ev.KINDS[name].__name__ == name for name in ev.KINDS)
+    assert set(stored_events.KINDS.values()) == set(get_args(ev.Event))
+    assert all(stored_events.KINDS[name].__name__ == name for name in stored_events.KINDS)
     with pytest.raises(TypeError, match="no meaning for str"):
         fold(RunState(), "planned")  # type: ignore[arg-type]
     with pytest.raises(KeyError):
-        ev.event_from_json("NeverHeardOf", T0, {})
+        stored_events.event_from_json("NeverHeardOf", T0, {})
 
 
 _TIMES = st.integers(0, 10**9).map(at)
@@ -273,8 +275,10 @@ _STEPS = st.builds(
     ended_at=_SOMETIMES,
     waived=st.booleans(),
     error_class=st.none() | st.sampled_from(ErrorClass),
+    failure_class=st.none() | st.sampled_from(FailureClass),
     result=_JSON,
 )
+_RECOVERIES = st.builds(Recovery, failure_class=st.none() | st.sampled_from(FailureClass))
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "arguments": st.fixed_dictionaries({}, optional={"undo": st.booleans(), "step": st.text(max_size=4)}),
     "at": _TIMES,
@@ -282,7 +286,9 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "changes": st.lists(_JSON, max_size=2).map(tuple),
     "inherited": st.dictionaries(st.sampled_from(["a", "b"]), _STEPS, max_size=2),
     "result": _JSON,
+    "failure_class": st.none() | st.sampled_from(FailureClass),
     "prove_from": _SOMETIMES,
+    "recoveries": st.lists(_RECOVERIES, max_size=2).map(tuple),
     "retry_at": _SOMETIMES,
     "since": _SOMETIMES,
     "steps": st.lists(st.sampled_from(["a", "b"])).map(tuple),
@@ -297,11 +303,11 @@ _EVENTS: list[st.SearchStrategy[Any]] = [
 @given(st.one_of(_EVENTS))
 def test_every_event_survives_the_database(event: ev.Event) -> None:
     """Stored as JSON and read back, an event is equal to itself, types included."""
-    stored = orjson.dumps(ev.event_to_json(event))
-    read = ev.event_from_json(type(event).__name__, event.at, orjson.loads(stored))
+    stored = orjson.dumps(stored_events.event_to_json(event))
+    read = stored_events.event_from_json(type(event).__name__, event.at, orjson.loads(stored))
     assert read == event
     assert repr(read) == repr(event)
-    assert ev.describe(event)["kind"] == type(event).__name__
+    assert stored_events.describe(event)["kind"] == type(event).__name__
 
 
 def test_an_attempt_that_was_never_sent_has_not_begun() -> None:

@@ -1,5 +1,6 @@
 """What a retry takes over: good results stay, inside groups and items too; nothing stays whose reasons are gone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from workflow_service.domain.controls import allowed
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.inheritance import for_retry
+from workflow_service.domain.inheritance import for_retry, recoveries_tried
 from workflow_service.domain.plan import OnFailure, Phase, Step
 from workflow_service.domain.run_state import StepState
 from workflow_service.domain.states import ExecutionStatus, StepStatus, UndoStatus, Verb
@@ -49,7 +50,8 @@ def retried(source: PretendEngine) -> PretendEngine:
     """Its retry, as it begins."""
     steps, items = for_retry(source.graph, source.state), source.state.items
     event = ev.Inherited(source.now, "exec-1", Verb.RETRY, "ana", "", source.plan.hash, steps, items)
-    engine = PretendEngine(source.graph, now=source.now, execution="exec-2")
+    event = replace(event, recoveries=recoveries_tried(source.state))
+    engine = PretendEngine(source.graph, now=source.now, execution="exec-2", failure_class=source.failure_class)
     engine.journal, engine.state = [event], fold_all([event])
     engine.check_stored()
     return engine
@@ -99,6 +101,20 @@ def test_what_a_stand_in_has_healed_stays_as_it_is() -> None:
     )
     source = ended(heal, a_step("other"), a_step("next", "heal"), fails="heal/b next")
     assert again(source) == {"next"}
+
+
+def test_a_stand_in_that_failed_too_waits_for_its_turn_again() -> None:
+    """It does not go on beside what it stands in for, though it had been opened; what it had done stays done."""
+    heal = a_template("heal", steps=(a_step("a"), a_step("b", "a")))
+    source = ended(a_step("p", alternative="heal"), heal, a_step("next", "p"), fails="p heal/b")
+    engine = retried(source)
+    engine.obey()
+    assert set(engine.live) == {"p"}
+    engine.fail("p", ErrorClass.PERMANENT)
+    engine.obey()
+    assert set(engine.live) == {"heal/b"}
+    engine.drive_to_the_end()
+    assert engine.state.status is ExecutionStatus.COMPLETED
 
 
 def test_a_stand_in_that_was_not_needed_stays_out() -> None:

@@ -32,6 +32,7 @@ SPECIFIED = {
     "MAX_PARALLEL_ACTIONS": "5",
     "ACTION_TIMEOUT": "120s",
     "ROLLBACK_ENABLED": "true",
+    "RECOVERY_ENABLED": "true",
     "HOST": "127.0.0.1",
     "CLUSTER_NAME": "default",
     "EXECUTE_WAIT": "60s",

@@ -136,6 +136,19 @@ async def test_rollback_enabled(tmp_path: Path) -> None:
     assert health["components"]["rollback"] is False
 
 
+async def test_recovery_enabled(tmp_path: Path) -> None:
+    """Switched off, no other way is asked for, and the plan is the one that it would be without any."""
+    executor = ScriptedExecutor()
+    executor.script("cure", failing(ErrorClass.PERMANENT))
+    other = {"name": "other", "reason": "it may help", "actions": [act("again", on="target")]}
+    rules = rules_of(tmp_path, act("cure", on="target"), recovery=[other])
+    async with replica(tmp_path, executor, RULES_FILE=rules, RECOVERY_ENABLED="false") as running:
+        result = await running.result(HIGH_CPU)
+    assert result["status"] == "failed"
+    assert result["execution_details"]["recoveries"] == []
+    assert [order.step_id for order in executor.sent] == ["cure"]
+
+
 async def test_state_retention_period_and_monitoring_interval(tmp_path: Path) -> None:
     """What ended longer ago than that loses its journal, at the pace of the monitoring; the rest keeps it."""
     rules = rules_of(tmp_path, act("cure"))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from workflow_service.domain.events import describe
+from workflow_service.domain.answers import answer
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.plan import OnFailure, Plan
@@ -19,6 +19,7 @@ from workflow_service.domain.states import (
     StepStatus,
     UndoStatus,
 )
+from workflow_service.domain.stored_events import describe
 from workflow_service.store.executions import Record
 from workflow_service.store.queries import Summary
 
@@ -47,7 +48,7 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
     forgotten = (
         found["ended_at"] is not None and not record.events
     )  # the journal lives as long as STATE_RETENTION_PERIOD
-    answer = {
+    body = {
         "success": status == ExecutionStatus.COMPLETED,
         "workflow_id": found["workflow_id"],
         "execution_id": found["execution_id"],
@@ -74,12 +75,14 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
             "intake": intake,
             "plan": plan_view(plan) if plan else None,
             "steps": steps,
+            "recoveries": [asdict(one) for one in state.recoveries],
+            "escalated": state.escalated or None,
             "forgotten": forgotten,
         },
     }
     if found["cause"] and status not in {ExecutionStatus.COMPLETED, ExecutionStatus.QUEUED}:
-        answer["abort_reason"] = found["cause"]
-    return answer
+        body["abort_reason"] = found["cause"]
+    return body
 
 
 def detail(found: Summary, record: Record, ahead: Outlook) -> dict[str, Any]:
@@ -173,6 +176,7 @@ def _step(name: str, step: StepState, graph: Graph | None) -> dict[str, Any]:
         "reason": step.reason,
         "message": step.message,
         "error_class": step.error_class,
+        "failure_class": step.failure_class,
         "attempts": len(step.attempts),
         "keys": [attempt.key for attempt in step.attempts],
         "result": step.result,
@@ -189,7 +193,8 @@ def _rollback_required(state: RunState, plan: Plan | None) -> bool:
     if plan is None or state.rollback is not RollbackStatus.NONE:
         return state.rollback is not RollbackStatus.NONE
     asked = any(
-        state.steps[step.id].status is StepStatus.FAILED and step.on_failure is OnFailure.ROLLBACK
+        state.steps[step.id].status is StepStatus.FAILED
+        and answer(step, state.steps[step.id].failure_class) is OnFailure.ROLLBACK
         for step in plan.steps
         if step.id in state.steps
     )
@@ -228,5 +233,12 @@ def nothing_to_do(intake: Mapping[str, Any], now: datetime) -> dict[str, Any]:
             "rollback": RollbackStatus.NONE,
             "changes": [],
         },
-        "execution_details": {"intake": intake, "plan": None, "steps": [], "forgotten": False},
+        "execution_details": {
+            "intake": intake,
+            "plan": None,
+            "steps": [],
+            "recoveries": [],
+            "escalated": None,
+            "forgotten": False,
+        },
     }

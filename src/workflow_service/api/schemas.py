@@ -42,6 +42,7 @@ class ActionOut(BaseModel):
     success: bool
     message: str
     error_class: str | None
+    failure_class: str | None = Field(description="of its last failure: critical, high, medium or low")
     attempts: int
     keys: list[str]
     result: dict[str, Any]
@@ -62,12 +63,28 @@ class WorkflowResult(BaseModel):
     changes: list[dict[str, Any]]
 
 
+class RecoveryOut(BaseModel):
+    """Another way that was looked for after a step of the plan had failed for good."""
+
+    step: str
+    attempt: int = Field(ge=1, description="1 is the workflow's first")
+    signature: str = Field(description="equal for failures that are the same")
+    failure_class: str | None
+    outcome: str = Field(description="asked, planned or refused")
+    reason: str = Field(description="why it was refused, for machines")
+    why: str
+    option: str = Field(description="what is tried instead")
+    group: str = Field(description="the step that was added to the plan")
+
+
 class ExecutionDetails(BaseModel):
     """What intake said, the plan, every step."""
 
     intake: dict[str, Any] | None
     plan: dict[str, Any] | None
     steps: list[ActionOut]
+    recoveries: list[RecoveryOut]
+    escalated: str | None = Field(description="why a person is needed, for machines; null: none is")
     forgotten: bool = Field(description="the steps were deleted STATE_RETENTION_PERIOD after the end")
 
 

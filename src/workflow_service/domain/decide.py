@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Set
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_service.domain import ending, groups, halting
+from workflow_service.domain import ending, groups, halting, recovery
 from workflow_service.domain.bounds import pause_deadline, queue_deadline, run_deadline
 from workflow_service.domain.decisions import (
     Action,
@@ -24,6 +24,7 @@ from workflow_service.domain.decisions import (
     Park,
     ResumeStep,
     StartStep,
+    StopLook,
     Unpark,
 )
 from workflow_service.domain.graph import Graph
@@ -35,6 +36,7 @@ from workflow_service.domain.undoing import next_undos
 from workflow_service.domain.verdict import BROKEN, DONE, broken_for_good
 
 PARK_AFTER = timedelta(seconds=30)  # shorter waits keep their slot
+ASKING = "?"  # among what is live, which are steps else: another way is being asked for
 _IDLE = frozenset({StepKind.WAIT, StepKind.APPROVAL})  # while these wait there is nothing to do
 
 
@@ -50,9 +52,12 @@ def decide(
     """What to do next.
 
     `live` holds the steps whose attempt, look or undo this drive carries right now; none of them is given a second one.
+    `ASKING` is among them while this drive asks for a recovery.
     Until `hold_until` (the executor is away) nothing new is sent. `alert` is what expressions may ask about.
     """
-    here = Here(now, live, hold_until, alert or {})
+    asking = ASKING in live
+    live = live - {ASKING} if asking else live
+    here = Here(now, live, hold_until, alert or {}, asking)
     if state.final:
         return Decision()
     if state.conclusion is not None:
@@ -77,15 +82,20 @@ def _run(graph: Graph, state: RunState, here: Here) -> Decision:
         present = {step.status for name, step in state.steps.items() if name not in graph.last}
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
-    if why := _stopping(state, here.at, broken, expired=expired):
+    hope = recovery.hope(graph, state, broken) if broken else None
+    why = _stopping(state, here.at, broken if hope is None else [], expired=expired)
+    halts = state.paused_at is not None or state.wanted is Verb.PAUSE
+    if here.asking and (why or halts or hope is None):
+        return Decision((StopLook(ASKING),))
+    if why:
         proofs = not expired and state.wanted not in ending.ENDING
         stopped = halting.stop(graph, state, here, why, resumes, proofs=proofs)
         return stopped or ending.conclude(graph, state, broken, expired=expired)
-    if not resumes and present <= FINAL_STEP:
+    if not resumes and present <= FINAL_STEP and hope is None:
         return ending.conclude(graph, state, broken, expired=False)
-    if state.paused_at is not None or state.wanted is Verb.PAUSE:
+    if halts:
         return halting.pause(graph, state, here, resumes)
-    return _go_on(graph, state, here, resumes)
+    return _go_on(graph, state, here, resumes, hope)
 
 
 def _stopping(state: RunState, now: datetime, broken: list[str], *, expired: bool) -> str:
@@ -117,7 +127,11 @@ def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
             yield ResumeStep(name, last.number, last.key, last.ledger_id)
 
 
-def _go_on(graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...]) -> Decision:
+def _go_on(
+    graph: Graph, state: RunState, here: Here, resumes: tuple[Action, ...], hope: recovery.Hope | None
+) -> Decision:
+    if hope is not None:
+        return recovery.look_for_another_way(graph, state, here, resumes, hope)
     names = [name for name in graph.order if name not in graph.last] if graph.last else graph.order
     moves = next_moves(graph, state, here, len(resumes), names)
     if state.parked_at is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from workflow_service.domain.failure_class import FailureClass
+from workflow_service.domain.failures import Failure
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 
 
@@ -46,7 +48,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class StopLook:
-    """Nobody needs to know any more."""
+    """Nobody needs to know any more; `step` may stand for a recovery that is asked for."""
 
     step: str
 
@@ -85,6 +87,7 @@ class FailStep:
     step: str
     reason: str
     message: str
+    failure_class: FailureClass | None = None  # of what has failed inside it; None: it is nobody else's failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,41 @@ class Park:
 @dataclass(frozen=True, slots=True)
 class Unpark:
     """There is something to do again: the run clock goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRecovery:
+    """Look for another way before anything is given up for a step of the top level that is broken for good."""
+
+    attempt: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class AskRecovery:
+    """Ask who may know another way. What is in flight meanwhile finishes."""
+
+    attempt: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseRecovery:
+    """Another way is not to be asked for. `reason` is for machines."""
+
+    attempt: int
+    failure: Failure
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """Say aloud that a person is needed."""
+
+    step: str
+    reason: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +226,10 @@ Action = (
     | Pause
     | Park
     | Unpark
+    | BeginRecovery
+    | AskRecovery
+    | RefuseRecovery
+    | Escalate
     | BeginRollback
     | StartUndo
     | GiveUpUndo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workflow_service.domain import groups, halting, rollback
+from workflow_service.domain.answers import answer
 from workflow_service.domain.bounds import run_deadline
 from workflow_service.domain.decisions import (
     Action,
@@ -38,7 +39,8 @@ def _unfinished(graph: Graph, state: RunState) -> tuple[str, ...]:
 
 def conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool) -> Decision:
     """Nothing is left to do in the run: its rollback begins, or it ends."""
-    by_plan = any(graph.steps[name].on_failure is OnFailure.ROLLBACK for name in broken)
+    answers = (answer(graph.steps[name], state.steps[name].failure_class) for name in broken)
+    by_plan = OnFailure.ROLLBACK in answers
     by_hand = state.wanted in ENDING  # then what the person said about undoing counts
     if (state.wanted_undo if by_hand else by_plan) and rollback.needed(graph, state):
         by_itself = "timed_out" if expired else "critical_step_failed"

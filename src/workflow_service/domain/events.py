@@ -1,4 +1,4 @@
-"""The facts of an execution's journal: a closed union of frozen dataclasses, and their stored form.
+"""The facts of an execution's journal: a closed union of frozen dataclasses.
 
 An event is something that happened, written down before anything is built on it. `fold` gives them meaning.
 """
@@ -6,12 +6,18 @@ An event is something that happened, written down before anything is built on it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.run_state import StepState, step_from_json
+from workflow_service.domain.recovery_events import (
+    Escalated,
+    RecoveryEvent,
+    RecoveryPlanned,
+    RecoveryRefused,
+    RecoveryStarted,
+)
+from workflow_service.domain.run_state import Recovery, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
 from workflow_service.domain.step_events import (
     AttemptFailed,
@@ -42,6 +48,10 @@ __all__ = [
     "Started",
     "Held",
     "TargetAwaited",
+    "RecoveryStarted",
+    "RecoveryPlanned",
+    "RecoveryRefused",
+    "Escalated",
     "RollbackStarted",
     "CommandApplied",
     "CommandRefused",
@@ -71,10 +81,6 @@ __all__ = [
     "UndoFailed",
     "StepEvent",
     "Event",
-    "KINDS",
-    "describe",
-    "event_from_json",
-    "event_to_json",
 ]
 
 
@@ -108,6 +114,7 @@ class Inherited:
     inherited: Mapping[str, StepState]
     items: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     back_to: str | None = None  # of a rollback: only what came after this step is undone
+    recoveries: tuple[Recovery, ...] = ()  # they count for the whole workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +231,7 @@ Event = (
     | Started
     | Held
     | TargetAwaited
+    | RecoveryEvent
     | RollbackStarted
     | CommandApplied
     | CommandRefused
@@ -235,54 +243,3 @@ Event = (
     | Ended
     | StepEvent
 )
-
-
-def _moment(value: str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if value else None
-
-
-def _items(value: Any) -> Any:
-    """Of one step, a list; of a whole execution, a list for each step."""
-    if isinstance(value, Mapping):
-        return {name: tuple(items) for name, items in value.items()}
-    return None if value is None else tuple(value)
-
-
-KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
-_FIELDS = {kind: tuple(item.name for item in fields(kind) if item.name != "at") for kind in Event.__args__}
-_READ: Mapping[str, Any] = {
-    "error_class": ErrorClass,
-    "rollback": RollbackStatus,
-    "status": ExecutionStatus,
-    "verb": Verb,
-    "steps": tuple,
-    "inside": tuple,
-    "changes": tuple,
-    "evidence": tuple,
-    "inherited": lambda steps: {name: step_from_json(step) for name, step in steps.items()},
-    "retry_at": _moment,
-    "prove_from": _moment,
-    "until": _moment,
-    "since": _moment,
-    "items": _items,
-}
-
-
-def event_to_json(event: Event) -> dict[str, Any]:
-    """Everything but kind and time, which are stored beside it."""
-    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
-
-
-def event_from_json(kind: str, at: datetime, data: Mapping[str, Any]) -> Event:
-    """Read a stored event.
-
-    Raises:
-        KeyError: no such kind of event is known here.
-    """
-    values = {name: _READ[name](value) if name in _READ else value for name, value in data.items()}
-    return KINDS[kind](at=at, **values)
-
-
-def describe(event: Event) -> dict[str, Any]:
-    """One event as the API shows it."""
-    return {"kind": type(event).__name__, **asdict(event)}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import reduce, singledispatch
 
 from workflow_service.domain import events as ev
-from workflow_service.domain import step_fold
+from workflow_service.domain import recovery_fold, step_fold
 from workflow_service.domain.errors import IllegalTransition
 from workflow_service.domain.run_state import RunState, StepState, changed
 from workflow_service.domain.states import EXECUTION, ExecutionStatus, StepStatus, Verb, move
@@ -60,6 +60,7 @@ def _(event: ev.Inherited, state: RunState) -> RunState:
         steps=dict(event.inherited),
         items=dict(event.items),
         waiting_since=event.at,
+        recoveries=event.recoveries,
     )
     if event.verb is not Verb.ROLLBACK:
         return state
@@ -94,6 +95,26 @@ def _(event: ev.TargetAwaited, state: RunState) -> RunState:
         parked_at=still,
         parked_until=None,
     )
+
+
+@_apply.register
+def _(event: ev.RecoveryStarted, state: RunState) -> RunState:
+    return recovery_fold.started(event, state)
+
+
+@_apply.register
+def _(event: ev.RecoveryPlanned, state: RunState) -> RunState:
+    return recovery_fold.planned(event, state)
+
+
+@_apply.register
+def _(event: ev.RecoveryRefused, state: RunState) -> RunState:
+    return recovery_fold.refused(event, state)
+
+
+@_apply.register
+def _(event: ev.Escalated, state: RunState) -> RunState:
+    return changed(state, escalated=event.reason)
 
 
 @_apply.register
@@ -172,6 +193,8 @@ def _(event: ev.Concluded, state: RunState) -> RunState:
     if state.conclusion is not None:
         raise IllegalTransition("how it ends was said already")
     state = changed(_moving(state, event.at), conclusion=event.status, concluded_at=event.at)
+    if state.status is ExecutionStatus.RECOVERING:  # nobody asks for another way any more
+        state = changed(state, status=move(EXECUTION, state.status, ExecutionStatus.RUNNING))
     return changed(state, reason=event.reason, cause=event.cause, rollback=event.rollback, awaits="")
 
 

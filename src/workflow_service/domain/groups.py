@@ -6,6 +6,7 @@ from collections.abc import Iterator, Set
 
 from workflow_service.domain import stepping
 from workflow_service.domain.decisions import Action, CancelStep, FailStep, PassStep, SkipStep, StopLook
+from workflow_service.domain.failure_class import worst
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, StepStatus
@@ -64,7 +65,8 @@ def _closing(graph: Graph, state: RunState, name: str, live: Set[str]) -> Iterat
     if broken and (step.for_each is None or step.critical or len(broken) == total or halted(graph, state, name)):
         first = f"{broken[0]}: {state.steps[broken[0]].message}"
         message = first if step.for_each is None else f"{len(broken)} of {total} items failed; {first}"
-        yield FailStep(name, _reason(graph, state, name, broken), message)
+        within = worst(state.steps[child].failure_class for child in broken)
+        yield FailStep(name, _reason(graph, state, name, broken), message, within)
     elif left:
         yield CancelStep(name, f"{left} of {total} inside were not done")
     else:

@@ -49,6 +49,11 @@ def unwatched(state: RunState, live: Set[str]) -> Iterator[Action]:
     return (StopLook(name) for name in sorted(live) if name in state.steps and state.steps[name].final)
 
 
+def proofs(graph: Graph, state: RunState, here: Here) -> Moves:
+    """The looks that are due at what was done, and the times of the others."""
+    return _proofs(graph, state, here, _proving(graph, state))
+
+
 def _proving(graph: Graph, state: RunState) -> set[str]:
     return {name for name in graph.order if name not in graph.last and stepping.proving(state.steps[name])}
 

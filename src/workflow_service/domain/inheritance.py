@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import Phase, StepKind
-from workflow_service.domain.run_state import Attempt, RunState, StepState
+from workflow_service.domain.run_state import Attempt, Recovery, RecoveryOutcome, RunState, StepState
 from workflow_service.domain.states import StepStatus, UndoStatus
 from workflow_service.domain.verdict import BROKEN, failed_for_good
 
@@ -48,6 +48,11 @@ def for_retry(graph: Graph, state: RunState) -> Mapping[str, StepState]:
     }
 
 
+def recoveries_tried(state: RunState) -> tuple[Recovery, ...]:
+    """They count for the whole workflow; what was refused may be asked for again."""
+    return tuple(one for one in state.recoveries if one.outcome is RecoveryOutcome.PLANNED)
+
+
 def _good(graph: Graph, state: RunState, name: str) -> bool:
     """Whether what came of a step is worth keeping as such."""
     step = state.steps[name]
@@ -86,7 +91,9 @@ def _disturbed(graph: Graph, state: RunState, name: str, kept: Set[str]) -> bool
 
 def _again(graph: Graph, state: RunState, name: str) -> StepState:
     step = state.steps[name]
-    if graph.group(name) and step.started_at is not None and name not in graph.last:
+    opened = graph.group(name) and step.started_at is not None and name not in graph.last
+    # A stand-in waits for the failure of what it stands in for, which is done anew as well.
+    if opened and not any(one in graph.primary for one in (name, *graph.around(name))):
         return StepState(status=StepStatus.RUNNING, started_at=step.started_at, given=step.given)
     if step.status is StepStatus.UNKNOWN and not _undone(step):
         *earlier, last = step.attempts

@@ -28,6 +28,7 @@ class Here:
     live: Set[str]
     hold_until: datetime | None
     alert: Mapping[str, Any]
+    asking: bool = False  # this drive asks for another way right now
 
     @property
     def held(self) -> datetime | None:

@@ -11,11 +11,13 @@ from operator import attrgetter
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.target import Target
 
 # The format of a stored plan. It is raised when an older reader could misread one; an unknown format is refused.
 # 1: actions only. 2: kinds of steps, conditions, forEach, phases; written only by plans that use one of them.
-PLAIN, WHOLE = 1, 2
+# 3: what the class of a failure decides; written only by plans in which it does.
+PLAIN, WHOLE, CLASSED = 1, 2, 3
 
 
 class OnFailure(StrEnum):
@@ -83,6 +85,15 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class ByClass:
+    """What a step's failures of one class lead to, where neither step nor catalogue says it."""
+
+    on_failure: OnFailure | None = None
+    max_retries: int | None = None
+    recover: bool = False  # whether a recovery is asked for before the answer to failure is followed
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One node of a plan. Times in seconds.
 
@@ -116,6 +127,7 @@ class Step:
     max_parallel: int = 1  # items at once
     steps: tuple[Step, ...] = ()  # exactly when kind is template
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of a template, known to its steps as `params`
+    by_class: Mapping[FailureClass, ByClass] = field(default_factory=dict)
 
     @property
     def given_parameters(self) -> Mapping[str, Any]:
@@ -142,6 +154,8 @@ class Plan:
     @property
     def format(self) -> int:
         """The oldest format that can hold it."""
+        if any(map(_classed, self.steps)):
+            return CLASSED
         return WHOLE if self.parameters or any(_extras(step) for step in self.steps) else PLAIN
 
     @property
@@ -155,15 +169,14 @@ class Plan:
         Raises:
             KeyError: there is none.
         """
-        return next(step for step in self.steps if step.id == step_id) if self.has(step_id) else _missing(step_id)
+        found = next((step for step in self.steps if step.id == step_id), None)
+        if found is None:
+            raise KeyError(step_id)
+        return found
 
     def has(self, step_id: str) -> bool:
         """Whether the plan has a step of that id."""
         return any(step.id == step_id for step in self.steps)
-
-
-def _missing(step_id: str) -> Step:
-    raise KeyError(step_id)
 
 
 # What format 1 does not know. Only what differs from its default is written, so a plan that uses none of it keeps the
@@ -171,7 +184,7 @@ def _missing(step_id: str) -> Step:
 _NAMES = tuple(one.name for one in fields(Step))
 _STEP_PLAIN = _NAMES[: _NAMES.index("kind")]
 _SINCE_WHOLE: Mapping[str, Any] = {
-    one.name: {} if one.name == "parameters" else one.default for one in fields(Step)[len(_STEP_PLAIN) :]
+    one.name: {} if one.name in {"parameters", "by_class"} else one.default for one in fields(Step)[len(_STEP_PLAIN) :]
 }
 
 
@@ -202,6 +215,10 @@ def _extras(step: Step) -> dict[str, Any]:
     return {name: value for name, default in _SINCE_WHOLE.items() if (value := getattr(step, name)) != default}
 
 
+def _classed(step: Step) -> bool:
+    return bool(step.by_class) or any(map(_classed, step.steps))
+
+
 def _condition_to_json(condition: Condition) -> dict[str, Any]:
     return {**_values(condition), "target": _values(condition.target) if condition.target else None}
 
@@ -210,22 +227,23 @@ _WRITE: Mapping[str, Any] = {
     "preconditions": lambda conditions: [_condition_to_json(one) for one in conditions],
     "postconditions": lambda conditions: [_condition_to_json(one) for one in conditions],
     "steps": lambda steps: [_step_to_json(step) for step in steps],
+    "by_class": lambda classes: {name.value: _values(one) for name, one in classes.items()},
 }
 
 
-def _values(item: Plan | Action | Condition | RetryPolicy | Target) -> dict[str, Any]:
+def _values(item: Plan | Action | ByClass | Condition | RetryPolicy | Target) -> dict[str, Any]:
     """Like `asdict`, but one level deep and without copying: many times faster for a hundred steps."""
     names, get = _GETTERS[type(item)]
     return dict(zip(names, get(item), strict=True))
 
 
-def _getter(kind: type[Plan | Action | Condition | RetryPolicy | Target]) -> tuple[tuple[str, ...], Any]:
+def _getter(kind: type[Plan | Action | ByClass | Condition | RetryPolicy | Target]) -> tuple[tuple[str, ...], Any]:
     names = tuple(one.name for one in fields(kind))
     return names, attrgetter(*names)
 
 
 _GETTERS: Mapping[type, tuple[tuple[str, ...], Any]] = {
-    kind: _getter(kind) for kind in (Plan, Action, Condition, RetryPolicy, Target)
+    kind: _getter(kind) for kind in (Plan, Action, ByClass, Condition, RetryPolicy, Target)
 }
 
 
@@ -235,8 +253,8 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     Raises:
         ValueError: written by a version whose format this one does not know.
     """
-    if document.get("format") not in {PLAIN, WHOLE}:
-        raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {PLAIN}, {WHOLE})")
+    if document.get("format") not in (known := (PLAIN, WHOLE, CLASSED)):
+        raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {known})")
     values = {**document, "steps": tuple(_step(raw) for raw in document["steps"])}
     del values["format"]
     return replace(Plan(steps=(), reason="", creation_method=""), **values)
@@ -263,6 +281,11 @@ def _retry(raw: Mapping[str, Any]) -> RetryPolicy:
     return RetryPolicy(**{**raw, "retry_on": tuple(ErrorClass(name) for name in raw["retry_on"])})
 
 
+def _by_class(raw: Mapping[str, Mapping[str, Any]]) -> dict[FailureClass, ByClass]:
+    answers = {name: OnFailure(one["on_failure"]) if one["on_failure"] else None for name, one in raw.items()}
+    return {FailureClass(name): ByClass(**{**one, "on_failure": answers[name]}) for name, one in raw.items()}
+
+
 _READ: Mapping[str, Any] = {
     "action": _action,
     "needs": tuple,
@@ -273,4 +296,5 @@ _READ: Mapping[str, Any] = {
     "preconditions": _conditions,
     "postconditions": _conditions,
     "steps": lambda steps: tuple(_step(raw) for raw in steps),
+    "by_class": _by_class,
 }

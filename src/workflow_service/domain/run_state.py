@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.states import (
     FINAL_EXECUTION,
     FINAL_STEP,
@@ -59,6 +61,7 @@ class StepState:
     reason: str = ""  # why it ended, for machines, where its status does not say it
     message: str = ""
     error_class: ErrorClass | None = None
+    failure_class: FailureClass | None = None  # of its last failure
     result: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,6 +93,29 @@ _WORST_FIRST = (
 )
 
 
+class RecoveryOutcome(StrEnum):
+    """What has become of a recovery that was asked for."""
+
+    ASKED = "asked"
+    PLANNED = "planned"  # its steps are a part of the plan
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """One recovery: which step had failed, how, and what came of asking."""
+
+    step: str  # of the top level
+    attempt: int  # 1 is the first of the workflow
+    signature: str  # equal for failures that are the same
+    failure_class: FailureClass | None
+    outcome: RecoveryOutcome = RecoveryOutcome.ASKED
+    reason: str = ""  # why it was refused, for machines
+    why: str = ""
+    option: str = ""  # what was chosen
+    group: str = ""  # the step that was added to the plan
+
+
 @dataclass(frozen=True)
 class RunState:
     """Where an execution stands, whole."""
@@ -117,6 +143,14 @@ class RunState:
     items: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what the opened forEach steps have to do
     concluded_at: datetime | None = None  # how it ends is known; from here on only `finally` steps run
     conclusion: ExecutionStatus | None = None
+    recoveries: tuple[Recovery, ...] = ()  # of the whole workflow, earlier executions included
+    escalated: str = ""  # why nothing more is tried, for machines
+
+    @property
+    def recovering(self) -> Recovery | None:
+        """The recovery that was asked for and is not answered yet."""
+        last = self.recoveries[-1] if self.recoveries else None
+        return last if last is not None and last.outcome is RecoveryOutcome.ASKED else None
 
     @property
     def final(self) -> bool:
@@ -175,8 +209,15 @@ def step_from_json(raw: Mapping[str, Any]) -> StepState:
         reason=raw.get("reason", ""),
         message=raw["message"],
         error_class=ErrorClass(raw["error_class"]) if raw["error_class"] else None,
+        failure_class=FailureClass(raw["failure_class"]) if raw.get("failure_class") else None,
         result=raw["result"],
     )
+
+
+def recovery_from_json(raw: Mapping[str, Any]) -> Recovery:
+    """Read a recovery that was stored as plain JSON."""
+    found = FailureClass(raw["failure_class"]) if raw["failure_class"] else None
+    return Recovery(**{**raw, "failure_class": found, "outcome": RecoveryOutcome(raw["outcome"])})
 
 
 def _attempt_from_json(raw: Mapping[str, Any]) -> Attempt:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.run_state import Changes
 
 Evidence = tuple[Mapping[str, Any], ...]  # of each condition: kind, expression, held, observed, at, trouble
@@ -42,6 +43,7 @@ class StepBlocked:
     step: str
     message: str
     evidence: Evidence = ()
+    failure_class: FailureClass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class StepFailed:
     reason: str  # for machines
     message: str
     evidence: Evidence = ()
+    failure_class: FailureClass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ class AttemptFailed:
     changes: Changes = ()
     undo_available: bool = False
     undo_reason: str | None = None
+    failure_class: FailureClass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class StepUnknown:
     step: str
     key: str
     message: str
+    failure_class: FailureClass | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ def _(event: ev.Cleared, state: RunState) -> RunState:
 
 @apply.register
 def _(event: ev.StepBlocked, state: RunState) -> RunState:
-    return with_end(state, event.step, StepStatus.BLOCKED, event.message, event.at, reason="precondition_failed")
+    more = {"reason": "precondition_failed", "failure_class": event.failure_class}
+    return with_end(state, event.step, StepStatus.BLOCKED, event.message, event.at, **more)
 
 
 @apply.register
@@ -71,7 +72,8 @@ def _(event: ev.StepProved, state: RunState) -> RunState:
 
 @apply.register
 def _(event: ev.StepFailed, state: RunState) -> RunState:
-    return with_end(state, event.step, StepStatus.FAILED, event.message, event.at, reason=event.reason)
+    more = {"reason": event.reason, "failure_class": event.failure_class}
+    return with_end(state, event.step, StepStatus.FAILED, event.message, event.at, **more)
 
 
 @apply.register
@@ -139,6 +141,7 @@ def _(event: ev.StepSucceeded, state: RunState) -> RunState:
         message=event.message,
         result=event.result,
         error_class=None,
+        failure_class=None,
         proving_from=event.prove_from,
         ended_at=None if proving else event.at,
     )
@@ -155,6 +158,7 @@ def _(event: ev.AttemptFailed, state: RunState) -> RunState:
         status=move(STEP, step.status, StepStatus.WAITING if again else StepStatus.FAILED),
         message=event.message,
         error_class=event.error_class,
+        failure_class=event.failure_class,
         not_before=event.retry_at,
         ended_at=None if again else event.at,
     )
@@ -171,6 +175,7 @@ def _(event: ev.StepUnknown, state: RunState) -> RunState:
         status=move(STEP, step.status, StepStatus.UNKNOWN),
         message=event.message,
         error_class=ErrorClass.UNKNOWN,
+        failure_class=event.failure_class,
         ended_at=event.at,
     )
     return _with(state, event.step, step)

@@ -88,6 +88,7 @@ def _shape(step: Step, at: str) -> Iterable[Violation]:
     yield from _retry(step.retry, f"{at}.retry")
     if (step.on_failure is OnFailure.ALTERNATIVE) != (step.alternative is not None):
         yield Violation(f"{at}.alternative", step.alternative, "must be given exactly when on_failure is alternative")
+    yield from _by_class(step, at)
     size = len(json.dumps(step.given_parameters, default=str))
     if size > MAX_PARAMETER_BYTES:
         yield Violation(f"{at}.action.parameters", f"{size} bytes", f"must be at most {MAX_PARAMETER_BYTES} bytes")
@@ -98,6 +99,16 @@ def _shape(step: Step, at: str) -> Iterable[Violation]:
         longest = LOOK_BEFORE if name == "preconditions" else MAX_SECONDS
         for index, condition in enumerate(conditions):
             yield from _condition(condition, f"{at}.{name}.{index}", longest)
+
+
+def _by_class(step: Step, at: str) -> Iterable[Violation]:
+    for name, one in step.by_class.items():
+        where = f"{at}.by_class.{name}"
+        asks = step.kind is StepKind.APPROVAL
+        if one.on_failure is OnFailure.ALTERNATIVE or (asks and one.on_failure is OnFailure.SKIP):
+            yield Violation(f"{where}.on_failure", one.on_failure, f"is not for a class of failures of a {step.kind}")
+        if one.max_retries is not None and not 0 <= one.max_retries <= MAX_RETRIES:
+            yield Violation(f"{where}.max_retries", one.max_retries, f"must be 0 to {MAX_RETRIES}")
 
 
 def _condition(condition: Condition, at: str, longest: float) -> Iterable[Violation]:

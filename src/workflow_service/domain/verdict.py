@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from workflow_service.domain.answers import answer
 from workflow_service.domain.decisions import Finish
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
-from workflow_service.domain.run_state import RunState, StepState
+from workflow_service.domain.run_state import RecoveryOutcome, RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
 
 
@@ -29,17 +30,17 @@ BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
 
 def settled(graph: Graph, state: RunState, name: str) -> Settled:
     """What a step means to those who wait for it, alternatives included."""
-    step, status = graph.steps[name], state.steps[name].status
+    step, at = graph.steps[name], state.steps[name]
+    status = at.status
     if status in DONE:
         return Settled.WELL
     if status is StepStatus.CANCELLED:
         return Settled.BADLY
     if status not in BROKEN:
         return Settled.NOT_YET
-    if step.on_failure is OnFailure.SKIP:
-        return Settled.BADLY if refused(state.steps[name]) else Settled.WELL
-    unanswered = doubtful(state.steps[name]) or refused(state.steps[name])
-    if step.alternative is None or unanswered or _declined(state, name, step.alternative):
+    if answer(step, at.failure_class) is OnFailure.SKIP:
+        return Settled.BADLY if refused(at) else Settled.WELL
+    if step.alternative is None or doubtful(at) or refused(at) or _declined(state, name, step.alternative):
         return Settled.BADLY
     return settled(graph, state, step.alternative)
 
@@ -176,4 +177,6 @@ def _cause(graph: Graph, state: RunState, broken: list[str]) -> str:
         return ""
     name = min(blamed, key=lambda name: at.timestamp() if (at := state.steps[name].ended_at) else math.inf)
     kind = "Critical action" if graph.steps[name].critical else "Action"
-    return f"{kind} {name} failed: {state.steps[name].message}"
+    last = state.recoveries[-1] if state.recoveries else None
+    given_up = last is not None and last.outcome is RecoveryOutcome.REFUSED and last.step == name
+    return f"{kind} {name} failed: {state.steps[name].message}" + (f" ({last.reason})" if last and given_up else "")

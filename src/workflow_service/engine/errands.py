@@ -9,17 +9,20 @@ from typing import Any
 
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
-from workflow_service.domain import groups, scope
+from workflow_service.domain import groups, recovery, scope
+from workflow_service.domain.answers import retrying
 from workflow_service.domain.bounds import SETTLE_GRACE, run_deadline, step_deadline
 from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.inheritance import INHERITED
-from workflow_service.domain.plan import Condition, Step, StepKind
+from workflow_service.domain.plan import Condition, RetryPolicy, Step, StepKind
 from workflow_service.domain.retry import retry_at
 from workflow_service.domain.run_state import Attempt, RunState
 from workflow_service.domain.states import Verb
 from workflow_service.domain.verdict import broken_for_good
 from workflow_service.engine.attempt import Call, Lost, Unsent, Withdrawn
+from workflow_service.engine.classing import class_of
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.ports import ActionOutcome, ActionRequest
 from workflow_service.store.executions import Record
@@ -41,8 +44,11 @@ class Errand:
 class Errands:
     """Makes the errands of one execution."""
 
-    def __init__(self, record: Record, graph: Graph, *, cluster: str, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, record: Record, graph: Graph, *, cluster: str, jitter: Callable[[], float], patterns: Patterns
+    ) -> None:
         self._record, self._graph, self._cluster, self._jitter = record, graph, cluster, jitter
+        self._patterns = patterns
 
     def grow(self, graph: Graph) -> None:
         """From now on the plan has these steps."""
@@ -109,6 +115,8 @@ class Errands:
             return ""
         if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
             return state.wanted_why
+        if recovery.expected(self._graph, state):
+            return ""  # it may go on, and would miss this
         broken = (name for name in self._graph.top if broken_for_good(self._graph, state, name))
         halted = (name for name in self._graph.around(errand.step) if groups.halted(self._graph, state, name))
         return next((f"step {name} failed" for name in (*broken, *halted)), "")
@@ -147,17 +155,21 @@ class Errands:
     def _failed(self, errand: Errand, answer: ActionOutcome, state: RunState, now: datetime) -> ev.AttemptFailed:
         before = step_deadline(self._graph, state, errand.step) or now
         error = answer.error_class or ErrorClass.UNKNOWN
+        message = answer.message or f"the executor answered {answer.status}"
+        found = class_of(errand.step, error, message, graph=self._graph, patterns=self._patterns)
+        policy = retrying(self._graph.steps[errand.step], found)
         return ev.AttemptFailed(
             at=now,
             step=errand.step,
             key=errand.key,
             error_class=error,
-            message=answer.message or f"the executor answered {answer.status}",
+            message=message,
             action_id=answer.action_id,
-            retry_at=self._again(errand, error, errand.call.request.attempt, now, before),
+            retry_at=self._again(policy, error, errand.call.request.attempt, now, before),
             changes=answer.changes,
             undo_available=answer.undo_available,
             undo_reason=answer.undo_reason,
+            failure_class=found,
         )
 
     def _undone(self, errand: Errand, answer: Answer, tries: int, now: datetime) -> ev.Event:
@@ -170,15 +182,15 @@ class Errands:
                 return ev.UndoSucceeded(now, errand.step, errand.key, answer.message)
             case _:
                 error = answer.error_class or ErrorClass.UNKNOWN
-                again = self._again(errand, error, tries, now, errand.call.deadline)
+                policy = self._graph.steps[errand.step].retry
+                again = self._again(policy, error, tries, now, errand.call.deadline)
                 return ev.UndoFailed(now, errand.step, errand.key, error, answer.message, again)
 
     def _again(
-        self, errand: Errand, error: ErrorClass, attempt: int, now: datetime, before: datetime
+        self, policy: RetryPolicy, error: ErrorClass, attempt: int, now: datetime, before: datetime
     ) -> datetime | None:
         if attempt == INHERITED:  # who commanded the retry wants the step done, now that its old key is settled
             return now
-        policy = self._graph.steps[errand.step].retry
         return retry_at(policy, error=error, attempt=attempt, now=now, jitter=self._jitter(), before=before)
 
     def _request(self, step: str, key: str, attempt: int, action: Mapping[str, Mapping[str, Any]]) -> ActionRequest:

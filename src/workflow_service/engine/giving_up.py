@@ -51,7 +51,7 @@ async def _settled(means: Means, drive: Drive) -> Recorder:
     recorder = Recorder(means, record, drive.generation, fold_all(record.events))
     if record.plan is not None:
         graph = validate(record.plan).grown(recorder.state.items)
-        errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
+        errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter, patterns=means.patterns)
         async for event in _outcomes(means, errands, recorder.state):
             await recorder.write([event], graph=graph)
     return recorder

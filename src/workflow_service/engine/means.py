@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from workflow_service.domain.alert import Alert
+from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.plan import Plan
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
+from workflow_service.engine.recovering import Recoveries
 from workflow_service.ports import Engine, EventBus, Executor
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -31,6 +33,8 @@ class Means:
     metrics: Metrics
     plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
     listening: Listening
+    recoveries: Recoveries
+    patterns: Patterns
     replica: str
     cluster: str
     clock: Callable[[], datetime]

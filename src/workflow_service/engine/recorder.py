@@ -17,6 +17,7 @@ from workflow_service.domain.graph import Graph
 from workflow_service.domain.queueing import AWAITS_TARGET, QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
+from workflow_service.engine import telling
 from workflow_service.engine.means import Means
 from workflow_service.store import rollbacks
 from workflow_service.store.entry import Also, Entry, KeptPlan, Row
@@ -26,6 +27,14 @@ from workflow_service.store.locks import NO_GRIP, Grip
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlan:
+    """A plan that was only just made, and the events that tell so."""
+
+    events: Sequence[ev.Event]
+    kept: KeptPlan
 
 
 class Recorder:
@@ -116,6 +125,7 @@ class Recorder:
 
     def _tell(self, event: ev.Event, graph: Graph | None, ended: int) -> None:
         metrics, state = self._means.metrics, self.state
+        telling.tell(event, state, graph, metrics.failures)
         match event:
             case ev.StepStarted():
                 if not self._called:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -18,18 +17,18 @@ from workflow_service.domain.events import Ended, Event, Planned, PlanningStarte
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.held_back import held_back
-from workflow_service.domain.plan import Plan, hash_of, plan_to_json
+from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
 from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING, enqueue_next
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.means import Means
-from workflow_service.engine.recorder import Recorder
-from workflow_service.engine.run import NewPlan, Run
+from workflow_service.engine.recorder import NewPlan, Recorder
+from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
-from workflow_service.store.entry import Also, KeptPlan
+from workflow_service.store.entry import Also, kept_plan
 from workflow_service.store.executions import Record, last_generation, load
 
 SHOWN = 0.1  # seconds of planning after which it is seen to be planned, and not only when it is
@@ -161,7 +160,7 @@ class Ride:
         finally:
             planning.cancel()
         seated = self.seat.move(self._running)
-        kept = _kept(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
+        kept = kept_plan(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
         new = NewPlan((*told, Planned(kept.at, kept.hash, tuple(graph.steps))), kept)
         self._tell(plan, graph, took, kept.hash)
         if seated:
@@ -204,8 +203,3 @@ class Ride:
             await self._enqueue(connection, queue=RUNNING)
 
         await recorder.write(new.events, graph=graph, kept=new.kept, also=also)
-
-
-def _kept(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:
-    document = plan_to_json(plan)
-    return KeptPlan(workflow_id, document, hash_of(document), at, queue)

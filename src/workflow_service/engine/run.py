@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,32 +13,31 @@ from workflow_service.domain.decide import decide
 from workflow_service.domain.errors import ErrorClass, ExecutorError, TargetsTaken
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.mending import Mended
 from workflow_service.domain.run_state import RunState
 from workflow_service.engine.attempt import Lost, Unsent
-from workflow_service.engine.errands import Answer, Errand, Errands
+from workflow_service.engine.classing import classed
+from workflow_service.engine.errands import Errands
 from workflow_service.engine.facts import fact
 from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.holding import Holding
 from workflow_service.engine.looking import Outlook, Seen
 from workflow_service.engine.means import Means
-from workflow_service.engine.recorder import Recorder
-from workflow_service.engine.under_way import UnderWay
-from workflow_service.store.entry import Also, KeptPlan
+from workflow_service.engine.recorder import NewPlan, Recorder
+from workflow_service.engine.recovering import Asking, answered, asking
+from workflow_service.engine.under_way import Back, Sent, UnderWay
+from workflow_service.ports import NoRemedy
+from workflow_service.store.entry import Also, KeptPlan, kept_plan
 from workflow_service.store.executions import Record
 
 # What needs an execution's slot; a stop, a skip, a person's word does not.
-_WORK = (do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude)
+_WORK = (
+    *(do.StartStep, do.ResumeStep, do.StartUndo, do.Look, do.Begin, do.BeginRollback, do.Unpark, do.Conclude),
+    *(do.BeginRecovery, do.AskRecovery),
+)
 Told = tuple[list[ev.Event], RunState]  # what an action means, and where that leads
 FIRST_HOLD, LAST_HOLD = 0.5, 5.0  # seconds between looks at an executor that is away
-
-
-@dataclass(frozen=True, slots=True)
-class NewPlan:
-    """A plan that was only just made, and the events that tell so."""
-
-    events: Sequence[ev.Event]
-    kept: KeptPlan
 
 
 class Run:
@@ -59,13 +56,14 @@ class Run:
         self._means, self._record, self._recorder, self._graph = means, record, recorder, graph
         self._hearing, self._draining = hearing, draining
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
-        self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter)
+        self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter, patterns=means.patterns)
         self._holding = Holding(means, graph, recorder.state)
         self._under_way = UnderWay(draining, hearing.heard)
         self._kept: KeptPlan | None = None  # with what is written next
         self._news: list[ev.Event] = []  # happened, not written yet
         self._hold_until: datetime | None = None
         self._hold = FIRST_HOLD
+        self._revision: Mended | None = None  # of the plan, heard of and not written yet
 
     async def ride(self, new: NewPlan | None = None) -> None:
         """Ride until the execution is over, stands still, or belongs into another queue; or this replica is to stop.
@@ -96,6 +94,7 @@ class Run:
     async def _advance(self) -> datetime | None:
         """What has happened and what follows from it; once more, when a target of that is another execution's."""
         news, self._news = self._news, []
+        self._take_up_revision()
         while True:
             try:
                 return await self._go_on([*news])
@@ -109,7 +108,7 @@ class Run:
         if waits := self._holding.wait(before, self._means.clock()):
             await self._write([*events, *waits], fold_all(waits, state), still=True)
             return None
-        errands: list[Errand | Outlook] = []
+        errands: list[Sent] = []
         while True:
             self._grow(state)
             hold = self._hold_until
@@ -143,6 +142,16 @@ class Run:
         self._holding.written(grip)
         await self._hearing.tell()
 
+    def _take_up_revision(self) -> None:
+        """From here on the plan is the one that was heard of; it is kept with the facts that say so."""
+        if self._revision is None:
+            return
+        graph, self._revision = self._revision.graph, None
+        self._graph = graph.grown(self._graph.items)
+        self._errands.grow(self._graph)
+        self._holding.grow(self._graph)
+        self._kept = kept_plan(self._record.workflow_id, graph.plan, self._means.clock(), queue=None)
+
     def _grow(self, state: RunState) -> None:
         """The plan has the steps that its forEach steps have found."""
         if state.items != self._graph.items:
@@ -150,7 +159,7 @@ class Run:
             self._errands.grow(self._graph)
             self._holding.grow(self._graph)
 
-    def _decide(self, state: RunState, errands: list[Errand | Outlook]) -> do.Decision:
+    def _decide(self, state: RunState, errands: list[Sent]) -> do.Decision:
         live = self._under_way.steps.union(errand.step for errand in errands)
         now, hold = self._means.clock(), self._hold_until
         return decide(self._graph, state, now, live=live, hold_until=hold, alert=self._record.alert)
@@ -181,15 +190,11 @@ class Run:
 
         return also
 
-    async def _obey(self, action: do.Action, state: RunState, errands: list[Errand | Outlook]) -> Told:
+    async def _obey(self, action: do.Action, state: RunState, errands: list[Sent]) -> Told:
         """The events that an action means; what it sends out is added to `errands`."""
         match action:
-            case do.ResumeStep():
-                attempt = state.steps[action.step].attempts[-1]
-                errands.append(self._errands.for_attempt(action.step, attempt, state, fresh=False))
-                return [], state
-            case do.Look():
-                errands.append(self._errands.outlook(action, state))
+            case do.ResumeStep() | do.Look() | do.AskRecovery():
+                errands.append(self._errand(action, state))
                 return [], state
             case do.StopLook():
                 self._stop_look(action.step, errands)
@@ -197,11 +202,20 @@ class Run:
             case do.StartStep() | do.StartUndo():
                 return await self._order(action, state, errands)
             case _:
-                return _told(state, fact(action, self._means.clock()))
+                event = fact(action, self._means.clock())
+                return _told(state, classed(event, self._graph, self._means.patterns))
 
-    async def _order(
-        self, action: do.StartStep | do.StartUndo, state: RunState, errands: list[Errand | Outlook]
-    ) -> Told:
+    def _errand(self, action: do.ResumeStep | do.Look | do.AskRecovery, state: RunState) -> Sent:
+        """What is carried though nothing is journalled of it."""
+        match action:
+            case do.ResumeStep():
+                return self._errands.for_attempt(action.step, state.steps[action.step].attempts[-1], state, fresh=False)
+            case do.Look():
+                return self._errands.outlook(action, state)
+            case do.AskRecovery():
+                return asking(action, self._graph.plan, state, self._record.alert)
+
+    async def _order(self, action: do.StartStep | do.StartUndo, state: RunState, errands: list[Sent]) -> Told:
         now = self._means.clock()
         if self._hold_until is not None and now < self._hold_until:
             return [], state  # an earlier action of this very decision has found the executor away
@@ -213,12 +227,12 @@ class Run:
             return _told(state, *self._hold_on(str(error), state, now))
         return self._start(action, state, ledger, errands)
 
-    def _stop_look(self, step: str, errands: list[Errand | Outlook]) -> None:
+    def _stop_look(self, step: str, errands: list[Sent]) -> None:
         errands[:] = [errand for errand in errands if errand.step != step]  # not begun yet
         self._under_way.call_off(step)
 
     def _start(
-        self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Errand | Outlook]
+        self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Sent]
     ) -> Told:
         now = self._means.clock()
         if isinstance(action, do.StartUndo) and not self._remembers(state, action, ledger):
@@ -249,7 +263,9 @@ class Run:
             self._hold = min(self._hold * 2, LAST_HOLD)
         return [] if state.held else [ev.Held(now, f"the executor is away: {why}")]
 
-    async def _carry(self, errand: Errand | Outlook) -> Answer | Seen:
+    async def _carry(self, errand: Sent) -> Back:
+        if isinstance(errand, Asking):
+            return await self._means.recoveries.ask(errand)
         if isinstance(errand, Outlook):
             return await self._means.lookout.watch(errand)
         if errand.settle is not None:
@@ -260,17 +276,21 @@ class Run:
             errand.call, lambda: self._errands.unwanted(errand, self._recorder.state)
         )
 
-    def _hear(self, errand: Errand | Outlook, answer: Answer | Seen) -> None:
+    def _hear(self, errand: Sent, answer: Back) -> None:
         now, state = self._means.clock(), self._recorder.state
-        if isinstance(errand, Outlook):
-            seen = self._errands.seen(errand, answer, now) if isinstance(answer, Seen | Unsent) else None
-            self._news += filter(None, [seen])
-        elif not isinstance(answer, Seen):
-            self._news.append(self._errands.outcome(errand, answer, state, now))
+        event: ev.Event | None = None
+        if isinstance(errand, Asking):
+            told = answered(errand, answer, fold_all(self._news, state), now)
+            self._news, self._revision = [*self._news, *told.events], told.revision
+        elif isinstance(errand, Outlook):
+            event = self._errands.seen(errand, answer, now) if isinstance(answer, Seen | Unsent) else None
+        elif not isinstance(answer, Seen | Mended | NoRemedy):
+            event = self._errands.outcome(errand, answer, state, now)
+        self._news += [classed(event, self._graph, self._means.patterns)] if event else []
         if isinstance(answer, Unsent):
             held = any(isinstance(event, ev.Held) for event in self._news)
             self._news += [] if held else self._hold_on(answer.message, state, now)
-        else:
+        elif not isinstance(errand, Asking):
             self._hold_until, self._hold = None, FIRST_HOLD
 
 

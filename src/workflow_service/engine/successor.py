@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain import controls, revision, rollback
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.controls import Command
-from workflow_service.domain.events import Inherited, event_to_json
+from workflow_service.domain.events import Inherited
 from workflow_service.domain.graph import validate
-from workflow_service.domain.inheritance import for_retry, for_rollback
+from workflow_service.domain.inheritance import for_retry, for_rollback, recoveries_tried
 from workflow_service.domain.plan import Plan, plan_to_json
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
-from workflow_service.domain.run_state import RunState, StepState
+from workflow_service.domain.run_state import Recovery, RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
+from workflow_service.domain.stored_events import event_to_json
 from workflow_service.engine.handover import MANUAL
 from workflow_service.ports import Drive, Engine
 from workflow_service.store.executions import Record, plan_row
@@ -35,6 +36,7 @@ class Heir:
     plan: Plan
     steps: Mapping[str, StepState]
     items: Mapping[str, tuple[Any, ...]]
+    recoveries: tuple[Recovery, ...] = ()
 
 
 def heir(record: Record, state: RunState, command: Command, catalogue: Catalogue | None) -> Heir | str:
@@ -64,7 +66,7 @@ def heir(record: Record, state: RunState, command: Command, catalogue: Catalogue
             if (why := revision.hindrance(plan, steps, patch)) is not None:
                 return f"retry is not possible: {why}"
             plan = revision.revised(plan, command, catalogue)
-    return Heir(record, command, plan, steps, state.items)
+    return Heir(record, command, plan, steps, state.items, recoveries=recoveries_tried(state))
 
 
 def _started(state: RunState, again: Mapping[str, StepState]) -> Mapping[str, StepState]:
@@ -136,6 +138,7 @@ def _inherited(heir: Heir, now: datetime) -> Inherited:
         inherited=heir.steps,
         items=heir.items,
         back_to=command.arguments.get("step") if command.verb is Verb.ROLLBACK else None,
+        recoveries=heir.recoveries,
     )
 
 

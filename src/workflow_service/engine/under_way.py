@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 
+from workflow_service.domain.mending import Mended
 from workflow_service.engine.errands import Answer, Errand
 from workflow_service.engine.looking import Outlook, Seen
+from workflow_service.engine.recovering import Asking
+from workflow_service.ports import NoRemedy
 
-Back = tuple[Errand | Outlook, Answer | Seen]
+Sent = Errand | Outlook | Asking  # what a drive carries
+Back = Answer | Seen | Mended | NoRemedy  # what comes of it
 
 
 class UnderWay:
@@ -18,8 +22,8 @@ class UnderWay:
         """`interrupts` end a wait as soon as they are set."""
         self._interrupts = interrupts
         self._calls: dict[asyncio.Event, asyncio.Task[bool]] = {}
-        self._live: dict[asyncio.Task[Answer | Seen], Errand | Outlook] = {}
-        self._over: list[asyncio.Task[Answer | Seen]] = []  # and not heard yet
+        self._live: dict[asyncio.Task[Back], Sent] = {}
+        self._over: list[asyncio.Task[Back]] = []  # and not heard yet
         self._woken = asyncio.Event()
 
     @property
@@ -27,9 +31,9 @@ class UnderWay:
         """The steps that something is under way for."""
         return {errand.step for errand in self._live.values()}
 
-    def send(self, errand: Errand | Outlook, carrying: Coroutine[None, None, Answer | Seen]) -> None:
+    def send(self, errand: Sent, carrying: Coroutine[None, None, Back]) -> None:
         """Let `carrying` bring the answer."""
-        name = f"look:{errand.step}" if isinstance(errand, Outlook) else errand.call.request.key
+        name = errand.call.request.key if isinstance(errand, Errand) else f"look:{errand.step}"
         task = asyncio.create_task(carrying, name=name)
         task.add_done_callback(self._come_back)
         self._live[task] = errand
@@ -40,7 +44,7 @@ class UnderWay:
             task.cancel()
             del self._live[task]
 
-    async def back(self, within: float | None) -> Sequence[Back]:
+    async def back(self, within: float | None) -> Sequence[tuple[Sent, Back]]:
         """Those that are back; waits for one, for `within` seconds, or for an interrupt.
 
         Cheaper than `asyncio.wait`, which would watch and leave every task anew each time.
@@ -59,7 +63,7 @@ class UnderWay:
         over, self._over = self._over, []
         return [(self._live.pop(task), task.result()) for task in over if task in self._live]
 
-    def _come_back(self, task: asyncio.Task[Answer | Seen]) -> None:
+    def _come_back(self, task: asyncio.Task[Back]) -> None:
         self._over.append(task)
         self._woken.set()
 

@@ -25,6 +25,7 @@ class PlanLimits:
     coordination_timeout: float = 300.0  # of one step with all its attempts
     retry_attempts: int = 3
     rollback_enabled: bool = True
+    recovery_enabled: bool = True
     workflow_timeout: float | None = 600.0  # None: 10, 20 or 45 minutes, by the number of steps
 
 

@@ -14,6 +14,7 @@ from workflow_service.domain.levels import every
 from workflow_service.domain.locking import OWNERS
 from workflow_service.domain.plan import Phase, Plan, Step, StepKind
 from workflow_service.domain.target import NoTarget, Target
+from workflow_service.planning.failure_defaults import with_defaults
 from workflow_service.planning.filling import Filled, PlanLimits, fill
 from workflow_service.planning.rules import Rule, RuleAction, Rules, When, heard
 from workflow_service.planning.situation import DoesNotFit, Situation, situation
@@ -63,7 +64,8 @@ def _plan(
 ) -> Plan:
     _check(rule.when, here)
     filled = fill(rule, here, catalogue, limits)
-    steps = filled.steps if limits.parallel_enabled else _chained(filled.steps)
+    classed = with_defaults(filled.steps, rule, rules.failures, limits)
+    steps = classed if limits.parallel_enabled else _chained(classed)
     timeout = run_timeout(sum(1 for _ in every(steps)), limits)
     plan = Plan(
         steps=steps,

@@ -50,15 +50,15 @@ class Planner:
         An executor that is just being restarted is worth it: nothing could be executed meanwhile anyway.
         """
         self._executor = executor
-        self._rules = rules
-        self._limits = limits
-        self._load_catalogue = load_catalogue
-        self._cluster = cluster
+        self.rules = rules
+        self.limits = limits
+        self.load_catalogue = load_catalogue
+        self.cluster = cluster
         self._patience = patience
 
     async def plan(self, alert: Alert) -> Planned:
         """The plan for one alert; `metadata["observation"]` says what was seen, or why nothing was."""
-        target = resolve(alert, self._cluster)
+        target = resolve(alert, self.cluster)
         observation, note = (
             await self._look_patiently(target) if isinstance(target, Target) else (None, {"why_not": target.reason})
         )
@@ -66,9 +66,9 @@ class Planner:
             alert,
             target,
             observation=observation,
-            catalogue=await self._load_catalogue(),
-            rules=self._rules,
-            limits=self._limits,
+            catalogue=await self.load_catalogue(),
+            rules=self.rules,
+            limits=self.limits,
         )
         plan = replace(plan, metadata={**plan.metadata, "observation": note})
         return Planned(plan, target if isinstance(target, Target) else None, observation)
@@ -76,12 +76,13 @@ class Planner:
     async def _look_patiently(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
         until = time.monotonic() + self._patience
         while True:
-            seen, note = await self._look(target)
+            seen, note = await self.look(target)
             if seen is not None or time.monotonic() >= until or not str(note["why_not"]).startswith(_AWAY):
                 return seen, note
             await asyncio.sleep(LOOK_AGAIN)
 
-    async def _look(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
+    async def look(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
+        """What is seen of the target and its top owner, and a note about it; (None, why not) when nobody answers."""
         seen: Observation | None = None
         note: dict[str, Any] = {}
         try:

@@ -13,7 +13,8 @@ import yaml
 from workflow_service.domain.alert import shown
 from workflow_service.domain.errors import InvalidRules, Violation
 from workflow_service.planning import rule_format, shaping
-from workflow_service.planning.rule_values import rule_of
+from workflow_service.planning.recovery_rules import failures_of
+from workflow_service.planning.rule_values import action_of, rule_of
 from workflow_service.planning.rules import Rules
 from workflow_service.planning.step_format import Place
 
@@ -60,7 +61,8 @@ def load_rules(text: str) -> Rules:
     if reading.violations:
         raise _invalid(reading.violations)
     version = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return Rules(rules, f"rules-{version}")
+    failures = failures_of(document.get("failures", {}), action_of)
+    return Rules(rules, f"rules-{version}", failures)
 
 
 def _invalid(violations: list[Violation]) -> InvalidRules:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workflow_service.planning import step_flaws
+from workflow_service.planning import recovery_format, step_flaws
 from workflow_service.planning.rules import words
 from workflow_service.planning.step_format import ID, STEP, STEPS, TEXT, Flaw, Place, against
 
@@ -15,6 +15,7 @@ _WHEN = {
     "properties": dict.fromkeys(("keywords", "name_keywords", "kinds", "owners", "severities", "observed"), _WORDS),
     "additionalProperties": False,
 }
+_RECOVERY = recovery_format.options_schema({"$ref": "#/$defs/step"}, ID)
 _RULE = {
     "type": "object",
     "required": ["name", "reason", "actions"],
@@ -25,13 +26,18 @@ _RULE = {
         "actions": STEPS,
         "verify": STEPS,
         "finally": STEPS,
+        "recovery": _RECOVERY,
     },
     "additionalProperties": False,
 }
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["version", "rules"],
-    "properties": {"version": {"const": 1}, "rules": {"type": "array", "items": _RULE, "minItems": 1, "maxItems": 500}},
+    "properties": {
+        "version": {"const": 1},
+        "rules": {"type": "array", "items": _RULE, "minItems": 1, "maxItems": 500},
+        "failures": recovery_format.failures_schema(_RECOVERY),
+    },
     "additionalProperties": False,
     "$defs": {"step": STEP},
 }
@@ -51,6 +57,12 @@ def flaws(document: object) -> Iterator[Flaw]:
             yield (*at, "name"), rule["name"], "is the name of an earlier rule too"
         names.add(rule["name"])
         yield from step_flaws.flaws(rule, at)
+    yield from recovery_format.flaws(document, _of_option)
+
+
+def _of_option(actions: Sequence[Mapping[str, Any]], at: Place) -> Iterator[Flaw]:
+    """What is wrong with the steps of a recovery option, which are held against each other as those of a rule are."""
+    return step_flaws.flaws({"actions": actions}, at)
 
 
 def _keywords(when: Mapping[str, Any], at: Place) -> Iterator[Flaw]:

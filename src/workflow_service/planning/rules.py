@@ -11,6 +11,7 @@ from typing import Any
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.plan import OnFailure, Phase, StepKind
+from workflow_service.planning.recovery_rules import Failures, Option
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*|[^\W_]+")
 
@@ -85,6 +86,7 @@ class Rule:
     reason: str
     actions: tuple[RuleAction, ...]
     when: When = When()
+    recovery: tuple[Option, ...] | None = None  # other ways when an action has failed; None: nothing was said of it
     verify: tuple[RuleAction, ...] = ()  # after all actions: whether they have helped
     last: tuple[RuleAction, ...] = ()  # `finally`: at the very end, whatever it is, once something was changed
 
@@ -104,6 +106,7 @@ class Rules:
 
     rules: tuple[Rule, ...]
     version: str
+    failures: Failures = field(default_factory=Failures)
 
 
 class Hearing(Enum):

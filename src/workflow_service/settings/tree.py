@@ -96,6 +96,7 @@ class Execution:
     max_parallel_actions: int = _setting("MAX_PARALLEL_ACTIONS", "5", rules.whole(1, 100))
     action_timeout: float = _setting("ACTION_TIMEOUT", "120s", rules.duration("1s"))
     rollback_enabled: bool = _setting("ROLLBACK_ENABLED", "true", rules.truth)
+    recovery_enabled: bool = _setting("RECOVERY_ENABLED", "true", rules.truth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.events import Event, event_to_json
+from workflow_service.domain.events import Event
+from workflow_service.domain.plan import Plan, hash_of, plan_to_json
+from workflow_service.domain.stored_events import event_to_json
 from workflow_service.store.executions import plan_row
 from workflow_service.store.locks import NO_GRIP, Grip
 from workflow_service.store.tables import visible
@@ -48,6 +50,12 @@ class KeptPlan:
     hash: str
     at: datetime
     queue: str | None
+
+
+def kept_plan(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) -> KeptPlan:
+    """A plan in the form in which it is kept."""
+    document = plan_to_json(plan)
+    return KeptPlan(workflow_id, document, hash_of(document), at, queue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import Fenced, StoreUnavailable, TargetsTaken
-from workflow_service.domain.events import Event, event_from_json
+from workflow_service.domain.events import Event
 from workflow_service.domain.formats import FORMAT
+from workflow_service.domain.stored_events import event_from_json
 from workflow_service.store import commands, locks
 from workflow_service.store.at_once import AtOnce, Raced
 from workflow_service.store.database import Database
