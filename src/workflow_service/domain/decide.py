@@ -57,9 +57,9 @@ def decide(
     """
     asking = ASKING in live
     live = live - {ASKING} if asking else live
-    here = Here(now, live, hold_until, alert or {}, asking)
     if state.final:
         return Decision()
+    here = Here(now, live, hold_until, alert or {}, state.by_status(), asking)
     if state.conclusion is not None:
         return ending.last_steps(graph, state, here, tuple(_resumes(graph, state, live)))
     if state.status is ExecutionStatus.QUEUED and (state.wanted is None or state.awaits):
@@ -72,14 +72,12 @@ def decide(
 
 
 def _run(graph: Graph, state: RunState, here: Here) -> Decision:
-    present = {step.status for step in state.steps.values()}
-    resumes = tuple(_resumes(graph, state, here.live)) if StepStatus.RUNNING in present else ()
+    resumes = tuple(_resumes(graph, state, here.live)) if StepStatus.RUNNING in here.by else ()
     # First, so that what nobody needs is never called late or cancelled.
     tidied = (*halting.unwatched(state, here.live), *groups.unneeded(graph, state))
     if tidied := (*tidied, *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *tidied))
-    if graph.last:
-        present = {step.status for name, step in state.steps.items() if name not in graph.last}
+    present = {status for status, names in here.by.items() if not graph.last.issuperset(names)}
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
     hope = recovery.hope(graph, state, broken) if broken else None
@@ -132,21 +130,20 @@ def _go_on(
 ) -> Decision:
     if hope is not None:
         return recovery.look_for_another_way(graph, state, here, resumes, hope)
-    names = [name for name in graph.order if name not in graph.last] if graph.last else graph.order
-    moves = next_moves(graph, state, here, len(resumes), names)
+    moves = next_moves(graph, state, here, len(resumes))
     if state.parked_at is not None:
-        return _parked(state, moves, _park(graph, state, moves.wakes))
+        return _parked(state, moves, _park(graph, state, here, moves.wakes))
     busy = moves.actions or resumes or here.live or here.held
-    park = None if busy else _park(graph, state, moves.wakes)
+    park = None if busy else _park(graph, state, here, moves.wakes)
     if park is not None and (park.approval or park.until - here.at > PARK_AFTER):
         return Decision((park,))
     first = (BeginVerifying(),) if _verifies(graph, state, moves.actions) else ()
     return Decision((*resumes, *first, *moves.actions), wake_at=moves.wake_at(run_deadline(graph, state)))
 
 
-def _park(graph: Graph, state: RunState, wakes: list[datetime]) -> Park | None:
+def _park(graph: Graph, state: RunState, here: Here, wakes: list[datetime]) -> Park | None:
     """Standing still, when a person's word or the time is all that is waited for."""
-    waiting = [name for name, step in state.steps.items() if step.status is StepStatus.WAITING]
+    waiting = here.by.get(StepStatus.WAITING, ())
     if not wakes or not waiting or any(graph.steps[name].kind not in _IDLE for name in waiting):
         return None  # a back-off or a proof is work
     return Park(min(wakes), any(state.steps[name].asking for name in waiting))

@@ -74,8 +74,7 @@ def last_steps(graph: Graph, state: RunState, here: Here, resumes: tuple[Action,
     bound = run_deadline(graph, state)
     if bound is not None and here.at >= bound:
         return _cut_off(graph, state, here, resumes)
-    names = [name for name in graph.order if name in graph.last]
-    moves = next_moves(graph, state, here, len(resumes), names)
+    moves = next_moves(graph, state, here, len(resumes), last=True)
     if resumes or moves.actions or moves.wakes or here.live:
         return Decision((*resumes, *moves.actions), wake_at=moves.wake_at(bound))
     why = "what it waits for has failed"

@@ -25,6 +25,7 @@ class Graph:
     steps: Mapping[str, Step]
     waits_for: Mapping[str, frozenset[str]]  # within its level, alternatives included
     primary: Mapping[str, str]  # alternative -> the step it stands in for
+    place: Mapping[str, int]  # in `order`
     order: tuple[str, ...]  # topological; ties by priority, then plan order; a group stands before what is inside
     descendants: Mapping[str, frozenset[str]]  # what came after it because of it, at any depth
     top: tuple[str, ...]  # the top level's steps of phases main and verify, in that order
@@ -188,6 +189,7 @@ def _graph(plan: Plan, items: Items) -> Graph:
         steps=growing.steps,
         waits_for=growing.waits_for,
         primary={step.alternative: name for name, step in growing.steps.items() if step.alternative},
+        place={name: place for place, name in enumerate(order)},
         order=tuple(order),
         descendants=growing.descendants(order),
         top=tuple(name for name in order if name in top),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ class Here:
     live: Set[str]
     hold_until: datetime | None
     alert: Mapping[str, Any]
+    by: Mapping[StepStatus, Sequence[str]]  # the steps by where they stand
     asking: bool = False  # this drive asks for another way right now
 
     @property
@@ -48,11 +49,11 @@ class Moves:
         return min([*self.wakes, *filter(None, bounds)], default=None)
 
 
-def next_moves(graph: Graph, state: RunState, here: Here, resumed: int, names: Iterable[str]) -> Moves:
-    """The next moves of those steps that may go on: as many as there is room for."""
+def next_moves(graph: Graph, state: RunState, here: Here, resumed: int, *, last: bool = False) -> Moves:
+    """The next moves of those steps that may go on, of the last or of all others: as many as there is room for."""
     found, held, plain = Moves([], []), here.held, graph.plain
     free = max(0, graph.plan.max_parallel - len(here.live) - resumed)
-    due = _due(graph, state, here, names, found.wakes, full=not free)
+    due = _due(graph, state, here, found.wakes, full=not free, last=last)
     room = _Room(graph, state, here.live)
     for name in due:
         if (held or not free) and name in plain:
@@ -79,36 +80,39 @@ def _needs_place(graph: Graph, move: Action | None) -> bool:
     return checks or isinstance(move, StartStep | Look)
 
 
-def _due(
-    graph: Graph, state: RunState, here: Here, names: Iterable[str], wakes: list[datetime], *, full: bool
-) -> list[str]:
+def _due(graph: Graph, state: RunState, here: Here, wakes: list[datetime], *, full: bool, last: bool) -> list[str]:
     """The steps that may go on now, in the order of their claims; those that wait for a time leave it in `wakes`.
 
     `full`: there is no place, so whoever can only send need not be asked.
     """
-    steps, well, now, live = state.steps, _well(graph, state), here.at, here.live
+    steps, well, now, live = state.steps, _well(graph, state, here), here.at, here.live
     idle = graph.plain if full else frozenset[str]()
     waits_for, stand_ins = graph.waits_for, graph.primary
-    left = [name for name in names if steps[name].status in NOT_STARTED]  # of a long plan few have to be looked at
+    left = (*here.by.get(StepStatus.PENDING, ()), *here.by.get(StepStatus.WAITING, ()))
     free = [name for name in left if waits_for[name] <= well or name in stand_ins]
     due: list[tuple[bool, int, int, str]] = []
-    for index, name in enumerate(free):
+    for name in free:
         at = steps[name]
-        if name in live or (at.status is _PENDING and name in idle) or not _may_go_on(graph, state, name, well):
+        if (
+            (name in graph.last) is not last
+            or name in live
+            or (at.status is _PENDING and name in idle)
+            or not _may_go_on(graph, state, name, well)
+        ):
             continue
         time = stepping.next_time(graph, name, at)
         if time is not None and time > now:
             wakes.append(time)
         else:  # what has its place keeps it; ties keep topological order
-            due.append((not stepping.looking(graph, name, at), graph.steps[name].priority, index, name))
+            due.append((not stepping.looking(graph, name, at), graph.steps[name].priority, graph.place[name], name))
     return [name for *_, name in sorted(due)]
 
 
-def _well(graph: Graph, state: RunState) -> set[str]:
+def _well(graph: Graph, state: RunState, here: Here) -> set[str]:
     """The steps that have settled well."""
-    done = {name for name, step in state.steps.items() if step.status in DONE}
-    broken = [name for name, step in state.steps.items() if step.status in BROKEN]
-    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL) if broken else done
+    done = {name for status in DONE for name in here.by.get(status, ())}
+    broken = [name for status in BROKEN for name in here.by.get(status, ())]
+    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
 
 
 class _Room:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -156,6 +156,16 @@ class RunState:
     def final(self) -> bool:
         """Nothing can change any more."""
         return self.status in FINAL_EXECUTION
+
+    def by_status(self) -> Mapping[StepStatus, Sequence[str]]:
+        """The steps by where they stand, so that a decision about a long plan looks at them all but once."""
+        found: dict[StepStatus, list[str]] = {}
+        for name, step in self.steps.items():
+            if step.status in found:
+                found[step.status].append(name)
+            else:
+                found[step.status] = [name]
+        return found
 
     def asked(self, named: object = None) -> str:
         """The step that waits for a person's word: the one that was named, or the only one.
