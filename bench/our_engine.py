@@ -41,6 +41,16 @@ class Engine(House):
         await store_workflows(self.database, ids, ALERT)
         self._ids = iter(ids)
 
+    async def _store(self, row: dict[str, object]) -> None:
+        """A durable start; on PostgreSQL one statement is a transaction of its own."""
+        if self.database.sqlite:
+            async with self.database.write() as connection:
+                await connection.execute(_START, row)
+            return
+        async with self.database.pool.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(_START, row)
+
     async def run_one(self) -> None:
         """One execution from its durable start to its end.
 
@@ -52,8 +62,7 @@ class Engine(House):
         owner = self.driver.reserve(execution_id)
         if owner is None:
             raise RuntimeError("no slot for an execution that needs none other's")
-        async with self.database.write() as connection:
-            await connection.execute(_START, _row(execution_id, owner, now))
+        await self._store(_row(execution_id, owner, now))
         started = time.perf_counter()
         self.driver.begin(_record(execution_id, now))
         async with asyncio.timeout(LIMIT):
