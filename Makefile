@@ -45,6 +45,7 @@ docs: $(STAMP) ## write the generated documents anew
 bench: $(STAMP) ## ours beside plain DBOS steps, the journal alone and Restate, in one run
 	@$(RUN)/python -m bench.engine
 	@$(RUN)/python -m bench.decide
+	@$(RUN)/python -m bench.takeover
 
 build: $(STAMP) ## a wheel whose two console scripts run anywhere
 	@$(UV) build --wheel --quiet --out-dir dist
