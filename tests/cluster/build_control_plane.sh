@@ -51,7 +51,7 @@ export APT_CONFIG=$FOLDER/apt/apt.conf
 
 if ! done_already fetched; then
   say "fetching Go, etcd and the source of Kubernetes from Debian $SUITE"
-  apt-get -qq update || give_up "no package lists from ${DEBIAN_MIRROR:-http://deb.debian.org/debian}: the build needs the network once (DEBIAN_MIRROR names another mirror)"
+  apt-get -qq -o APT::Update::Error-Mode=any update || give_up "no package lists from ${DEBIAN_MIRROR:-http://deb.debian.org/debian}: the build needs the network once (DEBIAN_MIRROR names another mirror)"
   (cd "$FOLDER/packages" &&
     apt-get -qq download golang-1.19-go golang-1.19-src etcd-server golang-github-modern-go-reflect2-dev) || give_up "Debian's packages could not be fetched"
   (cd "$FOLDER/source" && apt-get -qq source --download-only kubernetes) || give_up "Debian's source package kubernetes could not be fetched (is deb-src served by the mirror?)"

@@ -34,6 +34,35 @@ def _patch(*operations: tuple[Any, ...]) -> list[dict[str, Any]]:
 
 _DRY = {"dryRun": "All"}
 
+_CONTAINER_BEFORE = {"name": "main", "image": "i:1"}
+_CONTAINER_AFTER = _CONTAINER_BEFORE | {
+    "resources": {},
+    "terminationMessagePath": "/dev/termination-log",
+    "terminationMessagePolicy": "File",
+    "imagePullPolicy": "IfNotPresent",
+}
+_POD_AFTER = {
+    "containers": [_CONTAINER_AFTER],
+    "restartPolicy": "Always",
+    "terminationGracePeriodSeconds": 30,
+    "dnsPolicy": "ClusterFirst",
+    "securityContext": {},
+    "schedulerName": "default-scheduler",
+}
+_SPELLED = {"1000m": "1", "1.5": "1500m", "0.0001": "1m", "2e3": "2e3", "0": "0", "12000": "12k"}
+"""CPU as given, and as the server stores it."""
+
+
+def _spec(**more: Any) -> dict[str, Any]:
+    """A workload's smallest spec."""
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [_CONTAINER_BEFORE]}}
+    return {"selector": {"matchLabels": {"a": "b"}}, "template": template} | more
+
+
+def _limited(cpu: str) -> dict[str, Any]:
+    return {"name": f"c-{cpu.replace('.', '-')}", "image": "i:1", "resources": {"limits": {"cpu": cpu}}}
+
+
 EXCHANGES = (
     Exchange("an object that is not there", "GET", f"{_DEPLOYMENTS}/none", 404, "NotFound"),
     Exchange("a namespace that is not there", "GET", "/api/v1/namespaces/none", 404, "NotFound"),
@@ -44,16 +73,114 @@ EXCHANGES = (
         _DEPLOYMENTS,
         409,
         "AlreadyExists",
-        {
-            "metadata": {"name": "web"},
-            "spec": {
-                "selector": {"matchLabels": {"a": "b"}},
-                "template": {
-                    "metadata": {"labels": {"a": "b"}},
-                    "spec": {"containers": [{"name": "main", "image": "i:1"}]},
-                },
-            },
+        {"metadata": {"name": "web"}, "spec": _spec()},
+    ),
+    Exchange(
+        "the defaults of a Deployment",
+        "POST",
+        _DEPLOYMENTS,
+        201,
+        body={"metadata": {"name": "x"}, "spec": _spec()},
+        query=_DRY,
+        answer={
+            "/spec/replicas": 1,
+            "/spec/strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
+            "/spec/revisionHistoryLimit": 10,
+            "/spec/progressDeadlineSeconds": 600,
+            "/spec/template/spec": _POD_AFTER,
+            "/metadata/generation": 1,
+            "/status": {},
         },
+    ),
+    Exchange(
+        "the defaults of a StatefulSet",
+        "POST",
+        "/apis/apps/v1/namespaces/{ns}/statefulsets",
+        201,
+        body={"metadata": {"name": "x"}, "spec": _spec(serviceName="x")},
+        query=_DRY,
+        answer={
+            "/spec/replicas": 1,
+            "/spec/podManagementPolicy": "OrderedReady",
+            "/spec/updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            "/spec/revisionHistoryLimit": 10,
+            "/spec/template/spec": _POD_AFTER,
+        },
+    ),
+    Exchange(
+        "the defaults of a DaemonSet",
+        "POST",
+        "/apis/apps/v1/namespaces/{ns}/daemonsets",
+        201,
+        body={"metadata": {"name": "x"}, "spec": _spec()},
+        query=_DRY,
+        answer={
+            "/spec/updateStrategy/type": "RollingUpdate",
+            "/spec/updateStrategy/rollingUpdate/maxUnavailable": 1,
+            "/spec/revisionHistoryLimit": 10,
+            "/spec/template/spec": _POD_AFTER,
+        },
+    ),
+    Exchange(
+        "the spelling of a CPU limit",
+        "POST",
+        _DEPLOYMENTS,
+        201,
+        body={
+            "metadata": {"name": "x"},
+            "spec": _spec(
+                template={
+                    "metadata": {"labels": {"a": "b"}},
+                    "spec": {"containers": [_limited(given) for given in _SPELLED]},
+                }
+            ),
+        },
+        query=_DRY,
+        answer={
+            f"/spec/template/spec/containers/{index}/resources": {"limits": {"cpu": stored}}
+            for index, stored in enumerate(_SPELLED.values())
+        },
+    ),
+    Exchange(
+        "a pod requests what it is limited to",
+        "POST",
+        _PODS,
+        201,
+        body={"metadata": {"name": "x"}, "spec": {"containers": [_limited("0.5")]}},
+        query=_DRY,
+        answer={
+            "/spec/containers/0/resources": {"limits": {"cpu": "500m"}, "requests": {"cpu": "500m"}},
+            "/status/phase": "Pending",
+        },
+    ),
+    Exchange(
+        "an update of an old version",
+        "PUT",
+        _WEB,
+        409,
+        "Conflict",
+        {"metadata": {"name": "web", "resourceVersion": "1"}, "spec": _spec(selector={"matchLabels": {"app": "web"}})},
+    ),
+    Exchange("an update of a whole collection", "PUT", _DEPLOYMENTS, 405, "MethodNotAllowed", {}),
+    Exchange(
+        "a name that is none", "POST", _DEPLOYMENTS, 422, "Invalid", {"metadata": {"name": "Bad_Name"}, "spec": _spec()}
+    ),
+    Exchange(
+        "a label that is none",
+        "PATCH",
+        _WEB,
+        422,
+        "Invalid",
+        {"metadata": {"labels": {"a": "not a label"}}},
+        "merge",
+    ),
+    Exchange(
+        "a selector that does not select its own pods",
+        "POST",
+        _DEPLOYMENTS,
+        422,
+        "Invalid",
+        {"metadata": {"name": "x"}, "spec": _spec(selector={"matchLabels": {"a": "c"}})},
     ),
     Exchange("a spec without what is required", "POST", _DEPLOYMENTS, 422, "Invalid", {"metadata": {"name": "x"}}),
     Exchange(

@@ -32,11 +32,11 @@ class Outcome:
     word: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Report:
-    """A pytest plugin; writes `page` at the end, if there is one."""
+    """A pytest plugin; writes `page` at the end."""
 
-    page: Path | None
+    page: Path
     version: str = "unknown"
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -53,8 +53,7 @@ class Report:
 
     def pytest_sessionfinish(self) -> None:
         """Write the page."""
-        if self.page is not None:
-            self.page.write_text("\n".join(self._lines()) + "\n", "utf-8")
+        self.page.write_text("\n".join(self._lines()) + "\n", "utf-8")
 
     def _lines(self) -> Iterator[str]:
         number = {word: sum(one.word == word for one in self.outcomes) for word in _WORDS.values()}

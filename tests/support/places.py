@@ -110,9 +110,9 @@ class Kubernetes:
         if self.kube.get(Thing("ClusterRole", "", _ROLE))["rules"] != self._role:
             self._set_rules(self._role)
         for node in self.kube.objects("Node"):
-            if node["spec"].get("unschedulable"):
-                uncordon = [{"op": "remove", "path": "/spec/unschedulable"}]
-                self.kube.change(Thing("Node", "", node["metadata"]["name"]), uncordon)
+            if node["spec"].get("unschedulable") or node["spec"].get("taints"):
+                path = self.kube.path(Thing("Node", "", node["metadata"]["name"]))
+                self.kube.done("PATCH", path, {"spec": {"unschedulable": None, "taints": None}}, patch="merge")
         for name in self._namespaces:
             self.kube.remove(Thing("Namespace", "", name))
         self._namespaces.clear()
