@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.cluster.cases import CASES, RIGHTS_WITHOUT_A_CASE, WITHOUT_A_CASE, Case
+from tests.cluster.case import Case
+from tests.cluster.cases import CASES, RIGHTS_WITHOUT_A_CASE, WITHOUT_A_CASE
 from tests.cluster.differences import ANSWERS, CONTROLLER_ANNOTATIONS, CONTROLLER_TAINTS, PLACES, SERVER_OWNED
 
 _COLUMNS = {

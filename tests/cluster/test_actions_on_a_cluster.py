@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.cluster.cases import CASES, RIGHTS_WITHOUT_A_CASE, UNDOABLE, WITHOUT_A_CASE, Case
+from tests.cluster.case import Case
+from tests.cluster.cases import CASES, RIGHTS_WITHOUT_A_CASE, UNDOABLE, WITHOUT_A_CASE
 from tests.cluster.stage import Stage
 from tests.executor.conftest import Executor
 from tests.support.interposer import Interposer

@@ -1,8 +1,8 @@
 """Disruption budgets: a drain obeys them, tells which pods they kept, and leaves a way back."""
 
 import pytest
-from tests.cluster.cases import NODE, full_node
 from tests.cluster.objects import budget
+from tests.cluster.scenes import NODE, full_node
 from tests.cluster.stage import Stage
 from tests.support.interposer import Interposer
 from tests.support.kube import Thing

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from tests.cluster.differences import ANSWERS
-from tests.cluster.exchanges import EXCHANGES, Exchange
+from tests.cluster.exchange import Exchange
+from tests.cluster.exchanges import EXCHANGES
 from tests.cluster.objects import deployment, workload
 from tests.cluster.stage import Stage
 from tests.executor.conftest import Executor

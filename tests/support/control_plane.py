@@ -14,6 +14,8 @@ from tests.support.processes import eventually, free_port
 
 _START_SECONDS = 120.0
 _END_SECONDS = 20.0
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""So that a killed test run leaves no control plane behind."""
 
 
 class ControlPlane:
@@ -60,7 +62,7 @@ class ControlPlane:
     def _run(self, program: str, arguments: list[str]) -> None:
         log = self._directory / f"{program}.log"
         with log.open("wb") as output:
-            command = [str(self._binaries / program), *arguments]
+            command = [*_DIES_WITH_US, str(self._binaries / program), *arguments]
             process = subprocess.Popen(command, cwd=self._directory, stdout=output, stderr=subprocess.STDOUT)
         self._processes.append((program, process))
 
