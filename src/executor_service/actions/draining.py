@@ -108,7 +108,9 @@ async def _evict(run: Run, pod: dict[str, Json], grace_period_seconds: int | Non
     except ActionFailedError as error:
         if error.error_class is ErrorClass.THROTTLED:
             return False
-        raise
+        if error.error_class is not ErrorClass.NOT_FOUND:
+            raise
+        # Its namespace is being deleted, and so it goes without us.
     return True
 
 

@@ -92,7 +92,12 @@ async def send(client: KubeClient, write: Write, current: dict[str, Json], *, dr
         body = {"apiVersion": "v1", "kind": "DeleteOptions"} | options
         return dict(await client.send("DELETE", path, body, dry_run=dry_run))
     metadata = {"name": write.ref.name, "namespace": write.ref.namespace}
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
+    eviction = {
+        "apiVersion": await client.eviction_version(),
+        "kind": "Eviction",
+        "metadata": metadata,
+        "deleteOptions": options,
+    }
     return dict(await client.send("POST", f"{path}/eviction", eviction, dry_run=dry_run))
 
 

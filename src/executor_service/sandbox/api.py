@@ -50,7 +50,7 @@ class Api:
         if verb is None:
             return refused(ApiError(405, _NOT_ALLOWED))
         raw = await http.read()
-        fault = self._cluster.faults.take(_described(verb, address))
+        fault = self._cluster.faults.take(_described(verb, address, http))
         if fault is not None and fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)
         try:
@@ -106,7 +106,7 @@ def _strike(fault: Fault | None) -> None:
         raise ApiError(fault.status, "the sandbox was told to refuse this request", details=details)
 
 
-def _described(verb: str, address: Address) -> dict[str, str]:
+def _described(verb: str, address: Address, http: web.Request) -> dict[str, str]:
     """A request in the words of a fault's `match`."""
     return {
         "verb": verb,
@@ -114,6 +114,7 @@ def _described(verb: str, address: Address) -> dict[str, str]:
         "namespace": address.namespace,
         "name": address.name,
         "subresource": address.subresource,
+        "user_agent": http.headers.get("User-Agent", ""),
     }
 
 

@@ -35,6 +35,17 @@ def _objects(value: Any) -> list[Object]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def _pod(spec: Object) -> None:
+    """A pod, unlike a template, also gets the requests that its limits imply."""
+    _pod_spec(spec)
+    for container in _objects(spec.get("containers")) + _objects(spec.get("initContainers")):
+        resources = container["resources"]
+        if isinstance(resources, dict) and isinstance(resources.get("limits"), dict):
+            requests = resources.setdefault("requests", {})
+            if isinstance(requests, dict):
+                _fill(requests, resources["limits"])
+
+
 def _pod_spec(spec: Object) -> None:
     _fill(spec, _POD_SPEC)
     for container in _objects(spec.get("containers")) + _objects(spec.get("initContainers")):
@@ -46,11 +57,7 @@ def _container(container: Object) -> None:
     image = str(container.get("image", ""))
     tagged = ":" in image.rsplit("/", 1)[-1] and not image.endswith(":latest")
     container.setdefault("imagePullPolicy", "IfNotPresent" if tagged else "Always")
-    resources = container.setdefault("resources", {})
-    if isinstance(resources, dict) and isinstance(resources.get("limits"), dict):
-        requests = resources.setdefault("requests", {})
-        if isinstance(requests, dict):
-            _fill(requests, resources["limits"])
+    container.setdefault("resources", {})
     for port in _objects(container.get("ports")):
         port.setdefault("protocol", "TCP")
 
@@ -104,7 +111,7 @@ def _service(spec: Object) -> None:
 
 
 _FILLERS = {
-    "pods": _pod_spec,
+    "pods": _pod,
     "deployments": _deployment,
     "replicasets": _replica_set,
     "statefulsets": _stateful_set,

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from executor_service.sandbox.kinds import Kind
 from executor_service.sandbox.objects import Object
-from executor_service.sandbox.quantities import parse_quantity
+from executor_service.sandbox.quantities import canonical
 
 Shape: TypeAlias = Any
 
@@ -101,7 +101,11 @@ _PERCENT = re.compile(r"\d+%")
 
 
 def shape_problem(kind: Kind, obj: Object) -> str | None:
-    """Why the object cannot be decoded as its kind, or None when it can. A known field that is null is dropped."""
+    """Why the object cannot be decoded as its kind, or None when it can.
+
+    What the server would not store as given is changed in place: a known field that is null, an empty list or an empty
+    map is dropped, and quantities get their canonical spelling.
+    """
     shape = {"metadata": _METADATA, "spec": _SPECS.get(kind.plural, {}), "status": _STATUS}
     if kind.plural == "events":
         shape = {"metadata": _METADATA, "involvedObject": {"name": str}}
@@ -121,6 +125,8 @@ def _fields(value: Any, shape: Object, path: str) -> str | None:
         problem = _problem(value[name], inner, f"{path}.{name}".lstrip("."))
         if problem is not None:
             return problem
+        if not isinstance(inner, dict) and value[name] in ({}, []):
+            del value[name]
     return None
 
 
@@ -151,12 +157,12 @@ def _named(value: Any, shape: str, path: str) -> str | None:
         return None if count or percent else _mismatch(path, value, shape)
     if not isinstance(value, dict):
         return _mismatch(path, value, shape)
-    for entry in value.values():
+    for key, entry in value.items():
         if shape == STRINGS and not isinstance(entry, str):
             return _mismatch(path, entry, "string")
         if shape == QUANTITIES:
             try:
-                parse_quantity(entry)
+                value[key] = canonical(entry)
             except ValueError as problem:
                 return str(problem)
     return None

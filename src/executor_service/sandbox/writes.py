@@ -9,8 +9,8 @@ from executor_service.sandbox.errors import (
     already_exists,
     bad_request,
     field_invalid,
-    forbidden,
     invalid,
+    namespace_ends,
     not_found,
     stale,
 )
@@ -101,8 +101,7 @@ def _living_namespace(store: Store, kind: Kind, obj: Object) -> None:
     if home is None:
         raise not_found(by_plural("namespaces"), namespace_of(obj))
     if is_terminating(home):
-        why = f"unable to create new content in namespace {namespace_of(obj)} because it is being terminated"
-        raise forbidden(kind, name_of(obj), why)
+        raise namespace_ends(kind, name_of(obj), namespace_of(obj))
 
 
 def change(store: Store, kind: Kind, key: tuple[str, str], wanted: Change) -> Object:
