@@ -46,8 +46,7 @@ _EXECUTOR: Mapping[str, tuple[str, str]] = {
     "ALERTMANAGER_URL": ("alertmanager_url", "silences are made there; unset: create_silence is not offered"),
     "WEBHOOK_ALLOWED_HOSTS": (
         "webhook_allowed_hosts",
-        "where call_webhook may go: `hooks.example.org` (https), `http://host:8080` (http too), `!host` (also on "
-        "loopback or link-local); comma-separated",
+        "where call_webhook may go: `host` (https), `http://host:8080` (http too), `!host` (loopback, link-local too)",
     ),
     "JOB_TEMPLATES": ("job_templates", "directory of `<action>.yaml`, each a Job for work inside the cluster"),
     "ROTATABLE_SECRETS": ("rotatable_secrets", "`namespace/name` patterns of secrets that rotate_secrets may change"),
