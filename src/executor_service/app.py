@@ -71,6 +71,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
             return await look_around(kube, settings.configured, settings.job_templates)
 
         offering = Offering(catalogue, look, settings=settings.configured)
+        stack.push_async_callback(offering.close)
         far = _Far(
             channels,
             Alertmanager(settings.alertmanager_url),

@@ -11,7 +11,11 @@ WEB = {"namespace": "production", "resource_name": "web-server"}
 
 def nodes(cluster: Cluster) -> set[str]:
     """Where web-server runs."""
-    return {pod["spec"].get("nodeName") for pod in cluster.pods("app=web-server")}
+    return {
+        pod["spec"].get("nodeName")
+        for pod in cluster.pods("app=web-server")
+        if "deletionTimestamp" not in pod["metadata"]
+    }
 
 
 def environment(cluster: Cluster) -> list[dict[str, Any]]:

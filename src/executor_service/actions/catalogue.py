@@ -190,7 +190,8 @@ def _entry(spec: ActionSpec) -> dict[str, Json]:
 def schema_of(model: type[Parameters]) -> dict[str, Json]:
     """The model's JSON Schema (draft 2020-12), flat: no titles, optional fields by absence instead of null."""
     schema = model.model_json_schema()
-    flat = {name: _flat(value) for name, value in schema["properties"].items()}
+    parts = schema.get("$defs", {})
+    flat = {name: _flat(value, parts) for name, value in schema["properties"].items()}
     kept = {name: schema[name] for name in ("required", "anyOf", "oneOf") if name in schema}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -200,7 +201,12 @@ def schema_of(model: type[Parameters]) -> dict[str, Json]:
     } | kept
 
 
-def _flat(schema: dict[str, Json]) -> dict[str, Json]:
+def _flat(schema: dict[str, Json], parts: dict[str, Json]) -> dict[str, Json]:
+    if "$ref" in schema:
+        part = parts[schema["$ref"].rpartition("/")[2]]
+        inner = {name: _flat(value, parts) for name, value in part["properties"].items()}
+        kept = {name: value for name, value in part.items() if name not in {"title", "description", "properties"}}
+        return kept | {"properties": inner} | {name: value for name, value in schema.items() if name != "$ref"}
     chosen = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
     merged = {name: value for name, value in schema.items() if name not in {"title", "anyOf"}}
     if len(chosen) == 1:

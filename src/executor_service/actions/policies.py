@@ -2,16 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from executor_service.actions.requirements import rights
 from executor_service.actions.run import Planned, Run
-from executor_service.actions.spec import ActionSpec, Done, Namespaced, Parameters
+from executor_service.actions.spec import ActionSpec, Done, Namespaced
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef, Verb
 from executor_service.kubernetes.writing import plan_creation, plan_patch
 
 
-class Rules(Parameters):
+class Rules(BaseModel):
     """What a NetworkPolicy allows; a list that is not given stays, an empty one allows nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

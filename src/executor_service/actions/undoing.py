@@ -67,6 +67,7 @@ def _refuse_irreversible(run: Run, target: ActionRow) -> None:
 
 async def _wait(run: Run, not_before: float | None) -> None:
     while not_before is not None and (left := not_before - time.time()) > 0:
+        run.check()
         await run.progress("waiting until it is time to take it back")
         await run.pause(left)
 

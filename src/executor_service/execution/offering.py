@@ -11,6 +11,7 @@ from executor_service.kubernetes.errors import ApiError
 from executor_service.kubernetes.surroundings import Surroundings
 
 FRESH_SECONDS = 15.0
+_PATIENCE_SECONDS = 1.0  # callers plan with this answer: rather an old one than a late one
 _log = structlog.get_logger(__name__)
 
 
@@ -21,29 +22,38 @@ class Offering:
         self, catalogue: Catalogue, look: Callable[[], Awaitable[Surroundings]], *, settings: frozenset[str]
     ) -> None:
         self.catalogue = catalogue
-        self._look = look
-        self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
         self.here = Surroundings(settings=settings)
+        self._look = look
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at = float("-inf")
         self._offer = catalogue.offer(self.here)
 
-    async def current(self, *, patience: float = 5.0) -> Offer:
-        """The offer, after a look around when the last one is too old (and the cluster answers in time)."""
-        async with self._asking:
-            if time.monotonic() - self._asked_at >= FRESH_SECONDS:
-                await self._refresh(patience)
+    async def current(self) -> Offer:
+        """The offer; when the last look is too old, after another one, which is waited for a moment only."""
+        if self._looking is None and time.monotonic() - self._looked_at >= FRESH_SECONDS:
+            self._looking = asyncio.create_task(self._refresh(), name="look around")
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
         return self._offer
 
-    async def _refresh(self, patience: float) -> None:
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _refresh(self) -> None:
         try:
-            async with asyncio.timeout(patience):
-                self.here = await self._look()
-        except (ApiError, TimeoutError) as error:
-            _log.warning("the cluster could not be looked at; the last offer stands", error=str(error))
-            self._asked_at = time.monotonic() - FRESH_SECONDS * 0.8  # look again soon, but not with every question
-            return
-        self._asked_at = time.monotonic()
-        offer = self.catalogue.offer(self.here)
+            self.here = await self._look()
+        except (ApiError, KeyError, TypeError, AttributeError) as error:  # away, or an answer that makes no sense
+            _log.warning("the cluster could not be looked at; the last offer stands", error=repr(error))
+        else:
+            self._say_changed(self.catalogue.offer(self.here))
+        finally:
+            self._looked_at = time.monotonic()
+            self._looking = None
+
+    def _say_changed(self, offer: Offer) -> None:
         if offer.digest != self._offer.digest:
             _log.info("offer changed", actions=len(offer.entries), unavailable=len(offer.unavailable))
         self._offer = offer
