@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from executor_service.actions.nodes import CordonNode, cordon
+from executor_service.actions.requirements import READ_PODS, rights
 from executor_service.actions.run import PROTECTED, Planned, Run
 from executor_service.actions.spec import ActionSpec, Done
 from executor_service.actions.workloads import controller_of
@@ -150,5 +151,9 @@ SPECS = (
         risk="high",
         timeout_seconds=600,
         perform=drain_node,
+        needs=(rights("Node", "get", "patch"), READ_PODS, rights("Pod", "create", subresource="eviction")),
+        aliases={"drain": {}},
+        done_when="every pod that can move is gone from the node",
+        undone_by="the node takes pods again; pods that were moved stay where they are",
     ),
 )

@@ -5,20 +5,20 @@ every run; what a slot has done already is not done again, and checks that look 
 """
 
 import asyncio
+import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from executor_service.actions.locks import ObjectLocks
-from executor_service.actions.settling import Settler, StalePlanError, settle_fresh
-from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
+from executor_service.actions.managed import managed_by
+from executor_service.actions.settling import StalePlanError, settle_fresh
+from executor_service.actions.world import World
+from executor_service.contract import OUTSIDE, ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
 from executor_service.kubernetes import writing
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, failure
-from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import Intent, IntentState
-from executor_service.notify.channels import Channels
 
 PROTECTED = "kubernaut.io/protected"
 """Annotation: with the value "true" the object is never changed by us."""
@@ -38,21 +38,6 @@ class CancelledByCallerError(Exception):
 
 class StoppingError(Exception):
     """The service stops; the action goes on after the next start."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What all runs share."""
-
-    kube: KubeClient
-    ledger: Ledger
-    locks: ObjectLocks
-    settler: Settler
-    channels: Channels
-    protected_namespaces: frozenset[str]
-    irreversible: Mapping[str, str]
-    """Why an action type cannot be undone, for those that cannot."""
-    undo_seconds: float
 
 
 @dataclass(slots=True)
@@ -90,10 +75,15 @@ class Run:
         return [item.write for item in sorted(done, key=lambda item: item.seq) if item.write.verb is not Verb.DELIVER]
 
     @property
+    def mark(self) -> str:
+        """A short text that derives from the key: for names and marks that are the same in every run."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:16]
+
+    @property
     def in_doubt(self) -> list[Intent]:
         """Effects on the cluster of which nobody knows yet whether they are there."""
         pending = [item for item in self.intents.values() if item.state is IntentState.PENDING]
-        return [item for item in pending if item.write.verb is not Verb.DELIVER]
+        return [item for item in pending if item.write.verb not in OUTSIDE]
 
     async def read(self, ref: ObjectRef) -> dict[str, Json]:
         """The object. Raises ActionFailedError."""
@@ -151,7 +141,7 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
-        write, current = planned
+        write, current = _noting_manager(*planned)
         self._refuse_protected(write, current)
         snapshot = _snapshot(current) if write.verb is Verb.PATCH else None
         seq = 1 + max((item.seq for item in self.intents.values()), default=0)
@@ -161,7 +151,7 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
-        write, current = planned
+        write, current = _noting_manager(*planned)
         self._refuse_protected(write, current)
         await self.ask(writing.send(self.kube, write, current, dry_run=True), f"dry run of {write.verb} {write.ref}")
         self.dry_writes.append(write)
@@ -169,17 +159,28 @@ class Run:
 
     async def deliver(self, slot: str, send: Callable[[], Awaitable[None]]) -> None:
         """Tell somebody, recorded: repeated after a crash only while nobody knows whether it arrived."""
+        write = Write(Verb.DELIVER, ObjectRef("Channel", None, slot))
+
+        async def sent(planned: Write) -> Write:
+            await send()
+            return planned
+
+        if not self.dry_run:
+            await self.outside(slot, write, sent)
+
+    async def outside(self, slot: str, write: Write, send: Callable[[Write], Awaitable[Write]]) -> Write:
+        """An effect on somebody else than the API server; `send` may meet its own effect and answers what is there."""
         known = self.intents.get(slot)
-        if self.dry_run or (known is not None and known.state is IntentState.APPLIED):
-            return
+        if known is not None and known.state is IntentState.APPLIED:
+            return known.write
         self.check()
-        intent = known
-        if intent is None:
-            write = Write(Verb.DELIVER, ObjectRef("Channel", None, slot))
-            intent = await self.world.ledger.plan(self.key, slot, write, seq=1 + len(self.intents))
-            self._remember(intent)
-        await send()
-        self._remember(await self.world.ledger.applied(intent, intent.write))
+        if self.dry_run:
+            self.dry_writes.append(write)
+            return write
+        if known is None:
+            known = await self.world.ledger.plan(self.key, slot, write, seq=1 + len(self.intents))
+            self._remember(known)
+        return self._remember(await self.world.ledger.applied(known, await send(known.write))).write
 
     async def until(self, reached: Callable[[], Awaitable[str | None]]) -> None:
         """Poll until `reached` answers None; its texts are the progress. Raises ActionFailedError (timeout)."""
@@ -228,7 +229,8 @@ class Run:
             raise StoppingError
 
     def _refuse_protected(self, write: Write, current: dict[str, Json]) -> None:
-        if write.ref.namespace in self.world.protected_namespaces:
+        named = write.ref in self.world.allowed.components.values() and self.type == "restart_network"
+        if write.ref.namespace in self.world.protected_namespaces and not named:
             raise ActionFailedError(ErrorClass.FORBIDDEN, f"namespace {write.ref.namespace} is protected", refused=True)
         if (current["metadata"].get("annotations") or {}).get(PROTECTED) == "true":
             raise ActionFailedError(
@@ -250,7 +252,16 @@ async def _looked(reached: Callable[[], Awaitable[str | None]]) -> str | None:
         return f"cannot look: {error.message}"
 
 
+def _noting_manager(write: Write, current: dict[str, Json]) -> tuple[Write, dict[str, Json]]:
+    """The write with the tool that keeps the object in shape, so that the answer can tell it, also after a restart."""
+    tool = managed_by(current) if write.verb is not Verb.CREATE else None
+    return (write.noting(write.notes | {"managed_by": tool}) if tool else write), current
+
+
 def _snapshot(current: dict[str, Json]) -> dict[str, Json]:
-    """The raw object without what only the server writes."""
+    """The raw object without what only the server writes; of a Secret its name and the names of its keys alone."""
+    if current.get("kind") == "Secret":
+        about = {name: current["metadata"].get(name) for name in ("name", "namespace", "uid")}
+        return {"kind": "Secret", "metadata": about, "keys": sorted(current.get("data") or {})}
     metadata = {name: value for name, value in current["metadata"].items() if name not in _HIDDEN_BELOW}
     return {name: value for name, value in current.items() if name != "status"} | {"metadata": metadata}

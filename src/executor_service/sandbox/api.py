@@ -44,7 +44,7 @@ class Api:
     async def serve(self, http: web.Request) -> web.StreamResponse:
         """Answer any request below /api and /apis."""
         address = parse_path(http.path)
-        if address is None:
+        if address is None or address.kind.group in self._cluster.switched_off:
             return web.Response(status=404, text="404 page not found\n")
         verb = verb_of(http.method, address, dict(http.query))
         if verb is None:
@@ -110,7 +110,7 @@ def _described(verb: str, address: Address, http: web.Request) -> dict[str, str]
     """A request in the words of a fault's `match`."""
     return {
         "verb": verb,
-        "resource": address.kind.plural,
+        "resource": address.kind.resource,
         "namespace": address.namespace,
         "name": address.name,
         "subresource": address.subresource,

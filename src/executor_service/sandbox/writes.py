@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from executor_service.sandbox.admission import admit_change
 from executor_service.sandbox.defaults import apply_defaults
 from executor_service.sandbox.errors import (
     already_exists,
@@ -37,7 +38,7 @@ _COUNTERS_AT_BIRTH = {
     "poddisruptionbudgets": ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"),
 }
 """The counters that the API always shows, also as 0; typed clients require them."""
-_PHASE_AT_BIRTH = {"pods": "Pending", "namespaces": "Active"}
+_PHASE_AT_BIRTH = {"pods": "Pending", "namespaces": "Active", "persistentvolumeclaims": "Pending"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def change(store: Store, kind: Kind, key: tuple[str, str], wanted: Change) -> Ob
     errors = validate(kind, new) + validate_update(kind, old, new)
     if errors:
         raise invalid(kind, key[1], errors)
+    admit_change(store, kind, old, new)
     if same(old, new):
         return old
     if wanted.dry_run:

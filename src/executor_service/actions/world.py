@@ -1,0 +1,48 @@
+"""What all actions share: connections, the ledger, locks, and what the operator allows."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from executor_service.actions.locks import ObjectLocks
+from executor_service.actions.settling import Settler
+from executor_service.alertmanager import Alertmanager
+from executor_service.contract import ObjectRef
+from executor_service.kubernetes.client import KubeClient
+from executor_service.kubernetes.surroundings import Surroundings
+from executor_service.ledger.ledger import Ledger
+from executor_service.notify.channels import Channels
+from executor_service.notify.webhooks import Webhooks
+from executor_service.prometheus import Prometheus
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the operator has said: which cluster this is, and which secrets and network components may be touched."""
+
+    cluster: str
+    """The cluster that this executor serves."""
+    secrets: tuple[str, ...] = ()
+    """Patterns of namespace/name."""
+    components: Mapping[str, ObjectRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all runs share."""
+
+    kube: KubeClient
+    ledger: Ledger
+    locks: ObjectLocks
+    settler: Settler
+    channels: Channels
+    protected_namespaces: frozenset[str]
+    irreversible: Mapping[str, str]
+    """Why an action type cannot be undone, for those that cannot."""
+    undo_seconds: float
+    undone_forwards: frozenset[str]
+    """Actions whose effects are taken back in the order in which they were made."""
+    around: Callable[[], Awaitable[Surroundings]]
+    alertmanager: Alertmanager
+    prometheus: Prometheus
+    webhooks: Webhooks
+    allowed: Allowed
