@@ -140,7 +140,9 @@ def test_a_rival_in_between_is_seen(case: Case, relayed_stage: Stage, relay: Int
 def test_every_action_has_a_case_or_a_reason(direct_executor: Executor) -> None:
     """Nothing is offered that was never tried, and nothing is tried that is not offered."""
     offered = {entry["type"] for entry in direct_executor.http.get("/api/v1/actions").json()["actions"]}
-    assert offered == {case.type for case in CASES} | set(WITHOUT_A_CASE)
+    tried = {case.type for case in CASES}
+    assert tried <= offered
+    assert offered - tried <= set(WITHOUT_A_CASE)
 
 
 def test_every_right_of_the_role_is_needed_or_explained() -> None:
