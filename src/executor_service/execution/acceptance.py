@@ -43,8 +43,7 @@ class Acceptance:
             rule = "must be one of the catalogue (GET /api/v1/actions)"
             error = {"field": "action.type", "value": order.type, "rule": rule}
             raise RejectedOrderError(f"unknown action type {order.type!r}", [error])
-        offer = await self._offering.current()
-        if (why := offer.why_not(spec.name)) is not None:
+        if (why := await self._offering.why_not(spec.name)) is not None:
             error = {"field": "action.type", "value": order.type, "rule": f"must be offered here: {why}"}
             raise RejectedOrderError(f"{spec.name} is not offered here: {why}", [error])
         order = replace(order, parameters=meant(spec, order.type, order.parameters))

@@ -12,6 +12,7 @@ from executor_service.kubernetes.surroundings import Surroundings
 
 FRESH_SECONDS = 15.0
 _PATIENCE_SECONDS = 1.0  # callers plan with this answer: rather an old one than a late one
+_FIRST_PATIENCE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -28,12 +29,19 @@ class Offering:
         self._looked_at = float("-inf")
         self._offer = catalogue.offer(self.here)
 
-    async def current(self) -> Offer:
+    async def why_not(self, action_type: str) -> str | None:
+        """Why an action is not offered; before that is said of a cluster nobody has seen, it is waited for longer."""
+        offer = await self.current()
+        if offer.why_not(action_type) is not None and not self.here.known:
+            offer = await self.current(patience=_FIRST_PATIENCE_SECONDS)
+        return offer.why_not(action_type)
+
+    async def current(self, *, patience: float = _PATIENCE_SECONDS) -> Offer:
         """The offer; when the last look is too old, after another one, which is waited for a moment only."""
         if self._looking is None and time.monotonic() - self._looked_at >= FRESH_SECONDS:
             self._looking = asyncio.create_task(self._refresh(), name="look around")
         if self._looking is not None:
-            await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
+            await asyncio.wait({self._looking}, timeout=patience)
         return self._offer
 
     async def close(self) -> None:
