@@ -149,6 +149,29 @@ async def test_what_cannot_be_stored_is_not_acknowledged(intake: Intake, databas
     assert await count(database, alerts) == await count(database, deliveries) == 0
 
 
+async def test_what_comes_together_is_decided_together(intake: Intake, database: Database) -> None:
+    """Of a storm about a few things each gets one workflow; the others are attached, in the very same transaction."""
+    ids = await asyncio.gather(*(_take(intake, number=number % 3, name=f"Alert{number}") for number in range(30)))
+    outcomes = await asyncio.gather(*(intake.decide(alert_id) for alert_id in ids))
+    assert [outcome.alert_id for outcome in outcomes] == ids
+    assert sorted(outcome.outcome for outcome in outcomes) == ["admitted"] * 3 + ["attached"] * 27
+    assert {outcome.workflow_id for outcome in outcomes[:3]} == {outcome.workflow_id for outcome in outcomes[3:]}
+    assert await count(database, executions) == await count(database, workflows) == 3
+
+
+async def test_one_bad_alert_does_not_hurt_its_neighbours(intake: Intake, database: Database) -> None:
+    """What cannot be stored or decided fails alone, whatever it came together with."""
+    bad = await an_alert(database, outcome=None, document={"no": "name"})
+    good = await asyncio.gather(*(_take(intake, number=number) for number in range(3)))
+    answers = await asyncio.gather(*(intake.decide(one) for one in [good[0], bad, *good[1:]]), return_exceptions=True)
+    assert [isinstance(answer, Exception) for answer in answers] == [False, True, False, False]
+    unstorable = Delivery(b"{}", "/\0")  # no route has a NUL, and PostgreSQL's text holds none
+    stored = [intake.store(DELIVERY, []), intake.store(unstorable, []), intake.store(DELIVERY, [])]
+    kept = await asyncio.gather(*stored, return_exceptions=True)
+    assert [isinstance(answer, Exception) for answer in kept] == [False, not database.sqlite, False]
+    assert await count(database, workflows) == 3
+
+
 async def test_the_sweeper_decides_what_was_left(intake: Intake, database: Database) -> None:
     """Alerts that a crash left undecided get their outcome; fresh ones are left to whoever stored them."""
     for number in range(3):

@@ -5,36 +5,42 @@ is either undecided, and the sweeper decides it, or decided whole. When this rep
 as its own and begins as soon as that is committed; should it die first, its executions are adopted as all others are.
 Without a slot the start is an entry of the durable queue. Two replicas that decide about the same thing
 at the same instant meet on the primary key of `active_identities`: one admits, the other looks again and attaches.
+
+What comes at the same time is stored, and decided, in one transaction: a storm costs a fraction of its alerts' commits.
+What fails together is tried one by one, so that nothing suffers from its neighbours.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, fingerprint, severity_rank
+from workflow_service.domain.alert import Alert, alert_to_json, fingerprint
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.domain.queueing import QUEUE_BOUND, turn
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus
-from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.intake import statements as sql
-from workflow_service.intake.starter import Start, Starter
-from workflow_service.ports import Drive, Engine
+from workflow_service.intake.deciding import Decider, Outcome
+from workflow_service.intake.gathering import Gathering
+from workflow_service.intake.starter import Starter, Starts
+from workflow_service.ports import Engine
 from workflow_service.store.database import Database
-from workflow_service.store.executions import Record
 from workflow_service.store.tables import alerts
+
+__all__ = ("Delivery", "Intake", "Outcome")
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
 SWEPT = 500  # alerts that one sweep decides
 RACES = 5  # lost races in a row, each of which means that somebody else made progress
+TOGETHER = 100  # deliveries, or alerts, in one transaction at most
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
@@ -51,13 +57,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one alert: admitted | attached | cooled_down | resolved."""
+class _Kept:
+    """A delivery and its alerts as rows."""
 
-    alert_id: str
-    outcome: str
-    reason: str
-    workflow_id: str | None
+    delivery: dict[str, Any]
+    alerts: list[dict[str, Any]]
+
+
+class Outrun(StoreUnavailable):
+    """Others have decided about the same things first, again and again."""
 
 
 class Intake:
@@ -74,8 +82,10 @@ class Intake:
         starter: Starter | None = None,
     ) -> None:
         """`starter` None: every start is queued."""
-        self._database, self._engine, self._starter = database, engine, starter
-        self._cluster, self._cooldown, self._clock = cluster, cooldown, clock
+        self._database, self._starter, self._clock = database, starter, clock
+        self._decider = Decider(engine, cluster, cooldown)
+        self._storing: Gathering[_Kept, None] = Gathering(self._store_all, most=TOGETHER)
+        self._deciding: Gathering[str, Outcome] = Gathering(self._decide_all, most=TOGETHER)
 
     async def store(self, delivery: Delivery, found: Sequence[Alert]) -> list[str]:
         """Keep the delivery and its alerts, undecided; once this returns, nothing of it can be lost. The alerts' ids.
@@ -83,33 +93,9 @@ class Intake:
         Raises:
             StoreUnavailable: the database did not take it; nothing was kept.
         """
-        now, delivery_id = self._clock(), str(uuid.uuid4())
-        rows = [
-            {
-                "id": str(uuid.uuid4()),
-                "delivery_id": delivery_id,
-                "received_at": now,
-                "fingerprint": fingerprint(alert),
-                "document": alert_to_json(alert),
-                "waits_for_start": None if delivery.start else True,
-            }
-            for alert in found
-        ]
-        async with self._database.write() as connection:
-            await connection.execute(
-                sql.KEEP_DELIVERY,
-                {
-                    "id": delivery_id,
-                    "received_at": now,
-                    "route": delivery.route,
-                    "source": delivery.source,
-                    "request_id": delivery.request_id,
-                    "body": delivery.body,
-                },
-            )
-            if rows:
-                await connection.execute(sql.KEEP_ALERTS, rows)
-        return [str(row["id"]) for row in rows]
+        kept = _kept(delivery, found, self._clock())
+        await self._storing.ask(kept)
+        return [str(row["id"]) for row in kept.alerts]
 
     async def decide(self, alert_id: str) -> Outcome:
         """What becomes of a stored alert; the same answer however often it is asked.
@@ -117,16 +103,7 @@ class Intake:
         Raises:
             StoreUnavailable: the database is away; the sweeper will decide.
         """
-        for _ in range(RACES):
-            try:
-                with Start(self._starter) as start:
-                    async with self._database.write() as connection:
-                        outcome = await self._decide(connection, alert_id, start)
-                    start.stored()
-                    return outcome
-            except IntegrityError:
-                log.info("another replica decided about the same thing first", alert_id=alert_id)
-        raise StoreUnavailable(f"alert {alert_id} lost {RACES} races in a row")
+        return await self._deciding.ask(alert_id)
 
     async def sweep(self) -> int:
         """Decide what a crash left undecided; returns how many.
@@ -157,114 +134,69 @@ class Intake:
         log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
         return True
 
-    async def _decide(self, connection: AsyncConnection, alert_id: str, start: Start) -> Outcome:
-        row = (await connection.execute(sql.ALERT, {"alert_id": alert_id})).one()
-        if row.outcome is not None:
-            return Outcome(alert_id, row.outcome, row.outcome_reason or "", row.workflow_id)
-        alert = alert_from_json(row.document)
-        target = resolve(alert, self._cluster)
-        names = (
-            {f"alert:{row.fingerprint}"}
-            if isinstance(target, NoTarget)
-            else {
-                f"alert:{row.fingerprint}",
-                target.identity,
-            }
-        )
-        outcome = await self._choose(connection, row, alert, sorted(names), start)
-        await connection.execute(
-            sql.DECIDED,
-            {
-                "alert_id": alert_id,
-                "b_outcome": outcome.outcome,
-                "b_outcome_reason": outcome.reason,
-                "b_workflow_id": outcome.workflow_id,
-                "b_decided_at": self._clock(),
-            },
-        )
-        return outcome
+    async def _store_all(self, group: Sequence[_Kept]) -> Sequence[BaseException | None]:
+        return await _apart(self._store_together, group)
 
-    async def _choose(
-        self, connection: AsyncConnection, row: sa.Row[Any], alert: Alert, names: list[str], start: Start
-    ) -> Outcome:
-        alert_id = row.id
-        active = await connection.scalar(sql.ACTIVE, {"names": names})
-        if active is not None:
-            return Outcome(alert_id, "attached", "a workflow about the same thing is running", active)
-        if alert.status == "resolved":
-            return Outcome(alert_id, "resolved", "the alert has resolved and no workflow is running for it", None)
-        recent = await self._recent_success(connection, names)
-        if recent is not None:
-            why = f"the same thing was remediated less than {self._cooldown.total_seconds():g} s ago"
-            return Outcome(alert_id, "cooled_down", why, recent)
-        return Outcome(alert_id, "admitted", "", await self._admit(connection, row, alert, names, start))
+    async def _decide_all(self, alert_ids: Sequence[str]) -> Sequence[Outcome | BaseException]:
+        return await _apart(self._decide_together, alert_ids)
 
-    async def _recent_success(self, connection: AsyncConnection, names: list[str]) -> str | None:
-        since = self._clock() - self._cooldown
-        found: str | None = await connection.scalar(sql.RECENT_SUCCESS, {"names": names, "since": since})
-        return found
+    async def _store_together(self, group: Sequence[_Kept]) -> Sequence[None]:
+        rows = [row for one in group for row in one.alerts]
+        async with self._database.write() as connection:
+            await connection.execute(sql.KEEP_DELIVERIES, [one.delivery for one in group])
+            if rows:
+                await connection.execute(sql.KEEP_ALERTS, rows)
+        return [None] * len(group)
 
-    async def _admit(
-        self, connection: AsyncConnection, row: sa.Row[Any], alert: Alert, names: list[str], start: Start
-    ) -> str:
-        """The workflow, its identities, its execution and the start of its planning: here, or through the queue."""
-        now, workflow_id, execution_id = self._clock(), str(uuid.uuid4()), str(uuid.uuid4())
-        record = Record(
-            execution_id=execution_id,
-            workflow_id=workflow_id,
-            alert=row.document,
-            severity=alert.severity,
-            queue="planning",
-            priority=severity_rank(alert.severity),
-            created_at=now,
-            seq=0,
-            plan=None,
-            events=(),
-            waits_for_start=bool(row.waits_for_start),
-        )
-        target = next((name for name in names if name.startswith("target:")), None)
-        await connection.execute(
-            sql.ADMIT_WORKFLOW,
-            {
-                "id": workflow_id,
-                "alert_id": row.id,
-                "execution_id": execution_id,
-                "alert_name": alert.name,
-                "severity": alert.severity,
-                "namespace": alert.namespace,
-                "target": target,
-                "created_at": now,
-            },
-        )
-        rows = [{"identity": name, "workflow_id": workflow_id} for name in names]
-        await connection.execute(sql.HOLD_IDENTITIES, rows)
-        await connection.execute(sql.KEEP_IDENTITIES, rows)
-        owner = start.reserve(record)
-        await connection.execute(
-            sql.ADMIT_EXECUTION,
-            {
-                "id": execution_id,
-                "workflow_id": workflow_id,
-                "kind": "run",
-                "status": ExecutionStatus.CREATED,
-                "queue": record.queue,
-                "priority": record.priority,
-                "owner": owner,
-                "generation": 0 if owner is None else 1,
-                "enqueued": 1,
-                "enqueued_at": now,
-                "seq": 0,
-                "actions_total": 0,
-                "actions_ended": 0,
-                "reason": "",
-                "cause": "",
-                "rollback": RollbackStatus.NONE,
-                "created_at": now,
-                "updated_at": now,
-                "must_end_by": now + QUEUE_BOUND,
-            },
-        )
-        if owner is None:
-            drive = Drive(execution_id, 1)
-            await self._engine.enqueue(connection, drive, queue=record.queue, priority=turn(record.priority, now))
-        return workflow_id
+    async def _decide_together(self, alert_ids: Sequence[str]) -> Sequence[Outcome]:
+        for _ in range(RACES):
+            try:
+                return await self._decide_once(alert_ids)
+            except IntegrityError:
+                log.info("another replica decided about the same thing first", alerts=len(alert_ids))
+        raise Outrun(f"{len(alert_ids)} alerts lost {RACES} races in a row")
+
+    async def _decide_once(self, alert_ids: Sequence[str]) -> Sequence[Outcome]:
+        with Starts(self._starter) as starts:
+            async with self._database.write() as connection:
+                found = await self._decider.decide(connection, alert_ids, starts, now=self._clock())
+            starts.stored()
+        return [found[alert_id] for alert_id in alert_ids]
+
+
+async def _apart(
+    together: Callable[[Sequence[T]], Awaitable[Sequence[R]]], group: Sequence[T]
+) -> Sequence[R | BaseException]:
+    """All at once; where that is refused, each by itself, with its own error."""
+    try:
+        return await together(group)
+    except Exception as error:
+        if len(group) == 1:
+            return [error]
+        if isinstance(error, StoreUnavailable) and not isinstance(error, Outrun):
+            raise  # it is nobody's in particular
+    return [answer for one in group for answer in await _apart(together, [one])]
+
+
+def _kept(delivery: Delivery, found: Sequence[Alert], now: datetime) -> _Kept:
+    delivery_id = str(uuid.uuid4())
+    row = {
+        "id": delivery_id,
+        "received_at": now,
+        "route": delivery.route,
+        "source": delivery.source,
+        "request_id": delivery.request_id,
+        "body": delivery.body,
+    }
+    rows = [
+        {
+            "id": str(uuid.uuid4()),
+            "delivery_id": delivery_id,
+            "received_at": now,
+            "fingerprint": fingerprint(alert),
+            "document": alert_to_json(alert),
+            "waits_for_start": None if delivery.start else True,
+        }
+        for alert in found
+    ]
+    return _Kept(row, rows)

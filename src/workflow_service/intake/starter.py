@@ -1,4 +1,4 @@
-"""Beginning an execution where it is admitted: what intake asks of this replica's drives."""
+"""Beginning executions where they are admitted: what intake asks of this replica's drives."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ class Starter(Protocol):
         ...
 
 
-class Start:
-    """The start of the execution that one decision may admit; on the way out what was reserved in vain is let go."""
+class Starts:
+    """The starts of the executions that one transaction admits; on the way out what was reserved in vain is let go."""
 
     def __init__(self, starter: Starter | None) -> None:
         self._starter = starter
-        self._reserved: str | None = None
-        self._record: Record | None = None
+        self._reserved: list[Record] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._starter is not None and self._reserved is not None:
-            self._starter.let_go(self._reserved)
+        if self._starter is not None:
+            for record in self._reserved:
+                self._starter.let_go(record.execution_id)
 
     def reserve(self, record: Record) -> str | None:
         """The owner with which to store this execution; None when it has to be enqueued."""
         owner = self._starter.reserve(record.execution_id) if self._starter is not None else None
         if owner is not None:
-            self._reserved, self._record = record.execution_id, record
+            self._reserved.append(record)
         return owner
 
     def stored(self) -> None:
-        """The decision is committed: begin what was reserved."""
-        if self._starter is not None and self._record is not None:
-            self._reserved = None
-            self._starter.begin(self._record)
+        """The transaction is committed: begin what was reserved."""
+        reserved, self._reserved = self._reserved, []
+        for record in reserved:
+            if self._starter is not None:
+                self._starter.begin(record)
