@@ -164,7 +164,7 @@ async def test_a_replica_that_leaves_does_not_empty_the_queue(tmp_path: Path) ->
             rows = (await kept(running.parts.database)).values()
             return [row["status"] for row in rows if row["queue_name"] == "executions"].count("ENQUEUED")
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while await waiting() < 9:  # one waits at the door
                 await running.parts.bus.wait("never", timeout=0.05)
         running.parts.driver._draining.set()
