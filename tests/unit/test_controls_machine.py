@@ -103,6 +103,7 @@ def _goes_on(engine: PretendEngine, turns: int) -> None:
         engine.obey()
 
 
+@pytest.mark.timeout(PATIENCE)
 @given(graphs(), st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 5.0, 40.0, 86399.0])), max_size=8))
 def test_pauses_cost_nothing_but_time(graph: Graph, story: list[tuple[int, float]]) -> None:
     """However often it is paused and resumed, and for how long: every step runs once, and the execution completes."""

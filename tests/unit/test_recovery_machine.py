@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from tests.settings_of_hypothesis import thorough
+from tests.settings_of_hypothesis import PATIENCE, thorough
 from tests.unit.factories import a_step, a_target, a_wait, an_action
 from tests.unit.obeying import MANY
 from tests.unit.pretend_engine import PretendEngine
@@ -106,6 +106,7 @@ def told(graph: Graph, story: list[tuple[int, int]]) -> PretendEngine:
     return engine
 
 
+@pytest.mark.timeout(PATIENCE)
 @settings(max_examples=5 * settings().max_examples)
 @given(recoverable_graphs(), STORIES)
 def test_every_story_of_recoveries_ends_and_its_verdict_is_true(graph: Graph, story: list[tuple[int, int]]) -> None:
@@ -174,11 +175,12 @@ class RecoverableExecution(ControlledExecution):
 
 
 RecoverableExecution.TestCase.settings = thorough()
-TestRecoverableExecution = pytest.mark.timeout(300)(
+TestRecoverableExecution = pytest.mark.timeout(PATIENCE)(
     pytest.mark.requirement("BR-WF-001", "BR-WF-004", "BR-WF-015")(RecoverableExecution.TestCase)
 )
 
 
+@pytest.mark.timeout(PATIENCE)
 @given(recoverable_graphs(), st.lists(st.tuples(st.sampled_from(["fails", "succeeds", "mends"]), st.integers(0, 3))))
 def test_whatever_was_recovered_a_retry_by_hand_ends_too(graph: Graph, story: list[tuple[str, int]]) -> None:
     """From any bad end, recoveries included: the retry ends, and what they had tried counts for it."""
