@@ -7,6 +7,7 @@ What a setting of workflow-service means is told once, by its comment in config/
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,13 @@ _MORE: Mapping[str, str] = {
 
 # environment name: (attribute of executor_service.settings.Settings, meaning)
 _EXECUTOR: Mapping[str, tuple[str, str]] = {
-    "HOST": ("host", "address to listen on; beyond loopback a token is required"),
+    "HOST": ("host", "address to listen on; beyond loopback callers must be authenticated, or `EXECUTOR_AUTH` be none"),
     "EXECUTOR_SERVICE_PORT": ("port", "0 takes any free port"),
-    "EXECUTOR_TOKEN": ("token", "bearer token that every order must carry"),
+    "EXECUTOR_TOKEN": ("token", "bearer token that every order must carry; its file is read again when it changes"),
+    "EXECUTOR_AUTH": ("callers.auth", "token; tokenreview: Kubernetes says whose token it is; none: anybody"),
+    "EXECUTOR_AUDIENCES": ("callers.audiences", "tokenreview: the token must be meant for one of these"),
+    "EXECUTOR_CALLERS": ("callers.callers", "tokenreview: user names that may call, with * and ?; required there"),
+    "TOKENREVIEW_CACHE": ("callers.review_cache", "how long an answer of TokenReview is believed"),
     "DATABASE_URL": ("database_url", "the ledger: SQLite or PostgreSQL; unset: a SQLite file in `DATA_DIR`"),
     "DATA_DIR": ("data_dir", "home of the embedded ledger"),
     "CLUSTER_NAME": ("cluster_name", "the one cluster it acts on; orders for another are refused"),
@@ -125,7 +130,7 @@ def _executor() -> Iterator[str]:
     defaults = executor.load({})
     secrets = ("EXECUTOR_TOKEN",)
     for name, (attribute, meaning) in _EXECUTOR.items():
-        shown = "unset" if name in {"DATABASE_URL", "KUBECONFIG"} else _shown(getattr(defaults, attribute))
+        shown = "unset" if name in {"DATABASE_URL", "KUBECONFIG"} else _shown(attrgetter(attribute)(defaults))
         yield f"| {_name(name, secret=name in secrets)} | {shown} | {meaning} |"
     if missing := set(executor_names()) ^ set(_EXECUTOR):
         raise AssertionError(f"executor_service.settings and this page disagree about {sorted(missing)}")
@@ -136,8 +141,10 @@ def _name(name: str, *, secret: bool) -> str:
 
 
 def _shown(value: object) -> str:
-    if value is None:
+    if value is None or value == ():
         return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     if isinstance(value, float):
         return f"`{_duration(value)}`"
     return f"`{','.join(sorted(value)) if isinstance(value, frozenset) else value}`"

@@ -16,6 +16,7 @@ from executor_service.actions.locks import ObjectLocks
 from executor_service.actions.run import World
 from executor_service.actions.settling import Settler
 from executor_service.api.application import application
+from executor_service.api.callers import Anybody, Authenticator, AuthenticatorAwayError, ReviewedToken, SharedToken
 from executor_service.api.health import HealthRoutes, Probe
 from executor_service.api.observing import Observing
 from executor_service.api.routes import Routes
@@ -25,6 +26,7 @@ from executor_service.execution.executor import Executor, Times
 from executor_service.execution.results import Results
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError
+from executor_service.kubernetes.reviewing import review_token
 from executor_service.ledger.database import Lock, open_database
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
@@ -74,7 +76,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         routes = Routes(executor, ledger, results, observing=observing, catalogue=catalogue, cluster=cluster)
         probes: dict[str, Probe] = {"kubernetes": lambda: _reachable(kube), "ledger": ledger.alive}
         health = HealthRoutes(probes, metrics, version=__version__)
-        yield application(routes, health, token=settings.token, version=__version__), executor, lock
+        authenticator = _authenticator(settings, kube)
+        yield application(routes, health, authenticator=authenticator, version=__version__), executor, lock
 
 
 def _world(
@@ -98,6 +101,23 @@ def _executor(settings: Settings, world: World, catalogue: Catalogue, metrics: M
     driver = Driver(world, catalogue, metrics, cluster=cluster)
     times = Times(settings.sync_wait, settings.ledger_retention, settings.snapshot_retention)
     return Executor(world.ledger, acceptance, driver, locks=world.locks, metrics=metrics, times=times)
+
+
+def _authenticator(settings: Settings, kube: KubeClient) -> Authenticator:
+    if settings.token is not None:
+        return SharedToken(settings.token, settings.token_file)
+    if settings.callers.auth != "tokenreview":
+        return Anybody()
+
+    async def review(token: str) -> str | None:
+        try:
+            return await review_token(kube, token, settings.callers.audiences)
+        except ApiError as error:
+            _log.error("a caller cannot be authenticated", error=str(error))
+            raise AuthenticatorAwayError from error
+
+    allowed = settings.callers.callers
+    return ReviewedToken(review, callers=allowed, believe_seconds=settings.callers.review_cache)
 
 
 async def _reachable(kube: KubeClient) -> bool:

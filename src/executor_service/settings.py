@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from executor_service.policy import CallerPolicy, read_callers
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LEVELS = {
@@ -39,6 +41,9 @@ class Settings:
     kubeconfig: Path | None
     """None: the pod's own service account."""
     token: str | None = field(repr=False)
+    token_file: Path | None
+    """Where the token came from; read again when the file changes."""
+    callers: CallerPolicy
     log_level: str
     protected_namespaces: frozenset[str]
     notify_webhook_url: str | None = field(repr=False)
@@ -106,6 +111,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         cluster_name=read.get("CLUSTER_NAME", "default", _parse_text),
         kubeconfig=_kubeconfig(read),
         token=read.secret("EXECUTOR_TOKEN"),
+        token_file=read.get("EXECUTOR_TOKEN_FILE", None, Path),
+        callers=read_callers(read.get),
         log_level=read.get("LOG_LEVEL", "info", _parse_level),
         protected_namespaces=read.get(
             "PROTECTED_NAMESPACES", frozenset({"kube-system", "kube-public", "kube-node-lease"}), _parse_namespaces
@@ -118,10 +125,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         ledger_retention=read.get("LEDGER_RETENTION", 30 * 86400.0, parse_duration),
         snapshot_retention=read.get("SNAPSHOT_RETENTION", 7 * 86400.0, parse_duration),
     )
-    if not is_loopback(settings.host) and settings.token is None:
-        read.problems.append(
-            f"HOST={settings.host!r}: beyond loopback EXECUTOR_TOKEN or EXECUTOR_TOKEN_FILE is required"
-        )
+    read.problems += _caller_problems(settings)
     if settings.snapshot_retention > settings.ledger_retention:
         read.problems.append("SNAPSHOT_RETENTION: must not be longer than LEDGER_RETENTION")
     if read.problems:
@@ -178,6 +182,19 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _caller_problems(settings: Settings) -> list[str]:
+    """Who may call must be said beyond loopback, and not in two ways."""
+    auth, token = settings.callers.auth, settings.token
+    if auth == "token" and token is None and not is_loopback(settings.host):
+        rule = "beyond loopback EXECUTOR_TOKEN or EXECUTOR_TOKEN_FILE is required, or EXECUTOR_AUTH says otherwise"
+        return [f"HOST={settings.host!r}: {rule}"]
+    if auth != "token" and token is not None:
+        return [f"EXECUTOR_AUTH={auth!r}: EXECUTOR_TOKEN is set, but would not be asked for"]
+    if auth == "tokenreview" and not settings.callers.callers:
+        return ["EXECUTOR_CALLERS: must name who may call, such as system:serviceaccount:kubernaut:workflow-service"]
+    return []
 
 
 def _kubeconfig(read: _Reader) -> Path | None:
