@@ -45,14 +45,31 @@ _EXECUTOR: Mapping[str, tuple[str, str]] = {
     "KUBECONFIG": ("kubeconfig", "unset: the pod's service account, outside a pod `~/.kube/config`"),
     "LOG_LEVEL": ("log_level", "trace, debug, info, warning, error, fatal, panic, critical"),
     "PROTECTED_NAMESPACES": ("protected_namespaces", "never changed by any action; comma-separated"),
+    "PROTECT_OWN_NAMESPACE": ("policy.protect_own", "whether the namespace that it runs in is protected too"),
+    "POD_NAMESPACE": ("policy.own_namespace", "where it runs; unset: what the pod's service account says"),
+    "REQUIRE_OPT_IN": ("policy.require_opt_in", "change only what is annotated `kubernaut.io/remediation: allowed`"),
+    "ALLOWED_ACTIONS": ("policy.allowed_actions", "action types that may be ordered, with * and ?"),
+    "ALLOWED_NAMESPACES": ("policy.allowed_namespaces", "namespaces that may be changed, with * and ?"),
+    "MAX_CONCURRENT_PER_NAMESPACE": ("policy.namespace_limit", "actions that change a namespace at once; 0: no limit"),
+    "MAX_CONCURRENT_PER_NODE_POOL": ("policy.pool_limit", "actions that change nodes of a pool at once; 0: no limit"),
+    "NODE_POOL_LABELS": ("policy.pool_labels", "the first of these labels that a node has names its pool"),
+    "CONCURRENCY_WAIT": ("policy.limit_wait", "how long an action waits for its place before it is refused"),
+    "ACTION_COOLDOWN": ("policy.cooldown", "how long a target rests from one action type; 0s: not at all"),
+    "MAX_CORDONED_NODES": ("policy.cordoned_share", "share of nodes that may be cordoned or not Ready"),
+    "MAX_UNAVAILABLE_REPLICAS": ("policy.unavailable_share", "share of a workload's pods that may be unavailable"),
+    "DRY_RUN_FIRST": ("policy.rehearse", "whether each write is tried as a server-side dry run first"),
     "NOTIFY_WEBHOOK_URL": ("notify_webhook_url", "notifications go there as JSON; unset: to the log only"),
     "SLACK_WEBHOOK_URL": ("slack_webhook_url", "notifications go there in Slack's form"),
     "PROMETHEUS_URL": ("prometheus_url", "evidence by PromQL is asked for there; unset: such conditions do not hold"),
     "SYNC_WAIT": ("sync_wait", "how long a call waits for its action before it answers 202"),
     "KUBERNETES_TIMEOUT": ("kubernetes_timeout", "of one call to the API server"),
     "LEDGER_RETENTION": ("ledger_retention", "how long a key is remembered"),
+    "AUDIT_RETENTION": ("audit_retention", "how long the audit of writes is kept"),
     "SNAPSHOT_RETENTION": ("snapshot_retention", "until when an undo is offered; not longer than `LEDGER_RETENTION`"),
 }
+
+
+_SHARES = ("MAX_CORDONED_NODES", "MAX_UNAVAILABLE_REPLICAS")
 
 
 def render() -> str:
@@ -130,7 +147,11 @@ def _executor() -> Iterator[str]:
     defaults = executor.load({})
     secrets = ("EXECUTOR_TOKEN",)
     for name, (attribute, meaning) in _EXECUTOR.items():
-        shown = "unset" if name in {"DATABASE_URL", "KUBECONFIG"} else _shown(attrgetter(attribute)(defaults))
+        shown = (
+            "unset"
+            if name in {"DATABASE_URL", "KUBECONFIG", "POD_NAMESPACE"}
+            else _shown(attrgetter(attribute)(defaults), name)
+        )
         yield f"| {_name(name, secret=name in secrets)} | {shown} | {meaning} |"
     if missing := set(executor_names()) ^ set(_EXECUTOR):
         raise AssertionError(f"executor_service.settings and this page disagree about {sorted(missing)}")
@@ -140,9 +161,13 @@ def _name(name: str, *, secret: bool) -> str:
     return f"`{name}`, `{name}_FILE`" if secret else f"`{name}`"
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, name: str) -> str:
     if value is None or value == ():
         return "unset"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if name in _SHARES and isinstance(value, float):
+        return f"`{value:.0%}`"
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"
     if isinstance(value, float):
@@ -152,7 +177,9 @@ def _shown(value: object) -> str:
 
 def _duration(seconds: float) -> str:
     units = (("d", 86400), ("h", 3600), ("m", 60))
-    return next((f"{seconds // size:.0f}{unit}" for unit, size in units if seconds % size == 0), f"{seconds:g}s")
+    return next(
+        (f"{seconds // size:.0f}{unit}" for unit, size in units if seconds and seconds % size == 0), f"{seconds:g}s"
+    )
 
 
 _HEAD = [

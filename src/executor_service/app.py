@@ -16,6 +16,7 @@ from executor_service.actions.locks import ObjectLocks
 from executor_service.actions.run import World
 from executor_service.actions.settling import Settler
 from executor_service.api.application import application
+from executor_service.api.auditing import Auditing
 from executor_service.api.callers import Anybody, Authenticator, AuthenticatorAwayError, ReviewedToken, SharedToken
 from executor_service.api.health import HealthRoutes, Probe
 from executor_service.api.observing import Observing
@@ -24,9 +25,13 @@ from executor_service.execution.acceptance import Acceptance
 from executor_service.execution.drive import Driver
 from executor_service.execution.executor import Executor, Times
 from executor_service.execution.results import Results
+from executor_service.guards.facts import Facts
+from executor_service.guards.guard import Guard
+from executor_service.guards.rules import ClosedNamespaces
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError
 from executor_service.kubernetes.reviewing import review_token
+from executor_service.ledger.audit import Audit
 from executor_service.ledger.database import Lock, open_database
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
@@ -56,7 +61,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         engine, lock = await open_database(settings.database_url)
         stack.push_async_callback(lock.release)
         stack.push_async_callback(engine.dispose)
-        ledger = await Ledger.open(engine)
+        ledger, audit = await Ledger.open(engine), Audit(engine)
         kube = KubeClient(settings.kubeconfig, timeout_seconds=settings.kubernetes_timeout)
         stack.push_async_callback(kube.close)
         channels = Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url)
@@ -64,7 +69,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         metrics = Metrics()
         stack.callback(metrics.up.set, 0)
         catalogue = Catalogue()
-        world = _world(settings, kube, ledger, channels=channels, catalogue=catalogue, metrics=metrics)
+        settler = Settler(kube, ledger, audit, metrics, settings.cluster_name)
+        world = _world(settings, settler, channels=channels, catalogue=catalogue)
+        await world.guard.restore()
         executor = _executor(settings, world, catalogue, metrics)
         await executor.start()
         stack.push_async_callback(executor.close)
@@ -76,30 +83,39 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         routes = Routes(executor, ledger, results, observing=observing, catalogue=catalogue, cluster=cluster)
         probes: dict[str, Probe] = {"kubernetes": lambda: _reachable(kube), "ledger": ledger.alive}
         health = HealthRoutes(probes, metrics, version=__version__)
-        authenticator = _authenticator(settings, kube)
-        yield application(routes, health, authenticator=authenticator, version=__version__), executor, lock
+        app = application(
+            routes,
+            Auditing(audit, cluster=cluster),
+            health,
+            authenticator=_authenticator(settings, kube),
+            version=__version__,
+        )
+        yield app, executor, lock
 
 
-def _world(
-    settings: Settings, kube: KubeClient, ledger: Ledger, *, channels: Channels, catalogue: Catalogue, metrics: Metrics
-) -> World:
+def _world(settings: Settings, settler: Settler, *, channels: Channels, catalogue: Catalogue) -> World:
+    closed = ClosedNamespaces(settings.protected_namespaces, settings.policy)
+    facts = Facts(settler.kube)
+    guard = Guard(settings.policy, closed, facts=facts, ledger=settler.ledger, audit=settler.audit)
     return World(
-        kube=kube,
-        ledger=ledger,
+        kube=settler.kube,
+        ledger=settler.ledger,
         locks=ObjectLocks(),
-        settler=Settler(kube, ledger, metrics, settings.cluster_name),
+        settler=settler,
         channels=channels,
-        protected_namespaces=settings.protected_namespaces,
+        guard=guard,
+        protected_namespaces=closed,
         irreversible=catalogue.irreversible,
         undo_seconds=settings.snapshot_retention,
     )
 
 
 def _executor(settings: Settings, world: World, catalogue: Catalogue, metrics: Metrics) -> Executor:
-    cluster, protected = settings.cluster_name, settings.protected_namespaces
-    acceptance = Acceptance(catalogue, cluster=cluster, protected_namespaces=protected)
+    cluster = settings.cluster_name
+    acceptance = Acceptance(catalogue, cluster=cluster, guard=world.guard)
     driver = Driver(world, catalogue, metrics, cluster=cluster)
-    times = Times(settings.sync_wait, settings.ledger_retention, settings.snapshot_retention)
+    kept = (settings.ledger_retention, settings.snapshot_retention, settings.audit_retention)
+    times = Times(settings.sync_wait, *kept)
     return Executor(world.ledger, acceptance, driver, locks=world.locks, metrics=metrics, times=times)
 
 

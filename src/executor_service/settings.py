@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from executor_service.policy import CallerPolicy, read_callers
+from executor_service.policy import CallerPolicy, Policy, read_callers, read_policy
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -24,6 +24,7 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Settings:
     token_file: Path | None
     """Where the token came from; read again when the file changes."""
     callers: CallerPolicy
+    policy: Policy
     log_level: str
     protected_namespaces: frozenset[str]
     notify_webhook_url: str | None = field(repr=False)
@@ -55,6 +57,7 @@ class Settings:
     ledger_retention: float
     snapshot_retention: float
     """Until when an undo is offered; raw objects are forgotten after it."""
+    audit_retention: float
 
 
 class SettingsError(ValueError):
@@ -113,6 +116,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         token=read.secret("EXECUTOR_TOKEN"),
         token_file=read.get("EXECUTOR_TOKEN_FILE", None, Path),
         callers=read_callers(read.get),
+        policy=read_policy(read.get, mounted_namespace=_mounted_namespace()),
         log_level=read.get("LOG_LEVEL", "info", _parse_level),
         protected_namespaces=read.get(
             "PROTECTED_NAMESPACES", frozenset({"kube-system", "kube-public", "kube-node-lease"}), _parse_namespaces
@@ -124,6 +128,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         kubernetes_timeout=read.get("KUBERNETES_TIMEOUT", 10.0, parse_duration),
         ledger_retention=read.get("LEDGER_RETENTION", 30 * 86400.0, parse_duration),
         snapshot_retention=read.get("SNAPSHOT_RETENTION", 7 * 86400.0, parse_duration),
+        audit_retention=read.get("AUDIT_RETENTION", 30 * 86400.0, parse_duration),
     )
     read.problems += _caller_problems(settings)
     if settings.snapshot_retention > settings.ledger_retention:
@@ -203,6 +208,14 @@ def _kubeconfig(read: _Reader) -> Path | None:
     if named is not None or read.environment.get("KUBERNETES_SERVICE_HOST"):
         return named
     return Path.home() / ".kube" / "config"
+
+
+def _mounted_namespace() -> str | None:
+    """Where Kubernetes says it to every pod with a service account."""
+    try:
+        return _OWN_NAMESPACE.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _parse_text(text: str) -> str:

@@ -266,7 +266,11 @@ def granted() -> dict[tuple[str, str], set[str]]:
 
 def needed() -> dict[tuple[str, str], set[str]]:
     """What the executor's own tables say it does: reads of every known kind, writes by its actions' targets."""
-    reads = {name: {"get", "list"} for name in KINDS} | {"Event": {"list"}, "PodMetrics": {"list"}}
+    reads = {name: {"get", "list"} for name in KINDS} | {
+        "Event": {"list"},
+        "PodMetrics": {"list"},
+        "Namespace": {"get"},
+    }
     wanted = {resource(name): verbs for name, verbs in reads.items()}
     for action in Catalogue().entries:
         for kind in action["target_kinds"] if action["changes"] else ():

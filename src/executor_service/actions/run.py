@@ -6,53 +6,32 @@ every run; what a slot has done already is not done again, and checks that look 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from executor_service.actions.locks import ObjectLocks
-from executor_service.actions.settling import Settler, StalePlanError, settle_fresh
+from executor_service.actions.changes import audit_entry
+from executor_service.actions.rehearsing import rehearse
+from executor_service.actions.settling import StalePlanError, replanning
+from executor_service.actions.world import CancelledByCallerError, StoppingError, World
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
-from executor_service.kubernetes import writing
+from executor_service.guards.asked import UNDO, Asked, asked_of
+from executor_service.guards.guard import full
+from executor_service.guards.rules import PROTECTED
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, failure
-from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import Intent, IntentState
-from executor_service.notify.channels import Channels
 
-PROTECTED = "kubernaut.io/protected"
-"""Annotation: with the value "true" the object is never changed by us."""
+__all__ = ("PROTECTED", "CancelledByCallerError", "Planned", "Run", "StoppingError", "World")
 
 _POLL_FIRST_SECONDS, _POLL_LONGEST_SECONDS = 0.05, 1.0
 _SETTLE_PATIENCE_SECONDS = 3600.0
+_PLACE_POLL_SECONDS = 0.1
 _HIDDEN_BELOW = ("managedFields",)
 
 T = TypeVar("T")
 Planned = tuple[Write, dict[str, Json]] | None
 """A write and the object it was planned from; None when there is nothing to do."""
-
-
-class CancelledByCallerError(Exception):
-    """The caller asked to stop, and the action is at a point where it can."""
-
-
-class StoppingError(Exception):
-    """The service stops; the action goes on after the next start."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What all runs share."""
-
-    kube: KubeClient
-    ledger: Ledger
-    locks: ObjectLocks
-    settler: Settler
-    channels: Channels
-    protected_namespaces: frozenset[str]
-    irreversible: Mapping[str, str]
-    """Why an action type cannot be undone, for those that cannot."""
-    undo_seconds: float
 
 
 @dataclass(slots=True)
@@ -70,6 +49,10 @@ class Run:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     dry_writes: list[Write] = field(default_factory=list)
     progress_text: str = ""
+    subject: ObjectRef | None = None
+    """The first object that the action wanted to change: what it is about."""
+    refusals: set[tuple[str, str]] = field(default_factory=set)
+    """What is in the audit already: an eviction that waits is refused again and again."""
 
     @property
     def seconds_left(self) -> float:
@@ -134,15 +117,34 @@ class Run:
 
         Raises ActionFailedError; its class tells whether the effect is absent for good, or somebody else was faster.
         """
+        self.subject = self.subject or ref
         known = self.intents.get(slot)
         if known is not None:
             return known.write
         self.check()
+        await self._enter(ref)
         async with self.world.locks.hold(ref, self.key, patience=self.seconds_left):
             if self.dry_run:
-                return await self._rehearse(plan)
-            settled = await settle_fresh(self.world.settler, lambda: self._prepare(slot, plan))
+                return await replanning(lambda: self._rehearse(plan))
+            settled = await replanning(lambda: self._perform(slot, plan))
         return self._remember(settled).write if settled is not None else None
+
+    async def _enter(self, ref: ObjectRef) -> None:
+        """With the first effect: a place among the actions under way, waited for, and kept until the end."""
+        guard = self.world.guard
+        if self.dry_run or self.type == UNDO or guard.places.held_by(self.key) is not None:
+            return
+        place = await guard.place(ref)
+        until = min(time.time() + guard.policy.limit_wait, self.deadline_at)
+        while not guard.places.enter(self.key, place.name, limit=place.limit):
+            if time.time() >= until:
+                raise full(place).error()
+            await self.progress(f"waits for a free place: {place.name} has {place.limit} actions under way")
+            await self.pause(_PLACE_POLL_SECONDS)
+
+    async def _perform(self, slot: str, plan: Callable[[], Awaitable[Planned]]) -> Intent | None:
+        prepared = await self._prepare(slot, plan)
+        return await self.world.settler.send(*prepared) if prepared is not None else None
 
     async def _prepare(
         self, slot: str, plan: Callable[[], Awaitable[Planned]]
@@ -152,20 +154,41 @@ class Run:
         if planned is None:
             return None
         write, current = planned
-        self._refuse_protected(write, current)
+        asked, world = self._asked(write.ref), self.world
+        place = world.guard.places.held_by(self.key)
+        entry = audit_entry(asked, slot, write, place=place, cluster=world.settler.cluster)
         snapshot = _snapshot(current) if write.verb is Verb.PATCH else None
         seq = 1 + max((item.seq for item in self.intents.values()), default=0)
-        return await self.world.ledger.plan(self.key, slot, write, seq=seq, snapshot=snapshot), current
+        try:
+            await world.guard.permit(write, current)
+            if world.guard.policy.rehearse:
+                await rehearse(self.kube, write, current)
+            async with world.guard.deciding(write.ref):
+                await world.guard.limit(asked, write, current)
+                intent = await world.ledger.plan(self.key, slot, write, seq=seq, snapshot=snapshot, entry=entry)
+        except ActionFailedError as error:
+            if (slot, error.message) not in self.refusals:
+                self.refusals.add((slot, error.message))
+                await world.ledger.refuse(entry, error.message, error.about.get("rule"))
+                await world.settler.tell(self.key, slot)
+            raise
+        return intent, current
 
     async def _rehearse(self, plan: Callable[[], Awaitable[Planned]]) -> Write | None:
         planned = await plan()
         if planned is None:
             return None
         write, current = planned
-        self._refuse_protected(write, current)
-        await self.ask(writing.send(self.kube, write, current, dry_run=True), f"dry run of {write.verb} {write.ref}")
+        await self.world.guard.permit(write, current)
+        write = await rehearse(self.kube, write, current)
+        await self.world.guard.limit(self._asked(write.ref), write, current)
         self.dry_writes.append(write)
         return write
+
+    def _asked(self, ref: ObjectRef) -> Asked:
+        return asked_of(
+            self.key, self.type, self.request, subject=self.subject or ref, first=not (self.intents or self.dry_writes)
+        )
 
     async def deliver(self, slot: str, send: Callable[[], Awaitable[None]]) -> None:
         """Tell somebody, recorded: repeated after a crash only while nobody knows whether it arrived."""
@@ -226,14 +249,6 @@ class Run:
             raise CancelledByCallerError
         if self.stopping.is_set():
             raise StoppingError
-
-    def _refuse_protected(self, write: Write, current: dict[str, Json]) -> None:
-        if write.ref.namespace in self.world.protected_namespaces:
-            raise ActionFailedError(ErrorClass.FORBIDDEN, f"namespace {write.ref.namespace} is protected", refused=True)
-        if (current["metadata"].get("annotations") or {}).get(PROTECTED) == "true":
-            raise ActionFailedError(
-                ErrorClass.FORBIDDEN, f"{write.ref} is protected by its annotation {PROTECTED}", refused=True
-            )
 
     def _remember(self, intent: Intent) -> Intent:
         self.intents[intent.slot] = intent

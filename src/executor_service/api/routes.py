@@ -16,11 +16,11 @@ from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import ActionRow
 
 KeyPath = Annotated[models.Key, Path(description="Idempotency key")]
-_PROBLEM: dict[str, Any] = {"model": models.Problem, "content": {"application/problem+json": {}}}
-_ERRORS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 413, 422, 503), _PROBLEM)
-_CLOSED: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 503), _PROBLEM)
+PROBLEM: dict[str, Any] = {"model": models.Problem, "content": {"application/problem+json": {}}}
+_ERRORS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 413, 422, 503), PROBLEM)
+_CLOSED: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 503), PROBLEM)
 _RUNNING: dict[int | str, dict[str, Any]] = {202: {"model": models.Result, "description": "still running; poll by key"}}
-_ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 503), _PROBLEM)
+_ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 503), PROBLEM)
 
 
 class Routes:
@@ -60,7 +60,7 @@ class Routes:
             self._observing.observe,
             methods=["POST"],
             response_model=observed,
-            responses=_ERRORS | {502: _PROBLEM},
+            responses=_ERRORS | {502: PROBLEM},
         )
         return router
 

@@ -10,6 +10,7 @@ import orjson
 from executor_service.actions.catalogue import Catalogue, ParametersError, parse_parameters
 from executor_service.actions.spec import ActionSpec
 from executor_service.contract import ErrorClass, Json, Order, Status
+from executor_service.guards.guard import Guard
 from executor_service.ledger.rows import TOMBSTONE, ActionRow
 
 
@@ -24,10 +25,10 @@ class RejectedOrderError(ValueError):
 class Acceptance:
     """Checks orders against the catalogue and this executor's own limits."""
 
-    def __init__(self, catalogue: Catalogue, *, cluster: str, protected_namespaces: frozenset[str]) -> None:
+    def __init__(self, catalogue: Catalogue, *, cluster: str, guard: Guard) -> None:
         self._catalogue = catalogue
         self._cluster = cluster
-        self._protected = protected_namespaces
+        self._guard = guard
 
     def check(self, order: Order) -> ActionSpec:
         """The action ordered. Raises RejectedOrderError for an unknown type or parameters that break the schema."""
@@ -77,9 +78,10 @@ class Acceptance:
         if order.remaining_seconds is not None and order.remaining_seconds <= 0:
             text = "no time was left for this action (remaining_seconds <= 0)"
             return {"class": ErrorClass.TIMEOUT.value, "message": text}
-        if spec.changes and namespace in self._protected:
-            return {"class": ErrorClass.FORBIDDEN.value, "message": f"namespace {namespace} is protected"}
-        return None
+        refusal = self._guard.order_refusal(spec.name, namespace, changes=spec.changes)
+        if refusal is None:
+            return None
+        return {"class": refusal.error_class.value, "message": refusal.message} | refusal.about
 
 
 def fingerprint(action_type: str, parameters: Mapping[str, Json], *, dry_run: bool) -> str:
