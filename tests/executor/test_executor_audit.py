@@ -30,6 +30,7 @@ def entries(executor: Executor, **filters: Any) -> list[dict[str, Any]]:
     return list(page(executor, **filters)["entries"])
 
 
+@pytest.mark.requirement("BR-WF-029")
 def test_each_write_has_a_line_with_who_what_and_outcome(audited: Executor, cluster: Cluster) -> None:
     """Done, undone, refused by a rule and by the API server; what changes nothing has none."""
     audited.execute("scale_deployment", SCALE, key="k-1", **CONTEXT)

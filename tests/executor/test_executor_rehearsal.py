@@ -56,22 +56,22 @@ def test_a_dry_run_that_gets_no_answer_is_asked_again(executor: Executor, cluste
 
 @pytest.mark.requirement("BR-WF-031")
 @pytest.mark.parametrize(
-    ("action", "parameters", "kind", "name", "namespace"),
+    ("action", "parameters", "target"),
     [
-        ("scale_deployment", SCALE, "deployments", "web-server", "production"),
-        ("increase_resources", MORE, "deployments", "api-server", "staging"),
-        ("restart_pod", RESTART, "pods", "web-server-123", "production"),
-        ("drain_node", DRAIN, "nodes", "node-2", ""),
+        ("scale_deployment", SCALE, ("deployments", "web-server", "production")),
+        ("increase_resources", MORE, ("deployments", "api-server", "staging")),
+        ("restart_pod", RESTART, ("pods", "web-server-123", "production")),
+        ("drain_node", DRAIN, ("nodes", "node-2", "")),
     ],
 )
 def test_a_dry_run_tells_the_fields_and_changes_nothing(
-    executor: Executor, cluster: Cluster, action: str, parameters: dict[str, Any], kind: str, name: str, namespace: str
+    executor: Executor, cluster: Cluster, action: str, parameters: dict[str, Any], target: tuple[str, str, str]
 ) -> None:
     """The resourceVersion stays, nothing can be undone, and the real run changes what was told."""
-    version = cluster.get(kind, name, namespace)["metadata"]["resourceVersion"]
+    version = cluster.get(*target)["metadata"]["resourceVersion"]
     told = executor.execute(action, parameters, dry_run=True)
     assert (told["status"], told["undo"]["available"]) == ("completed", False), told
-    assert cluster.get(kind, name, namespace)["metadata"]["resourceVersion"] == version
+    assert cluster.get(*target)["metadata"]["resourceVersion"] == version
     assert all(entry["dry_run"] for entry in asked(cluster))
     assert cluster.writes() == []
     done = executor.execute(action, parameters)
