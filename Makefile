@@ -4,11 +4,12 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+CLUSTER_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workflow-service/cluster
 
-.PHONY: help setup demo test check format docs run bench build clean
+.PHONY: help setup demo test test-cluster check format docs run bench build clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything that is pinned in uv.lock into .venv
 
@@ -28,6 +29,10 @@ run: $(STAMP) ## both services on embedded parts, kept up for curl
 test: $(STAMP) ## every test that this machine can run, with real PostgreSQL and Redis from wheels; a file stays on one worker
 	@$(RUN)/pytest -n 2 --dist loadfile -q
 
+test-cluster: $(STAMP) ## tests/cluster on a real Kubernetes control plane, built once from Debian's sources into CLUSTER_DIR
+	@tests/cluster/build_control_plane.sh "$(CLUSTER_DIR)"
+	@$(RUN)/pytest -q tests/cluster --kubernetes "$(CLUSTER_DIR)/bin" --proof docs/proof-on-kubernetes.md
+
 check: $(STAMP) ## ruff, mypy strict, import contracts, generated documents
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -45,6 +50,7 @@ docs: $(STAMP) ## write the generated documents anew
 bench: $(STAMP) ## ours beside plain DBOS steps, the journal alone and Restate, in one run
 	@$(RUN)/python -m bench.engine
 	@$(RUN)/python -m bench.decide
+	@$(RUN)/python -m bench.takeover
 
 build: $(STAMP) ## a wheel whose two console scripts run anywhere
 	@$(UV) build --wheel --quiet --out-dir dist

@@ -25,6 +25,7 @@ from bench.measuring import Reading, print_reading, quantile
 from tests.support.processes import Program, free_port
 
 from executor_service.actions.catalogue import Catalogue
+from executor_service.kubernetes.surroundings import Surroundings
 
 IN_FLIGHT = 50
 TAKES = 2.0  # seconds that an action of the steady load takes
@@ -40,7 +41,7 @@ class StandIn:
     def __init__(self) -> None:
         self.takes = 0.0
         self._first: dict[str, asyncio.Future[float]] = {}
-        offered = Catalogue()
+        offered = Catalogue().offer(Surroundings())
         self._catalogue = {"ledger_id": LEDGER, "digest": offered.digest, "actions": offered.entries}
 
     def expect(self, resource: str) -> asyncio.Future[float]:

@@ -61,6 +61,17 @@ _EXECUTOR: Mapping[str, tuple[str, str]] = {
     "NOTIFY_WEBHOOK_URL": ("notify_webhook_url", "notifications go there as JSON; unset: to the log only"),
     "SLACK_WEBHOOK_URL": ("slack_webhook_url", "notifications go there in Slack's form"),
     "PROMETHEUS_URL": ("prometheus_url", "evidence by PromQL is asked for there; unset: such conditions do not hold"),
+    "ALERTMANAGER_URL": ("alertmanager_url", "silences are made there; unset: create_silence is not offered"),
+    "WEBHOOK_ALLOWED_HOSTS": (
+        "webhook_allowed_hosts",
+        "where call_webhook may go: `host` (https), `http://host:8080` (http too), `!host` (loopback, link-local too)",
+    ),
+    "JOB_TEMPLATES": ("job_templates", "directory of `<action>.yaml`, each a Job for work inside the cluster"),
+    "ROTATABLE_SECRETS": ("rotatable_secrets", "`namespace/name` patterns of secrets that rotate_secrets may change"),
+    "NETWORK_COMPONENTS": (
+        "network_components",
+        "what restart_network may restart, protected or not: `dns=Deployment/kube-system/coredns`; comma-separated",
+    ),
     "SYNC_WAIT": ("sync_wait", "how long a call waits for its action before it answers 202"),
     "KUBERNETES_TIMEOUT": ("kubernetes_timeout", "of one call to the API server"),
     "LEDGER_RETENTION": ("ledger_retention", "how long a key is remembered"),
@@ -161,8 +172,13 @@ def _name(name: str, *, secret: bool) -> str:
     return f"`{name}`, `{name}_FILE`" if secret else f"`{name}`"
 
 
+<<<<<<< HEAD
 def _shown(value: object, name: str) -> str:
     if value is None or value == ():
+=======
+def _shown(value: object) -> str:
+    if value in (None, (), {}):
+>>>>>>> main
         return "unset"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import structlog
 import uvicorn
@@ -13,8 +14,9 @@ from fastapi import FastAPI
 from executor_service import __version__
 from executor_service.actions.catalogue import Catalogue
 from executor_service.actions.locks import ObjectLocks
-from executor_service.actions.run import World
 from executor_service.actions.settling import Settler
+from executor_service.actions.world import Allowed, World
+from executor_service.alertmanager import Alertmanager
 from executor_service.api.application import application
 from executor_service.api.auditing import Auditing
 from executor_service.api.callers import Anybody, Authenticator, AuthenticatorAwayError, ReviewedToken, SharedToken
@@ -24,17 +26,23 @@ from executor_service.api.routes import Routes
 from executor_service.execution.acceptance import Acceptance
 from executor_service.execution.drive import Driver
 from executor_service.execution.executor import Executor, Times
+from executor_service.execution.offering import Offering
 from executor_service.execution.results import Results
 from executor_service.guards.facts import Facts
 from executor_service.guards.guard import Guard
 from executor_service.guards.rules import ClosedNamespaces
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError
+<<<<<<< HEAD
 from executor_service.kubernetes.reviewing import review_token
 from executor_service.ledger.audit import Audit
+=======
+from executor_service.kubernetes.surroundings import Surroundings, look_around
+>>>>>>> main
 from executor_service.ledger.database import Lock, open_database
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
+from executor_service.notify.webhooks import Webhooks
 from executor_service.prometheus import Prometheus
 from executor_service.settings import Settings
 from executor_service.telemetry.metrics import Metrics
@@ -65,22 +73,37 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         kube = KubeClient(settings.kubeconfig, timeout_seconds=settings.kubernetes_timeout)
         stack.push_async_callback(kube.close)
         channels = Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url)
-        stack.push_async_callback(channels.close)
         metrics = Metrics()
         stack.callback(metrics.up.set, 0)
         catalogue = Catalogue()
+<<<<<<< HEAD
         settler = Settler(kube, ledger, audit, metrics, settings.cluster_name)
         world = _world(settings, settler, channels=channels, catalogue=catalogue)
         await world.guard.restore()
         executor = _executor(settings, world, catalogue, metrics)
+=======
+
+        async def look() -> Surroundings:
+            return await look_around(kube, settings.configured, settings.job_templates)
+
+        offering = Offering(catalogue, look, settings=settings.configured)
+        stack.push_async_callback(offering.close)
+        far = _Far(
+            channels,
+            Alertmanager(settings.alertmanager_url),
+            Prometheus(settings.prometheus_url),
+            Webhooks(settings.webhook_allowed_hosts),
+        )
+        stack.push_async_callback(far.close)
+        world = _world(settings, kube, ledger, far=far, offering=offering, metrics=metrics)
+        executor = _executor(settings, world, offering, metrics)
+>>>>>>> main
         await executor.start()
         stack.push_async_callback(executor.close)
         cluster, undo = settings.cluster_name, settings.snapshot_retention
         results = Results(ledger, catalogue, cluster=cluster, undo_seconds=undo)
-        prometheus = Prometheus(settings.prometheus_url)
-        stack.push_async_callback(prometheus.close)
-        observing = Observing(kube, prometheus)
-        routes = Routes(executor, ledger, results, observing=observing, catalogue=catalogue, cluster=cluster)
+        observing = Observing(kube, far.prometheus)
+        routes = Routes(executor, ledger, results, observing=observing, offering=offering, cluster=cluster)
         probes: dict[str, Probe] = {"kubernetes": lambda: _reachable(kube), "ledger": ledger.alive}
         health = HealthRoutes(probes, metrics, version=__version__)
         app = application(
@@ -93,29 +116,75 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         yield app, executor, lock
 
 
+<<<<<<< HEAD
 def _world(settings: Settings, settler: Settler, *, channels: Channels, catalogue: Catalogue) -> World:
     closed = ClosedNamespaces(settings.protected_namespaces, settings.policy)
     facts = Facts(settler.kube)
     guard = Guard(settings.policy, closed, facts=facts, ledger=settler.ledger, audit=settler.audit)
+=======
+@dataclass(frozen=True, slots=True)
+class _Far:
+    """Whom the executor talks to besides the API server."""
+
+    channels: Channels
+    alertmanager: Alertmanager
+    prometheus: Prometheus
+    webhooks: Webhooks
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for each in (self.channels, self.alertmanager, self.prometheus):
+            await each.close()
+
+
+def _world(
+    settings: Settings, kube: KubeClient, ledger: Ledger, *, far: _Far, offering: Offering, metrics: Metrics
+) -> World:
+    async def around() -> Surroundings:
+        await offering.current()
+        return offering.here
+
+>>>>>>> main
     return World(
         kube=settler.kube,
         ledger=settler.ledger,
         locks=ObjectLocks(),
+<<<<<<< HEAD
         settler=settler,
         channels=channels,
         guard=guard,
         protected_namespaces=closed,
         irreversible=catalogue.irreversible,
+=======
+        settler=Settler(kube, ledger, metrics, settings.cluster_name),
+        channels=far.channels,
+        protected_namespaces=settings.protected_namespaces,
+        irreversible=offering.catalogue.irreversible,
+>>>>>>> main
         undo_seconds=settings.snapshot_retention,
+        undone_forwards=offering.catalogue.undone_forwards,
+        around=around,
+        alertmanager=far.alertmanager,
+        prometheus=far.prometheus,
+        webhooks=far.webhooks,
+        allowed=Allowed(settings.cluster_name, settings.rotatable_secrets, settings.network_components),
     )
 
 
+<<<<<<< HEAD
 def _executor(settings: Settings, world: World, catalogue: Catalogue, metrics: Metrics) -> Executor:
     cluster = settings.cluster_name
     acceptance = Acceptance(catalogue, cluster=cluster, guard=world.guard)
     driver = Driver(world, catalogue, metrics, cluster=cluster)
     kept = (settings.ledger_retention, settings.snapshot_retention, settings.audit_retention)
     times = Times(settings.sync_wait, *kept)
+=======
+def _executor(settings: Settings, world: World, offering: Offering, metrics: Metrics) -> Executor:
+    cluster, protected = settings.cluster_name, settings.protected_namespaces
+    acceptance = Acceptance(offering, cluster=cluster, protected_namespaces=protected)
+    driver = Driver(world, offering.catalogue, metrics, cluster=cluster)
+    times = Times(settings.sync_wait, settings.ledger_retention, settings.snapshot_retention)
+>>>>>>> main
     return Executor(world.ledger, acceptance, driver, locks=world.locks, metrics=metrics, times=times)
 
 

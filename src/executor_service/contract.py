@@ -82,7 +82,13 @@ class Verb(StrEnum):
     PATCH = "patch"
     DELETE = "delete"
     EVICT = "evict"
+    CREATE = "create"
+    SILENCE = "silence"
     DELIVER = "deliver"
+
+
+OUTSIDE = frozenset({Verb.SILENCE, Verb.DELIVER})
+"""Effects that reach somebody else than the API server: they are never in doubt, only sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,9 @@ class Write:
 
     `guards` are pointers and the values the server must find there; `notes` are facts of the planning moment that the
     action needs later (they survive a restart); `undoes` names the (key, slot) of the write that this one takes back.
+    A creation has one field, the whole document (pointer ""). `sealed` are pointers whose values are secret: each says
+    where the value comes from on its way to the server, and once it is there its SHA-256, never the value itself.
+    `kept` is what an undo leaves in place.
     """
 
     verb: Verb
@@ -102,6 +111,13 @@ class Write:
     grace_period_seconds: int | None = None
     notes: dict[str, Json] = field(default_factory=dict)
     undoes: tuple[str, str] | None = None
+    sealed: dict[str, dict[str, Json]] = field(default_factory=dict)
+    kept: bool = False
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether an undo has something to do about this write."""
+        return self.verb in {Verb.PATCH, Verb.CREATE, Verb.SILENCE} and not self.kept
 
     def to_json(self) -> dict[str, Json]:
         """The form that the ledger stores."""
@@ -132,6 +148,16 @@ class Write:
     def noting(self, notes: dict[str, Json]) -> Self:
         """The same write with facts to remember."""
         return replace(self, notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHost:
+    """A host that webhooks may go to. `plain`: http too; `near`: also when it is on loopback or link-local."""
+
+    host: str
+    port: int | None
+    plain: bool
+    near: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.postgres import Postgres, postgres
-from tests.support.processes import Program, Stack, eventually, free_port
+from tests.support.processes import Program, Stack, eventually
 
 WORKFLOWS = 12
 LOG = 100_000_000  # more than any log
@@ -31,7 +31,7 @@ def test_two_versions_side_by_side(server: Postgres, tmp_path: Path) -> None:
     with Stack(
         tmp_path, database_url=server.database(), LEASE_TTL="2s", MAX_CONCURRENT_WORKFLOWS="2", EXECUTE_WAIT="1s"
     ) as stack:
-        newer = _newer(stack, tmp_path)
+        newer = stack.workflow.twin(log=tmp_path / "newer.log", module="tests.support.newer_version")
         newer.start("/readyz")
         try:
             stack.add_deployments("production", names)
@@ -51,12 +51,6 @@ def test_two_versions_side_by_side(server: Postgres, tmp_path: Path) -> None:
         changed = Counter(write["name"] for write in stack.effects() if write["resource"] == "deployments")
         assert {name: changed[name] for name in names} == dict.fromkeys(names, 1)
         assert stack.workflow.log_end(LOG).count("drive failed") == 0
-
-
-def _newer(stack: Stack, directory: Path) -> Program:
-    port = free_port()
-    environment = {**stack.workflow._environment, "WORKFLOW_SERVICE_PORT": str(port)}
-    return Program("tests.support.newer_version", port=port, log=directory / "newer.log", environment=environment)
 
 
 def _drives(program: Program) -> bool:

@@ -49,6 +49,19 @@ class Program:
         self._environment = {**kept, **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
+    def twin(self, *, log: Path, module: str = "workflow_service") -> Program:
+        """Another workflow-service with the same settings, on a port of its own."""
+        port = free_port()
+        settings = {**self._environment, "WORKFLOW_SERVICE_PORT": str(port)}
+        return Program(module, port=port, log=log, environment=settings)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; after SIGKILL it is gone when this returns."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            if number is signal.SIGKILL:
+                self.process.wait()
+
     def start(self, ready: str) -> None:
         """Start it and wait until the path `ready` answers 200."""
         with self._log.open("ab") as output:

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from executor_service.actions.catalogue import Catalogue as OfferedByExecutor
+from executor_service.kubernetes.surroundings import Surroundings
 from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
 from workflow_service.domain.errors import ErrorClass, Misunderstood, Unanswered, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.ports import ActionOutcome, ActionRequest, NeverSeen, Observation
 
-_OFFERED = OfferedByExecutor()
+_OFFERED = OfferedByExecutor().offer(Surroundings())
 # Three types beside the real ones: they take any parameters and name no time-out of their own.
 _SIMPLE = [
     {"type": "touch", "changes": True, "reversible": True},

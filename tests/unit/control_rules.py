@@ -47,8 +47,13 @@ class Told:
     def hear(self, event: ev.Event) -> None:
         """Go on by one event."""
         match event:
-            case ev.Started(at):
+            case ev.Started(at) if self.started_at is None:
                 self.started_at = at
+            case ev.Started(at):  # again, after it had to wait for its targets
+                self._moves_on(at)
+            case ev.TargetAwaited(at) if self.started_at is not None:
+                since = min(filter(None, (self.paused_at, self.parked_at)), default=at)
+                self.paused_at, self.parked_at = None, since
             case ev.CommandApplied():
                 self._hear_command(event)
             case ev.Paused() | ev.Parked() | ev.Unparked() | ev.RollbackStarted() | ev.Concluded():

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from executor_service.actions.catalogue import Catalogue as OfferedByExecutor
+from executor_service.kubernetes.surroundings import Surroundings
 from tests.unit.factories import a_target, action_of
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
@@ -16,7 +17,7 @@ from workflow_service.ports import Observation
 
 RULES = read_rules()
 LIMITS = PlanLimits()
-_OFFERED = OfferedByExecutor()
+_OFFERED = OfferedByExecutor().offer(Surroundings())
 CATALOGUE = catalogue_from_wire({"digest": _OFFERED.digest, "actions": _OFFERED.entries})
 WEB = a_target(name="web-server")
 POD = a_target(kind="Pod", name="web-server-123")

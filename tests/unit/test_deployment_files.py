@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from executor_service import settings as executor_settings
-from executor_service.actions.catalogue import Catalogue
-from executor_service.kubernetes.kinds import KINDS
+from executor_service.actions.catalogue import Catalogue, granted_for
 from workflow_service import __version__
 from workflow_service import settings as workflow_settings
 from workflow_service.settings import Settings, describe
@@ -265,6 +264,7 @@ def granted() -> dict[tuple[str, str], set[str]]:
 
 
 def needed() -> dict[tuple[str, str], set[str]]:
+<<<<<<< HEAD
     """What the executor's own tables say it does: reads of every known kind, writes by its actions' targets."""
     reads = {name: {"get", "list"} for name in KINDS} | {
         "Event": {"list"},
@@ -282,6 +282,13 @@ def resource(kind: str) -> tuple[str, str]:
     """API group and plural of a kind."""
     prefix = KINDS[kind].prefix.split("/")
     return (prefix[1] if prefix[0] == "apis" else "", KINDS[kind].plural)
+=======
+    """What the actions declare that are offered with the settings of the manifest."""
+    given = environment("executor-service").keys()
+    return granted_for(
+        [spec for spec in Catalogue().specs if {item.setting for item in spec.requires} <= {None, *given}]
+    )
+>>>>>>> main
 
 
 def test_the_executor_may_do_what_its_actions_need_and_nothing_else() -> None:

@@ -9,7 +9,12 @@ HIDDEN = "(hidden)"
 
 def change_list(writes: list[Write], cluster: str) -> list[dict[str, Json]]:
     """One entry per changed field, in the order of the writes; values of container environments are not shown."""
-    return [_entry(write, change, cluster) for write in writes for change in write.fields]
+    return [_entry(write, change, cluster) for write in writes for change in [*write.fields, *_sealed(write)]]
+
+
+def _sealed(write: Write) -> list[FieldChange]:
+    """Secret values by their pointers alone."""
+    return [FieldChange(pointer, HIDDEN, HIDDEN) for pointer in write.sealed]
 
 
 def audit_entry(asked: Asked, slot: str, write: Write, *, place: str | None, cluster: str) -> AuditEntry:

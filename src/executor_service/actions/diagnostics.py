@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import orjson
 from pydantic import Field
 
+from executor_service.actions.requirements import READ_NODES, READ_PODS, READ_WORKLOADS, rights
 from executor_service.actions.run import Run
 from executor_service.actions.spec import OBJECT_NAME_PATTERN, ActionSpec, Done, Namespace, Parameters
 from executor_service.contract import Json, ObjectRef
@@ -169,6 +170,16 @@ SPECS = (
         risk="low",
         timeout_seconds=60,
         perform=collect_diagnostics,
+        needs=(
+            *READ_WORKLOADS,
+            READ_PODS,
+            READ_NODES,
+            rights("Event", "list"),
+            rights("Pod", "get", subresource="log"),
+            rights("PodMetrics", "list"),
+        ),
+        aliases={"monitor": {}},
+        done_when="what was found is in the result",
         changes=False,
         irreversible_reason="it changes nothing",
     ),

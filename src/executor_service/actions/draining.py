@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from executor_service.actions.nodes import CordonNode, cordon
+from executor_service.actions.requirements import READ_PODS, rights
 from executor_service.actions.run import PROTECTED, Planned, Run
 from executor_service.actions.spec import ActionSpec, Done
 from executor_service.actions.workloads import controller_of
@@ -108,7 +109,9 @@ async def _evict(run: Run, pod: dict[str, Json], grace_period_seconds: int | Non
     except ActionFailedError as error:
         if error.error_class is ErrorClass.THROTTLED:
             return False
-        raise
+        if error.error_class is not ErrorClass.NOT_FOUND:
+            raise
+        # Its namespace is being deleted, and so it goes without us.
     return True
 
 
@@ -148,5 +151,9 @@ SPECS = (
         risk="high",
         timeout_seconds=600,
         perform=drain_node,
+        needs=(rights("Node", "get", "patch"), READ_PODS, rights("Pod", "create", subresource="eviction")),
+        aliases={"drain": {}},
+        done_when="every pod that can move is gone from the node",
+        undone_by="the node takes pods again; pods that were moved stay where they are",
     ),
 )

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from executor_service.actions.requirements import rights
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import OBJECT_NAME_PATTERN, ActionSpec, Done, Parameters
 from executor_service.contract import ActionFailedError, ErrorClass, ObjectRef, Write
@@ -76,6 +77,8 @@ SPECS = (
         risk="low",
         timeout_seconds=30,
         perform=cordon_node,
+        needs=(rights("Node", "get", "patch"),),
+        aliases={"cordon": {}},
     ),
     ActionSpec(
         name="uncordon_node",
@@ -86,5 +89,7 @@ SPECS = (
         risk="low",
         timeout_seconds=30,
         perform=uncordon_node,
+        needs=(rights("Node", "get", "patch"),),
+        aliases={"uncordon": {}},
     ),
 )

@@ -9,6 +9,10 @@ from executor_service.actions.run import Run
 from executor_service.actions.spec import NAME_PATTERN, ActionSpec, Done, Parameters
 from executor_service.contract import ActionFailedError, Json
 
+_ALIASES: dict[str, dict[str, dict[str, Json]]] = {
+    "notify_only": {"notify": {}, "notification": {}},
+    "log_incident": {"log": {}},
+}
 _ALERT_FIELDS = ("name", "severity", "namespace", "resource")
 
 
@@ -75,6 +79,8 @@ def _spec(action_type: str, description: str, audience: str, parameters: type[No
         perform=_telling(audience),
         changes=False,
         irreversible_reason="a message cannot be taken back",
+        aliases=_ALIASES.get(action_type, {}),
+        done_when="every configured channel has taken the message",
     )
 
 

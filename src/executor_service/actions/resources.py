@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from executor_service.actions.requirements import READ_PODS, rights
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import NAME_PATTERN, ActionSpec, Done, Namespaced
 from executor_service.actions.workloads import rollout_facts, wait_for_rollout
@@ -41,7 +42,7 @@ async def increase_resources(run: Run, parameters: IncreaseResources) -> Done:
     async def plan() -> Planned:
         current = await run.read(ref)
         containers = current["spec"]["template"]["spec"]["containers"]
-        index = _container(ref, [item["name"] for item in containers], parameters.container_name)
+        index = choose_container(ref, [item["name"] for item in containers], parameters.container_name)
         at = f"/spec/template/spec/containers/{index}"
         values: dict[str, Json] = {}
         for name, value in wanted.items():
@@ -56,7 +57,8 @@ async def increase_resources(run: Run, parameters: IncreaseResources) -> Done:
     return Done(f"{ref} {verb} {amounts}", await rollout_facts(run, ref))
 
 
-def _container(ref: ObjectRef, names: list[str], wanted: str | None) -> int:
+def choose_container(ref: ObjectRef, names: list[str], wanted: str | None) -> int:
+    """Where the wanted container is; the only one needs no name. Raises ActionFailedError."""
     if wanted is None:
         if len(names) > 1:
             listed = ", ".join(names)
@@ -94,5 +96,7 @@ SPECS = (
         risk="medium",
         timeout_seconds=180,
         perform=increase_resources,
+        needs=(*(rights(kind, "get", "patch") for kind in _KINDS.values()), rights("ReplicaSet", "list"), READ_PODS),
+        done_when="every pod has the new resources and is ready",
     ),
 )

@@ -1,10 +1,10 @@
 """Family restarts: a fresh pod in place of a broken one, or all pods of a Deployment one after the other."""
 
-import hashlib
 from typing import Literal
 
 from pydantic import Field
 
+from executor_service.actions.requirements import READ_WORKLOADS, rights
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import ActionSpec, Done, Namespaced
 from executor_service.actions.workloads import controller_of, pod_ready, rollout_facts, wait_for_rollout
@@ -27,7 +27,7 @@ class RestartPod(Namespaced):
 async def restart_pod(run: Run, parameters: RestartPod) -> Done:
     """Delete a pod so that its controller replaces it, or roll all pods of a Deployment."""
     if parameters.resource_type == "deployment":
-        return await _restart_deployment(run, ObjectRef("Deployment", parameters.namespace, parameters.resource_name))
+        return await roll(run, ObjectRef("Deployment", parameters.namespace, parameters.resource_name))
     ref = ObjectRef("Pod", parameters.namespace, parameters.resource_name)
 
     async def plan() -> Planned:
@@ -92,21 +92,58 @@ async def _owned(run: Run, namespace: str | None, uid: str) -> list[dict[str, Js
     return [pod for pod in pods if (controller_of(pod) or {}).get("uid") == uid]
 
 
-async def _restart_deployment(run: Run, ref: ObjectRef) -> Done:
-    mark = hashlib.sha256(run.key.encode()).hexdigest()[:16]
+async def roll(run: Run, ref: ObjectRef, *, slot: str = "template") -> Done:
+    """Have a workload's controller replace all its pods, by a mark in the template; wait until they are ready."""
+    mark = run.mark
 
     async def plan() -> Planned:
         current = await run.read(ref)
+        _refuse_on_delete(ref, current)
         pointer = f"/spec/template/metadata/annotations/{escape(RESTARTED_BY)}"
         write = plan_patch(ref, current, {pointer: mark})
         return (write, current) if write else None
 
-    await run.change("template", ref, plan)
+    await run.change(slot, ref, plan)
     await wait_for_rollout(run, ref)
     return Done(f"{ref} {'would be restarted' if run.dry_run else 'restarted'}", await rollout_facts(run, ref))
 
 
+def _refuse_on_delete(ref: ObjectRef, workload: dict[str, Json]) -> None:
+    strategy = workload["spec"].get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete" or workload["spec"].get("paused"):
+        why = "is paused" if workload["spec"].get("paused") else "has the update strategy OnDelete"
+        raise ActionFailedError(ErrorClass.PERMANENT, f"{ref} {why}: nothing would be restarted")
+
+
+class RestartDaemonSet(Namespaced):
+    """Parameters of restart_daemonset."""
+
+    rolling_restart: bool = Field(default=True, description="One pod after the other; false: evict all at once")
+
+
+async def restart_daemonset(run: Run, parameters: RestartDaemonSet) -> Done:
+    """Restart all pods of a DaemonSet by its own update strategy."""
+    ref = ObjectRef("DaemonSet", parameters.namespace, parameters.resource_name)
+    if not parameters.rolling_restart:
+        text = "rolling_restart: false is not done: it would take the daemon from every node at once"
+        raise ActionFailedError(ErrorClass.PERMANENT, text, refused=True)
+    return await roll(run, ref)
+
+
 SPECS = (
+    ActionSpec(
+        name="restart_daemonset",
+        family="restarts",
+        description="Restart all pods of a DaemonSet, as many at a time as its update strategy allows.",
+        parameters=RestartDaemonSet,
+        target_kinds=("DaemonSet",),
+        risk="medium",
+        timeout_seconds=600,
+        perform=restart_daemonset,
+        irreversible_reason="the old pods and what they held in memory are gone",
+        needs=(rights("DaemonSet", "get", "patch"),),
+        done_when="every pod is new and ready",
+    ),
     ActionSpec(
         name="restart_pod",
         family="restarts",
@@ -116,6 +153,13 @@ SPECS = (
         risk="low",
         timeout_seconds=120,
         perform=restart_pod,
+        needs=(
+            rights("Pod", "get", "list", "delete"),
+            *READ_WORKLOADS,
+            rights("Deployment", "get", "list", "patch"),
+        ),
+        aliases={"delete_pod": {}, "restart_deployment": {"resource_type": "deployment"}},
+        done_when="the replacement, or every pod of the Deployment, is ready",
         irreversible_reason="the old pods and what they held in memory are gone",
     ),
 )

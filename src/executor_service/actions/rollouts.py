@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from executor_service.actions.requirements import READ_PODS, rights
 from executor_service.actions.restarts import RESTARTED_BY
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import ActionSpec, Done, Namespaced
@@ -106,5 +107,8 @@ SPECS = (
         risk="medium",
         timeout_seconds=300,
         perform=rollback_deployment,
+        needs=(rights("Deployment", "get", "patch"), rights("ReplicaSet", "list"), READ_PODS),
+        aliases={"rollback": {}},
+        done_when="every pod runs the earlier template and is ready",
     ),
 )

@@ -5,11 +5,13 @@ every run; what a slot has done already is not done again, and checks that look 
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+<<<<<<< HEAD
 from executor_service.actions.changes import audit_entry
 from executor_service.actions.rehearsing import rehearse
 from executor_service.actions.settling import StalePlanError, replanning
@@ -18,6 +20,13 @@ from executor_service.contract import ActionFailedError, ErrorClass, Json, Objec
 from executor_service.guards.asked import UNDO, Asked, asked_of
 from executor_service.guards.guard import full
 from executor_service.guards.rules import PROTECTED
+=======
+from executor_service.actions.managed import managed_by
+from executor_service.actions.settling import StalePlanError, settle_fresh
+from executor_service.actions.world import World
+from executor_service.contract import OUTSIDE, ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
+from executor_service.kubernetes import writing
+>>>>>>> main
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, failure
 from executor_service.ledger.rows import Intent, IntentState
@@ -34,6 +43,17 @@ Planned = tuple[Write, dict[str, Json]] | None
 """A write and the object it was planned from; None when there is nothing to do."""
 
 
+<<<<<<< HEAD
+=======
+class CancelledByCallerError(Exception):
+    """The caller asked to stop, and the action is at a point where it can."""
+
+
+class StoppingError(Exception):
+    """The service stops; the action goes on after the next start."""
+
+
+>>>>>>> main
 @dataclass(slots=True)
 class Run:
     """One action under way. `deadline_at` is in seconds since the epoch, because it must survive a restart."""
@@ -73,10 +93,15 @@ class Run:
         return [item.write for item in sorted(done, key=lambda item: item.seq) if item.write.verb is not Verb.DELIVER]
 
     @property
+    def mark(self) -> str:
+        """A short text that derives from the key: for names and marks that are the same in every run."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:16]
+
+    @property
     def in_doubt(self) -> list[Intent]:
         """Effects on the cluster of which nobody knows yet whether they are there."""
         pending = [item for item in self.intents.values() if item.state is IntentState.PENDING]
-        return [item for item in pending if item.write.verb is not Verb.DELIVER]
+        return [item for item in pending if item.write.verb not in OUTSIDE]
 
     async def read(self, ref: ObjectRef) -> dict[str, Json]:
         """The object. Raises ActionFailedError."""
@@ -153,10 +178,15 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
+<<<<<<< HEAD
         write, current = planned
         asked, world = self._asked(write.ref), self.world
         place = world.guard.places.held_by(self.key)
         entry = audit_entry(asked, slot, write, place=place, cluster=world.settler.cluster)
+=======
+        write, current = _noting_manager(*planned)
+        self._refuse_protected(write, current)
+>>>>>>> main
         snapshot = _snapshot(current) if write.verb is Verb.PATCH else None
         seq = 1 + max((item.seq for item in self.intents.values()), default=0)
         try:
@@ -178,10 +208,16 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
+<<<<<<< HEAD
         write, current = planned
         await self.world.guard.permit(write, current)
         write = await rehearse(self.kube, write, current)
         await self.world.guard.limit(self._asked(write.ref), write, current)
+=======
+        write, current = _noting_manager(*planned)
+        self._refuse_protected(write, current)
+        await self.ask(writing.send(self.kube, write, current, dry_run=True), f"dry run of {write.verb} {write.ref}")
+>>>>>>> main
         self.dry_writes.append(write)
         return write
 
@@ -192,17 +228,28 @@ class Run:
 
     async def deliver(self, slot: str, send: Callable[[], Awaitable[None]]) -> None:
         """Tell somebody, recorded: repeated after a crash only while nobody knows whether it arrived."""
+        write = Write(Verb.DELIVER, ObjectRef("Channel", None, slot))
+
+        async def sent(planned: Write) -> Write:
+            await send()
+            return planned
+
+        if not self.dry_run:
+            await self.outside(slot, write, sent)
+
+    async def outside(self, slot: str, write: Write, send: Callable[[Write], Awaitable[Write]]) -> Write:
+        """An effect on somebody else than the API server; `send` may meet its own effect and answers what is there."""
         known = self.intents.get(slot)
-        if self.dry_run or (known is not None and known.state is IntentState.APPLIED):
-            return
+        if known is not None and known.state is IntentState.APPLIED:
+            return known.write
         self.check()
-        intent = known
-        if intent is None:
-            write = Write(Verb.DELIVER, ObjectRef("Channel", None, slot))
-            intent = await self.world.ledger.plan(self.key, slot, write, seq=1 + len(self.intents))
-            self._remember(intent)
-        await send()
-        self._remember(await self.world.ledger.applied(intent, intent.write))
+        if self.dry_run:
+            self.dry_writes.append(write)
+            return write
+        if known is None:
+            known = await self.world.ledger.plan(self.key, slot, write, seq=1 + len(self.intents))
+            self._remember(known)
+        return self._remember(await self.world.ledger.applied(known, await send(known.write))).write
 
     async def until(self, reached: Callable[[], Awaitable[str | None]]) -> None:
         """Poll until `reached` answers None; its texts are the progress. Raises ActionFailedError (timeout)."""
@@ -250,6 +297,18 @@ class Run:
         if self.stopping.is_set():
             raise StoppingError
 
+<<<<<<< HEAD
+=======
+    def _refuse_protected(self, write: Write, current: dict[str, Json]) -> None:
+        named = write.ref in self.world.allowed.components.values() and self.type == "restart_network"
+        if write.ref.namespace in self.world.protected_namespaces and not named:
+            raise ActionFailedError(ErrorClass.FORBIDDEN, f"namespace {write.ref.namespace} is protected", refused=True)
+        if (current["metadata"].get("annotations") or {}).get(PROTECTED) == "true":
+            raise ActionFailedError(
+                ErrorClass.FORBIDDEN, f"{write.ref} is protected by its annotation {PROTECTED}", refused=True
+            )
+
+>>>>>>> main
     def _remember(self, intent: Intent) -> Intent:
         self.intents[intent.slot] = intent
         return intent
@@ -265,7 +324,16 @@ async def _looked(reached: Callable[[], Awaitable[str | None]]) -> str | None:
         return f"cannot look: {error.message}"
 
 
+def _noting_manager(write: Write, current: dict[str, Json]) -> tuple[Write, dict[str, Json]]:
+    """The write with the tool that keeps the object in shape, so that the answer can tell it, also after a restart."""
+    tool = managed_by(current) if write.verb is not Verb.CREATE else None
+    return (write.noting(write.notes | {"managed_by": tool}) if tool else write), current
+
+
 def _snapshot(current: dict[str, Json]) -> dict[str, Json]:
-    """The raw object without what only the server writes."""
+    """The raw object without what only the server writes; of a Secret its name and the names of its keys alone."""
+    if current.get("kind") == "Secret":
+        about = {name: current["metadata"].get(name) for name in ("name", "namespace", "uid")}
+        return {"kind": "Secret", "metadata": about, "keys": sorted(current.get("data") or {})}
     metadata = {name: value for name, value in current["metadata"].items() if name not in _HIDDEN_BELOW}
     return {name: value for name, value in current.items() if name != "status"} | {"metadata": metadata}

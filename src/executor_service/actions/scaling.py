@@ -2,6 +2,8 @@
 
 from pydantic import Field
 
+from executor_service.actions.autoscaling import refuse_autoscaled
+from executor_service.actions.requirements import READ_PODS, rights
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import ActionSpec, Done, Namespaced, Replicas
 from executor_service.actions.workloads import rollout_facts, wait_for_rollout
@@ -21,9 +23,13 @@ class ScaleStatefulSet(ScaleDeployment):
     wait_for_ready: bool = Field(default=True, description="Wait until all pods are ready")
 
 
+_HPA = rights("HorizontalPodAutoscaler", "list")
+
+
 async def _scale(run: Run, ref: ObjectRef, replicas: int, *, wait: bool) -> Done:
     async def plan() -> Planned:
         current = await run.read(ref)
+        await refuse_autoscaled(run, ref)
         write = plan_patch(ref, current, {"/spec/replicas": replicas})
         return (write, current) if write else None
 
@@ -59,6 +65,9 @@ SPECS = (
         risk="low",
         timeout_seconds=120,
         perform=scale_deployment,
+        needs=(rights("Deployment", "get", "patch"), rights("ReplicaSet", "list"), READ_PODS, _HPA),
+        aliases={"scale": {}, "scale_replicas": {}},
+        done_when="as many pods as wanted are ready and none is left over",
     ),
     ActionSpec(
         name="scale_statefulset",
@@ -69,5 +78,7 @@ SPECS = (
         risk="medium",
         timeout_seconds=300,
         perform=scale_statefulset,
+        needs=(rights("StatefulSet", "get", "patch"), _HPA),
+        done_when="as many pods as wanted are ready and none is left over",
     ),
 )

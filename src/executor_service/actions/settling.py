@@ -6,8 +6,12 @@ the object is read and compared; if the old values are still there, the same con
 
 import asyncio
 from collections.abc import Awaitable, Callable
+<<<<<<< HEAD
 from dataclasses import asdict, dataclass
 from typing import TypeVar
+=======
+from dataclasses import dataclass, replace
+>>>>>>> main
 
 import structlog
 
@@ -70,10 +74,10 @@ class Settler:
         for attempt in range(_RESENDS):
             current = await self._seen(intent)
             standing = writing.compare(intent.write, current)
-            if standing is not Standing.UNTOUCHED or current is None:
+            if standing is not Standing.UNTOUCHED:
                 return await self._decide(intent, current, standing)
             try:
-                answer = await writing.send(self.kube, intent.write, current, dry_run=False)
+                answer = await writing.send(self.kube, intent.write, current or {}, dry_run=False)
             except ApiStatusError as error:
                 if error.code not in {409, 422, *_OUTCOME_OPEN}:
                     raise await self._absent(intent, error) from error
@@ -102,6 +106,8 @@ class Settler:
                 raise StalePlanError
             moved = f"{intent.write.ref} was changed by somebody else before our write arrived"
             raise await self._absent(intent, ActionFailedError(ErrorClass.CONFLICT, moved))
+        if intent.write.verb is Verb.CREATE:
+            raise await self._absent(intent, _taken(intent))
         # Neither old nor new values: our write may have been there for a moment. It stays in the ledger as applied, so
         # that the change is listed and an undo meets its drift check instead of silence.
         await self.ledger.applied(intent, intent.write, outcome=Outcome.OVERTAKEN)
@@ -112,6 +118,8 @@ class Settler:
 
     async def _rejected(self, intent: Intent, error: ApiStatusError) -> Intent:
         """A definite no: out of date (plan again), already gone (done), or refused for good."""
+        if intent.write.verb is Verb.CREATE:
+            return await self._not_created(intent, error)
         removal = intent.write.verb is not Verb.PATCH
         if error.code in ({404, 409} if removal else {409, 422}):
             current = await self._seen(intent)
@@ -123,10 +131,20 @@ class Settler:
                 raise StalePlanError from error
         raise await self._absent(intent, error) from error
 
+    async def _not_created(self, intent: Intent, error: ApiStatusError) -> Intent:
+        """Refused: for good, unless it was there already because we created it before."""
+        current = await self._seen(intent) if error.code == 409 else None
+        if current is not None and writing.compare(intent.write, current) is Standing.LANDED:
+            return await self._applied(intent, current)
+        raise await self._absent(intent, _taken(intent) if current is not None else error) from error
+
     async def _applied(self, intent: Intent, answer: dict[str, Json] | None) -> Intent:
         write = intent.write
         if write.verb is Verb.PATCH and answer:
             write = write.with_values_of({item.pointer: resolve(answer, item.pointer) for item in write.fields})
+            write = replace(write, sealed=writing.sealed_as_stored(write, answer))
+        if write.verb is Verb.CREATE and answer:
+            write = replace(write, uid=answer["metadata"]["uid"])
         self.metrics.writes.labels(write.verb.value, "applied").inc()
         stored = await self.ledger.applied(intent, write, changes=change_list([write], self.cluster))
         await self.tell(intent.key, intent.slot)
@@ -166,7 +184,17 @@ class Settler:
                 attempt += 1
 
 
+<<<<<<< HEAD
 async def replanning(attempt: Callable[[], Awaitable[T]]) -> T:
+=======
+def _taken(intent: Intent) -> ActionFailedError:
+    return ActionFailedError(ErrorClass.CONFLICT, f"{intent.write.ref} exists already and is not ours")
+
+
+async def settle_fresh(
+    settler: Settler, prepare: Callable[[], Awaitable[tuple[Intent, dict[str, Json]] | None]]
+) -> Intent | None:
+>>>>>>> main
     """Plan and send until the plan is not stale. Raises ActionFailedError (conflict) after several stale plans."""
     for _ in range(_STALE_PLANS):
         try:

@@ -1,11 +1,12 @@
 """How an action is declared: parameters, targets, risk, reversibility, time; and what its function answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from executor_service.actions.requirements import Requirement, Rule
 from executor_service.actions.run import Run
 from executor_service.contract import Json
 
@@ -39,11 +40,18 @@ class Done:
 
     message: str
     result: dict[str, Json] = field(default_factory=dict)
+    take_back_after: float | None = None
+    """Seconds after which the executor undoes the action by itself, under the key `<key>:auto-revert`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """One entry of the catalogue."""
+    """One entry of the catalogue.
+
+    `needs` are the rights that the function and its undo use; `requires` decides whether it is offered here;
+    `undone_by` says in words what an undo does. An action with `own_targets` changes only what the operator has
+    configured: its namespace parameter is where trouble is seen, not what is changed.
+    """
 
     name: str
     family: str
@@ -55,6 +63,15 @@ class ActionSpec:
     perform: Callable[[Run, Any], Awaitable[Done]]
     changes: bool = True
     irreversible_reason: str | None = None
+    needs: tuple[Rule, ...] = ()
+    requires: tuple[Requirement, ...] = ()
+    aliases: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    """Other names that mean the same, each with the parameters that the name implies."""
+    parameter_aliases: Mapping[str, str] = field(default_factory=dict)
+    done_when: str = "the API server has taken the change"
+    undone_by: str = "the earlier values are written back"
+    undone_forwards: bool = False
+    own_targets: bool = False
 
     @property
     def reversible(self) -> bool:

@@ -31,10 +31,10 @@ def missing_of_rollout(workload: dict[str, Json]) -> str | None:
         existing, ready = wanted, status.get("numberAvailable", 0)
     else:
         wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
-        existing, ready = (
-            status.get("replicas", 0),
-            min(status.get("readyReplicas", 0), status.get("availableReplicas", 0)),
-        )
+        existing, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
+        # Absent means none, but a StatefulSet has the field since Kubernetes 1.22 only.
+        absent = ready if workload["kind"] == "StatefulSet" else 0
+        ready = min(ready, status.get("availableReplicas", absent))
     if updated < wanted:
         return f"{updated} of {wanted} pods updated"
     if existing > wanted:

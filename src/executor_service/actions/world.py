@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """What all runs share, and how a run is interrupted from outside."""
 
 from collections.abc import Container, Mapping
@@ -17,6 +18,34 @@ class CancelledByCallerError(Exception):
 
 class StoppingError(Exception):
     """The service stops; the action goes on after the next start."""
+=======
+"""What all actions share: connections, the ledger, locks, and what the operator allows."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from executor_service.actions.locks import ObjectLocks
+from executor_service.actions.settling import Settler
+from executor_service.alertmanager import Alertmanager
+from executor_service.contract import ObjectRef
+from executor_service.kubernetes.client import KubeClient
+from executor_service.kubernetes.surroundings import Surroundings
+from executor_service.ledger.ledger import Ledger
+from executor_service.notify.channels import Channels
+from executor_service.notify.webhooks import Webhooks
+from executor_service.prometheus import Prometheus
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the operator has said: which cluster this is, and which secrets and network components may be touched."""
+
+    cluster: str
+    """The cluster that this executor serves."""
+    secrets: tuple[str, ...] = ()
+    """Patterns of namespace/name."""
+    components: Mapping[str, ObjectRef] = field(default_factory=dict)
+>>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +57,23 @@ class World:
     locks: ObjectLocks
     settler: Settler
     channels: Channels
+<<<<<<< HEAD
     guard: Guard
     protected_namespaces: Container[str]
     """Namespaces in which nothing is changed."""
     irreversible: Mapping[str, str]
     """Why an action type cannot be undone, for those that cannot."""
     undo_seconds: float
+=======
+    protected_namespaces: frozenset[str]
+    irreversible: Mapping[str, str]
+    """Why an action type cannot be undone, for those that cannot."""
+    undo_seconds: float
+    undone_forwards: frozenset[str]
+    """Actions whose effects are taken back in the order in which they were made."""
+    around: Callable[[], Awaitable[Surroundings]]
+    alertmanager: Alertmanager
+    prometheus: Prometheus
+    webhooks: Webhooks
+    allowed: Allowed
+>>>>>>> main

@@ -107,6 +107,14 @@ class Result(BaseModel):
     progress: str | None = None
 
 
+class Right(BaseModel):
+    """Verbs on a resource that an action needs."""
+
+    group: str
+    resource: str
+    verbs: list[str]
+
+
 class CatalogueEntry(BaseModel):
     """One action that can be ordered."""
 
@@ -120,6 +128,20 @@ class CatalogueEntry(BaseModel):
     reversible: bool
     irreversible_reason: str | None
     default_timeout_seconds: int
+    aliases: list[str]
+    parameter_aliases: dict[str, str]
+    needs: list[Right]
+    requires: list[str]
+    done_when: str
+
+
+class Missing(BaseModel):
+    """One action that cannot be ordered here, and why."""
+
+    type: str
+    family: str
+    description: str
+    reason: str
 
 
 class CatalogueAnswer(BaseModel):
@@ -129,6 +151,7 @@ class CatalogueAnswer(BaseModel):
     cluster: str
     ledger_id: str
     actions: list[CatalogueEntry]
+    unavailable: list[Missing]
 
 
 class Owner(BaseModel):

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Header, Path, Request, Response
 
-from executor_service.actions.catalogue import Catalogue
 from executor_service.api import models
 from executor_service.api.observing import Observing
 from executor_service.api.problems import problem
 from executor_service.contract import Json, Order
 from executor_service.execution.executor import Executor
+from executor_service.execution.offering import Offering
 from executor_service.execution.results import Results
 from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import ActionRow
@@ -33,14 +33,14 @@ class Routes:
         results: Results,
         *,
         observing: Observing,
-        catalogue: Catalogue,
+        offering: Offering,
         cluster: str,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
         self._results = results
         self._observing = observing
-        self._catalogue = catalogue
+        self._offering = offering
         self._cluster = cluster
 
     def router(self) -> APIRouter:
@@ -102,9 +102,10 @@ class Routes:
         return await self._answer(row, running_code=200)
 
     async def actions(self) -> Response:
-        """The catalogue of actions with a digest over it."""
-        about = {"digest": self._catalogue.digest, "cluster": self._cluster, "ledger_id": self._ledger.ledger_id}
-        return _json(about | {"actions": self._catalogue.entries})
+        """The actions that are offered here with a digest over them, and why the others are not."""
+        offer = await self._offering.current()
+        about = {"digest": offer.digest, "cluster": self._cluster, "ledger_id": self._ledger.ledger_id}
+        return _json(about | {"actions": offer.entries, "unavailable": offer.unavailable})
 
     async def _answer(self, row: ActionRow, *, running_code: int = 202) -> Response:
         return _json(await self._results.render(row), 200 if row.final else running_code)

@@ -4,14 +4,21 @@ import hashlib
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
-from executor_service.actions.catalogue import Catalogue, ParametersError, parse_parameters
+from executor_service.actions.catalogue import ParametersError, meant, parse_parameters
 from executor_service.actions.spec import ActionSpec
 from executor_service.contract import ErrorClass, Json, Order, Status
+<<<<<<< HEAD
 from executor_service.guards.guard import Guard
+=======
+from executor_service.execution.offering import Offering
+>>>>>>> main
 from executor_service.ledger.rows import TOMBSTONE, ActionRow
+
+_REVERT_SECONDS = 600.0  # that an undo by itself may take
 
 
 class RejectedOrderError(ValueError):
@@ -25,24 +32,36 @@ class RejectedOrderError(ValueError):
 class Acceptance:
     """Checks orders against the catalogue and this executor's own limits."""
 
+<<<<<<< HEAD
     def __init__(self, catalogue: Catalogue, *, cluster: str, guard: Guard) -> None:
         self._catalogue = catalogue
+=======
+    def __init__(self, offering: Offering, *, cluster: str, protected_namespaces: frozenset[str]) -> None:
+        self._offering = offering
+>>>>>>> main
         self._cluster = cluster
         self._guard = guard
 
-    def check(self, order: Order) -> ActionSpec:
-        """The action ordered. Raises RejectedOrderError for an unknown type or parameters that break the schema."""
-        spec = self._catalogue.find(order.type)
+    async def check(self, order: Order) -> tuple[ActionSpec, Order]:
+        """The action ordered, and the order with its parameters under their own names.
+
+        Raises RejectedOrderError: unknown type, not offered here, or parameters that break the schema.
+        """
+        spec = self._offering.catalogue.find(order.type)
         if spec is None:
             rule = "must be one of the catalogue (GET /api/v1/actions)"
             error = {"field": "action.type", "value": order.type, "rule": rule}
             raise RejectedOrderError(f"unknown action type {order.type!r}", [error])
+        if (why := await self._offering.why_not(spec.name)) is not None:
+            error = {"field": "action.type", "value": order.type, "rule": f"must be offered here: {why}"}
+            raise RejectedOrderError(f"{spec.name} is not offered here: {why}", [error])
+        order = replace(order, parameters=meant(spec, order.type, order.parameters))
         try:
             parse_parameters(spec, order.parameters)
         except ParametersError as error:
             errors = [item | {"field": f"action.parameters.{item['field']}"} for item in error.errors]
             raise RejectedOrderError(f"parameters of {spec.name} break its schema: {error}", errors) from None
-        return spec
+        return spec, order
 
     def row(self, order: Order, spec: ActionSpec) -> ActionRow:
         """The first row of the order: running, or refused at once with the reason."""
@@ -78,16 +97,42 @@ class Acceptance:
         if order.remaining_seconds is not None and order.remaining_seconds <= 0:
             text = "no time was left for this action (remaining_seconds <= 0)"
             return {"class": ErrorClass.TIMEOUT.value, "message": text}
+<<<<<<< HEAD
         refusal = self._guard.order_refusal(spec.name, namespace, changes=spec.changes)
         if refusal is None:
             return None
         return {"class": refusal.error_class.value, "message": refusal.message} | refusal.about
+=======
+        if spec.changes and namespace in self._protected and not spec.own_targets:
+            return {"class": ErrorClass.FORBIDDEN.value, "message": f"namespace {namespace} is protected"}
+        return None
+>>>>>>> main
 
 
 def fingerprint(action_type: str, parameters: Mapping[str, Json], *, dry_run: bool) -> str:
     """What makes two orders under one key the same order."""
     identity = {"type": action_type, "parameters": parameters, "dry_run": dry_run}
     return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def later_undo(row: ActionRow, after: float) -> ActionRow:
+    """The row that takes an action back after that many seconds; the sweeper drives it, also after a restart."""
+    now = time.time()
+    parameters: dict[str, Json] = {"key": row.key, "not_before": now + after}
+    return replace(
+        row,
+        key=f"{row.key}:auto-revert"[:256],
+        action_id=str(uuid.uuid4()),
+        fingerprint=fingerprint("undo", parameters, dry_run=False),
+        type="undo",
+        parameters=parameters,
+        status=Status.RUNNING,
+        cancel_requested=False,
+        message="accepted",
+        progress=None,
+        created_at=now,
+        deadline_at=now + after + _REVERT_SECONDS,
+    )
 
 
 def tombstone(key: str) -> ActionRow:

@@ -7,8 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from executor_service.actions.catalogue import Catalogue, parse_parameters
 from executor_service.actions.changes import change_list
-from executor_service.actions.run import CancelledByCallerError, Run, StoppingError, World
+from executor_service.actions.managed import warning
+from executor_service.actions.run import CancelledByCallerError, Run, StoppingError
+from executor_service.actions.world import World
 from executor_service.contract import ActionFailedError, ErrorClass, Status
+from executor_service.execution.acceptance import later_undo
 from executor_service.ledger.rows import ActionRow, Ending
 from executor_service.telemetry.metrics import Metrics
 
@@ -87,7 +90,12 @@ class Driver:
         if spec is None:
             raise ActionFailedError(ErrorClass.PERMANENT, f"this version no longer offers {row.type}")
         done = await spec.perform(run, parse_parameters(spec, row.parameters))
-        return Ending(Status.COMPLETED, done.message, done.result, change_list(run.writes, self._cluster))
+        managed = {str(write.ref): write.notes["managed_by"] for write in run.writes if "managed_by" in write.notes}
+        result = done.result | ({"managed_by": managed} if managed else {})
+        message = done.message + warning(managed)
+        if done.take_back_after is not None and not run.dry_run:
+            await self._world.ledger.insert(later_undo(row, done.take_back_after))
+        return Ending(Status.COMPLETED, message, result, change_list(run.writes, self._cluster))
 
     async def _changes(self, run: Run) -> list[dict[str, object]]:
         """What the ledger knows to be there: after a failure the run's own memory may be behind."""

@@ -70,7 +70,7 @@ class Executor:
 
         Raises RejectedOrderError (unknown type, bad parameters, a key that belongs to another order).
         """
-        spec = self._acceptance.check(order)
+        spec, order = await self._acceptance.check(order)
         row = self._acceptance.row(order, spec)
         if await self._ledger.insert(row):
             if row.final:

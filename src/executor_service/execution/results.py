@@ -51,7 +51,7 @@ class Results:
             return "the action is still running"
         if spec is not None and not spec.reversible:
             return spec.irreversible_reason
-        patches = [item for item in done if item.write.verb is Verb.PATCH]
+        patches = [item for item in done if item.write.takes_back]
         if not patches:
             return "nothing was changed"
         if all(item.undone_by for item in patches):

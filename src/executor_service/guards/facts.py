@@ -28,7 +28,7 @@ class Facts:
             above = ObjectRef("Namespace", None, ref.namespace)
             found = await self._kube.find(above)
             chain += [(above, found)] if found is not None else []
-        return Marks([(each, item["metadata"].get("annotations") or {}) for each, item in chain])
+        return Marks([(each, (item.get("metadata") or {}).get("annotations") or {}) for each, item in chain])
 
     async def pool(self, node: str, labels: tuple[str, ...]) -> str:
         """The pool of a node by the first label that it has; `default` without one."""
@@ -81,7 +81,7 @@ class Facts:
         """The controllers above an object that we can read, nearest first."""
         chain: list[tuple[ObjectRef, dict[str, Json]]] = []
         while True:
-            references = item["metadata"].get("ownerReferences") or []
+            references = (item.get("metadata") or {}).get("ownerReferences") or []
             above = next((entry for entry in references if entry.get("controller")), None)
             if above is None or above["kind"] not in KINDS:
                 return chain

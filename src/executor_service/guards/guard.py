@@ -55,8 +55,9 @@ class Guard:
         if ref.kind == "Node":
             pool = await _ask(self._facts.pool(ref.name, self.policy.pool_labels), f"reading the pool of {ref}")
             return Place(f"node pool {pool}", self.policy.pool_limit, "MAX_CONCURRENT_PER_NODE_POOL")
-        limit = self.policy.namespace_limit if ref.namespace else 0
-        return Place(f"namespace {ref.namespace}", limit, "MAX_CONCURRENT_PER_NAMESPACE")
+        if ref.namespace is None:
+            return Place("cluster", 0, "no setting limits it")
+        return Place(f"namespace {ref.namespace}", self.policy.namespace_limit, "MAX_CONCURRENT_PER_NAMESPACE")
 
     async def restore(self) -> None:
         """After a restart, before anybody is served: whoever has begun has a place."""

@@ -104,6 +104,13 @@ class KubeClient:
         answer = await self._exchange(BasicRequest(method, path, params=params, data=body, headers=headers))
         return _decoded(answer)
 
+    async def eviction_version(self) -> str:
+        """The apiVersion of an Eviction here: policy/v1, or policy/v1beta1 before Kubernetes 1.22. Raises ApiError."""
+        for resource in (await self.read("api/v1")).get("resources") or []:
+            if resource["name"] == "pods/eviction" and resource.get("version"):
+                return f"{resource.get('group', 'policy')}/{resource['version']}"
+        return "policy/v1"
+
     async def version(self, *, timeout_seconds: float = 2.0) -> str:
         """The server's version, asked once: the liveness probe of the connection. Raises ApiError."""
         request = BasicRequest("GET", "version", timeout=httpx2.Timeout(timeout_seconds))
@@ -187,4 +194,7 @@ def _status_error(response: httpx2.Response) -> ApiStatusError:
         body = {"message": response.text[:500]}
     after = response.headers.get("Retry-After", "")
     reason, message = str(body.get("reason", "")), str(body.get("message", ""))
-    return ApiStatusError(response.status_code, reason, message, float(after) if after.isdigit() else None)
+    details = body.get("details")
+    causes = (details.get("causes") if isinstance(details, dict) else None) or []
+    named = frozenset(str(cause.get("reason")) for cause in causes if isinstance(cause, dict))
+    return ApiStatusError(response.status_code, reason, message, float(after) if after.isdigit() else None, named)

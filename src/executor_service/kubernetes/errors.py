@@ -22,14 +22,22 @@ class ApiSilentError(ApiError):
 
 
 class ApiStatusError(ApiError):
-    """An error answer of the server: HTTP code, machine-readable reason, message, and Retry-After in seconds."""
+    """An error answer of the server: HTTP code, machine-readable reason, message, Retry-After in seconds, causes."""
 
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        causes: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(f"{code} {reason}: {message}" if reason else f"{code}: {message}")
         self.code = code
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.causes = causes
 
 
 _CLASS_OF_CODE = {
@@ -39,6 +47,8 @@ _CLASS_OF_CODE = {
     409: ErrorClass.CONFLICT,
     429: ErrorClass.THROTTLED,
 }
+_NAMESPACE_ENDS = "NamespaceTerminating"
+"""Cause of a 403 that has nothing to do with rights: the namespace is being deleted, and what is in it with it."""
 
 
 def error_class(error: ApiError) -> ErrorClass:
@@ -47,6 +57,8 @@ def error_class(error: ApiError) -> ErrorClass:
         return ErrorClass.TRANSIENT
     if error.code >= 500:
         return ErrorClass.TRANSIENT
+    if _NAMESPACE_ENDS in error.causes:
+        return ErrorClass.NOT_FOUND
     return _CLASS_OF_CODE.get(error.code, ErrorClass.PERMANENT)
 
 

@@ -13,6 +13,16 @@ class Kind:
     plural: str
     namespaced: bool = True
 
+    @property
+    def group(self) -> str:
+        """The API group, empty for the core."""
+        return self.prefix.split("/")[1] if self.prefix.startswith("apis/") else ""
+
+    @property
+    def api_version(self) -> str:
+        """As objects of the kind say it: `v1`, `batch/v1`."""
+        return self.prefix.partition("/")[2]
+
 
 KINDS: dict[str, Kind] = {
     "Deployment": Kind("apis/apps/v1", "deployments"),
@@ -24,6 +34,15 @@ KINDS: dict[str, Kind] = {
     "Node": Kind("api/v1", "nodes", namespaced=False),
     "Namespace": Kind("api/v1", "namespaces", namespaced=False),
     "PodMetrics": Kind("apis/metrics.k8s.io/v1beta1", "pods"),
+    "Service": Kind("api/v1", "services"),
+    "Secret": Kind("api/v1", "secrets"),
+    "PersistentVolumeClaim": Kind("api/v1", "persistentvolumeclaims"),
+    "StorageClass": Kind("apis/storage.k8s.io/v1", "storageclasses", namespaced=False),
+    "HorizontalPodAutoscaler": Kind("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "NetworkPolicy": Kind("apis/networking.k8s.io/v1", "networkpolicies"),
+    "Job": Kind("apis/batch/v1", "jobs"),
+    "VolumeSnapshot": Kind("apis/snapshot.storage.k8s.io/v1", "volumesnapshots"),
+    "VolumeSnapshotClass": Kind("apis/snapshot.storage.k8s.io/v1", "volumesnapshotclasses", namespaced=False),
 }
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")

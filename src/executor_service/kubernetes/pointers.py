@@ -1,4 +1,8 @@
-"""JSON pointers (RFC 6901): reading, field-level differences, and equality as Kubernetes means it. Pure."""
+"""JSON pointers (RFC 6901): reading, field-level differences, and equality as Kubernetes means it. Pure.
+
+A token such as `[name=web]` stands for the element of a list whose members have these values (`resource.name=cpu` looks
+one level deeper): the position of an element in a list is not what we changed, and others may move it.
+"""
 
 from executor_service.contract import FieldChange, Json
 from executor_service.kubernetes.quantities import parse_quantity
@@ -20,11 +24,61 @@ def resolve(document: Json, pointer: str) -> Json:
     for token in pointer.split("/")[1:]:
         if isinstance(value, dict):
             value = value.get(unescape(token))
+        elif isinstance(value, list) and is_keyed(token):
+            found = position(value, token)
+            value = None if found is None else value[found]
         elif isinstance(value, list) and token.isdigit() and int(token) < len(value):
             value = value[int(token)]
         else:
             return None
     return value
+
+
+def is_keyed(token: str) -> bool:
+    """Whether the token names a list element by its members."""
+    return token.startswith("[") and token.endswith("]")
+
+
+def keyed(**members: str) -> str:
+    """The token of the element with these members; `__` in a name goes one level deeper."""
+    return "[" + ",".join(f"{name.replace('__', '.')}={escape(value)}" for name, value in members.items()) + "]"
+
+
+def position(items: list[Json], token: str) -> int | None:
+    """Where the element of a keyed token is, or None."""
+    wanted = [part.partition("=") for part in unescape(token[1:-1]).split(",")]
+    for index, item in enumerate(items):
+        if all(resolve(item, "/" + name.replace(".", "/")) == value for name, _, value in wanted):
+            return index
+    return None
+
+
+def actual(document: Json, pointer: str) -> str:
+    """The pointer as this document's server understands it: keyed tokens become positions, an absent one the end."""
+    value, tokens = document, []
+    for token in pointer.split("/")[1:]:
+        shown = token
+        if is_keyed(token):
+            found = position(value, token) if isinstance(value, list) else None
+            shown = "-" if found is None else str(found)
+        tokens.append(shown)
+        value = resolve(value, f"/{token}")
+    return "".join(f"/{token}" for token in tokens)
+
+
+def contains(document: Json, part: Json) -> bool:
+    """Whether everything in `part` is in the document, which may have more (a server adds defaults)."""
+    if part in ({}, []):
+        return document in ({}, [], None)  # a server does not keep what is empty
+    if isinstance(part, dict):
+        return isinstance(document, dict) and all(contains(document.get(name), item) for name, item in part.items())
+    if isinstance(part, list):
+        return (
+            isinstance(document, list)
+            and len(document) == len(part)
+            and all(contains(one, other) for one, other in zip(document, part, strict=True))
+        )
+    return bool(document == part)
 
 
 def differences(before: Json, after: Json, prefix: str) -> list[FieldChange]:

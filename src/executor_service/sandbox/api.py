@@ -44,13 +44,13 @@ class Api:
     async def serve(self, http: web.Request) -> web.StreamResponse:
         """Answer any request below /api and /apis."""
         address = parse_path(http.path)
-        if address is None:
+        if address is None or address.kind.group in self._cluster.switched_off:
             return web.Response(status=404, text="404 page not found\n")
         verb = verb_of(http.method, address, dict(http.query))
         if verb is None:
             return refused(ApiError(405, _NOT_ALLOWED))
         raw = await http.read()
-        fault = self._cluster.faults.take(_described(verb, address))
+        fault = self._cluster.faults.take(_described(verb, address, http))
         if fault is not None and fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)
         try:
@@ -106,14 +106,15 @@ def _strike(fault: Fault | None) -> None:
         raise ApiError(fault.status, "the sandbox was told to refuse this request", details=details)
 
 
-def _described(verb: str, address: Address) -> dict[str, str]:
+def _described(verb: str, address: Address, http: web.Request) -> dict[str, str]:
     """A request in the words of a fault's `match`."""
     return {
         "verb": verb,
-        "resource": address.kind.plural,
+        "resource": address.kind.resource,
         "namespace": address.namespace,
         "name": address.name,
         "subresource": address.subresource,
+        "user_agent": http.headers.get("User-Agent", ""),
     }
 
 

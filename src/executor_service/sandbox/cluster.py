@@ -7,6 +7,7 @@ from pathlib import Path
 from executor_service.sandbox.audit import Audit
 from executor_service.sandbox.controllers.plane import ControlPlane
 from executor_service.sandbox.faults import Faults
+from executor_service.sandbox.kinds import SWITCHED_OFF
 from executor_service.sandbox.seeding import plant
 from executor_service.sandbox.store import Store
 
@@ -21,6 +22,7 @@ class Cluster:
         self.store = Store(self._now)
         self.audit = Audit(self.store.now, audit_file)
         self.faults = Faults()
+        self.switched_off: set[str] = set(SWITCHED_OFF)
         self._plane = ControlPlane(self.store, speed)
         self._live = False
 
@@ -37,6 +39,7 @@ class Cluster:
         self.store.forget()
         self.faults.clear()
         self.audit.clear()
+        self.switched_off = set(SWITCHED_OFF)
         self.start(loop)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """What the API server fills in when a client leaves it out, for the kinds that have controllers here."""
 
+import base64
 from typing import Any
 
 from executor_service.sandbox.kinds import Kind
@@ -18,6 +19,8 @@ _ROLLING: Object = {"maxUnavailable": "25%", "maxSurge": "25%"}
 
 def apply_defaults(kind: Kind, obj: Object) -> None:
     """Fill in the defaults of an object, in place."""
+    if kind.plural == "secrets":
+        _secret(obj)
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         return
@@ -35,6 +38,17 @@ def _objects(value: Any) -> list[Object]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def _pod(spec: Object) -> None:
+    """A pod, unlike a template, also gets the requests that its limits imply."""
+    _pod_spec(spec)
+    for container in _objects(spec.get("containers")) + _objects(spec.get("initContainers")):
+        resources = container["resources"]
+        if isinstance(resources, dict) and isinstance(resources.get("limits"), dict):
+            requests = resources.setdefault("requests", {})
+            if isinstance(requests, dict):
+                _fill(requests, resources["limits"])
+
+
 def _pod_spec(spec: Object) -> None:
     _fill(spec, _POD_SPEC)
     for container in _objects(spec.get("containers")) + _objects(spec.get("initContainers")):
@@ -46,11 +60,7 @@ def _container(container: Object) -> None:
     image = str(container.get("image", ""))
     tagged = ":" in image.rsplit("/", 1)[-1] and not image.endswith(":latest")
     container.setdefault("imagePullPolicy", "IfNotPresent" if tagged else "Always")
-    resources = container.setdefault("resources", {})
-    if isinstance(resources, dict) and isinstance(resources.get("limits"), dict):
-        requests = resources.setdefault("requests", {})
-        if isinstance(requests, dict):
-            _fill(requests, resources["limits"])
+    container.setdefault("resources", {})
     for port in _objects(container.get("ports")):
         port.setdefault("protocol", "TCP")
 
@@ -103,8 +113,34 @@ def _service(spec: Object) -> None:
             port.setdefault("targetPort", port["port"])
 
 
+def _secret(obj: Object) -> None:
+    """Plain texts of `stringData` become data; the server never keeps them."""
+    texts = obj.pop("stringData", None)
+    if isinstance(texts, dict):
+        data = obj.setdefault("data", {})
+        data.update({name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()})
+    obj.setdefault("type", "Opaque")
+
+
+def _claim(spec: Object) -> None:
+    _fill(spec, {"volumeMode": "Filesystem"})
+
+
+def _policy(spec: Object) -> None:
+    spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if spec.get("egress") else [])])
+
+
+def _job(spec: Object) -> None:
+    _fill(spec, {"backoffLimit": 6, "completions": 1, "parallelism": 1})
+    _template(spec)
+
+
 _FILLERS = {
-    "pods": _pod_spec,
+    "persistentvolumeclaims": _claim,
+    "horizontalpodautoscalers": lambda spec: _fill(spec, {"minReplicas": 1}),
+    "networkpolicies": _policy,
+    "jobs": _job,
+    "pods": _pod,
     "deployments": _deployment,
     "replicasets": _replica_set,
     "statefulsets": _stateful_set,

@@ -1,11 +1,12 @@
 """Discovery: which groups, versions and resources are served."""
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from executor_service.sandbox.kinds import VERBS, Kind, in_group, named_groups
+from executor_service.sandbox.kinds import KINDS, VERBS, Kind, in_group, named_groups
 from executor_service.sandbox.objects import Object
 
-_VERSIONS = {"apps": "v1", "policy": "v1"}
+_VERSIONS = {kind.group: kind.version for kind in KINDS if kind.group}
 
 
 def version() -> Object:
@@ -18,9 +19,10 @@ def core_versions() -> Object:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 
 
-def groups() -> Object:
+def groups(switched_off: AbstractSet[str]) -> Object:
     """GET /apis."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in named_groups()]}
+    listed = [_group(name) for name in named_groups() if name not in switched_off]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
 
 
 def group(name: str) -> Object | None:
@@ -44,7 +46,7 @@ def _group(name: str) -> Object:
 
 def _entries(kind: Kind) -> list[Object]:
     own = {
-        "name": kind.plural,
+        "name": kind.resource,
         "singularName": kind.kind.lower(),
         "namespaced": kind.namespaced,
         "kind": kind.kind,
@@ -55,7 +57,7 @@ def _entries(kind: Kind) -> list[Object]:
 
 
 def _subresource(kind: Kind, name: str) -> Object:
-    entry = {"name": f"{kind.plural}/{name}", "singularName": "", "namespaced": kind.namespaced}
+    entry = {"name": f"{kind.resource}/{name}", "singularName": "", "namespaced": kind.namespaced}
     match name:
         case "scale":
             return {

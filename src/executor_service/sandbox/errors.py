@@ -106,6 +106,15 @@ def forbidden(kind: Kind, name: str, why: str) -> ApiError:
     return ApiError(403, f'{kind.qualified} "{name}" is forbidden: {why}', details=_details(kind, name))
 
 
+def namespace_ends(kind: Kind, name: str, namespace: str) -> ApiError:
+    """403 for new content, an eviction too, in a namespace that is being deleted."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
+    problem = forbidden(kind, name, why)
+    problem.status["details"]["causes"] = [{**cause, "field": "metadata.namespace"}]
+    return problem
+
+
 def bad_request(message: str) -> ApiError:
     """400 for what cannot be understood."""
     return ApiError(400, message)

@@ -2,7 +2,7 @@
 
 from executor_service.sandbox.deletion import Options, check_preconditions, delete, read_options
 from executor_service.sandbox.disruption import Room, budgets_of, room
-from executor_service.sandbox.errors import ApiError, bad_request
+from executor_service.sandbox.errors import ApiError, bad_request, namespace_ends
 from executor_service.sandbox.kinds import by_plural
 from executor_service.sandbox.objects import Object, is_ready, is_terminating, name_of
 from executor_service.sandbox.reads import get
@@ -12,9 +12,13 @@ from executor_service.sandbox.store import Store
 def evict(store: Store, key: tuple[str, str], body: Object, *, dry_run: bool) -> Object:
     """Evict the pod at (namespace, name).
 
-    Raises ApiError 400, 404, 409 (preconditions), 429 (a budget forbids it) or 500 (several budgets match).
+    Raises ApiError 400, 403 (the namespace is being deleted), 404, 409 (preconditions), 429 (a budget forbids it) or
+    500 (several budgets match).
     """
     kind = by_plural("pods")
+    home = store.get("namespaces", "", key[0])
+    if home is not None and is_terminating(home):
+        raise namespace_ends(kind, key[1], key[0])
     pod = get(store, kind, key)
     named = (body.get("metadata") or {}).get("name", key[1])
     if named != key[1]:

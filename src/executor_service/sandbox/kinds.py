@@ -18,6 +18,13 @@ class Kind:
     short_names: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
     generation: bool = False
+    served_as: str = ""
+    """The plural in paths, where another group serves the same one."""
+
+    @property
+    def resource(self) -> str:
+        """The plural that clients use."""
+        return self.served_as or self.plural
 
     @property
     def api_version(self) -> str:
@@ -27,7 +34,7 @@ class Kind:
     @property
     def qualified(self) -> str:
         """The resource as messages name it: `pods`, `deployments.apps`."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        return f"{self.resource}.{self.group}" if self.group else self.resource
 
     @property
     def qualified_kind(self) -> str:
@@ -57,9 +64,45 @@ KINDS: tuple[Kind, ...] = (
         subresources=("status",),
         generation=True,
     ),
+    Kind("", "v1", "Secret", "secrets"),
+    Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", short_names=("pvc",), subresources=("status",)),
+    Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False, short_names=("sc",)),
+    Kind(
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+        short_names=("hpa",),
+        subresources=("status",),
+    ),
+    Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", short_names=("netpol",), generation=True),
+    Kind("batch", "v1", "Job", "jobs", subresources=("status",), generation=True),
+    Kind(
+        "snapshot.storage.k8s.io",
+        "v1",
+        "VolumeSnapshot",
+        "volumesnapshots",
+        short_names=("vs",),
+        subresources=("status",),
+        generation=True,
+    ),
+    Kind(
+        "snapshot.storage.k8s.io",
+        "v1",
+        "VolumeSnapshotClass",
+        "volumesnapshotclasses",
+        namespaced=False,
+        generation=True,
+    ),
+    Kind("metrics.k8s.io", "v1beta1", "PodMetrics", "podmetrics", served_as="pods"),
+    Kind("networking.istio.io", "v1", "VirtualService", "virtualservices", generation=True),
 )
 
+SWITCHED_OFF = frozenset({"snapshot.storage.k8s.io", "metrics.k8s.io", "networking.istio.io"})
+"""Groups that a plain cluster does not have: not served until somebody switches them on."""
+
 _BY_PLURAL = {kind.plural: kind for kind in KINDS}
+_BY_PATH = {(kind.group, kind.version, kind.resource): kind for kind in KINDS}
 _PLURALS = {kind.kind: kind.plural for kind in KINDS}
 
 
@@ -75,8 +118,7 @@ def plural_of(kind_name: str) -> str | None:
 
 def find(group: str, version: str, plural: str) -> Kind | None:
     """The kind under a group and version, or None when it is not served."""
-    kind = _BY_PLURAL.get(plural)
-    return kind if kind is not None and (kind.group, kind.version) == (group, version) else None
+    return _BY_PATH.get((group, version, plural))
 
 
 def in_group(group: str) -> Iterable[Kind]:

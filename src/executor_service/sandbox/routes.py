@@ -7,7 +7,8 @@ from aiohttp import web
 from executor_service.sandbox import discovery
 from executor_service.sandbox.api import Api, json_answer, refused
 from executor_service.sandbox.cluster import Cluster
-from executor_service.sandbox.errors import ApiError
+from executor_service.sandbox.errors import ApiError, bad_request
+from executor_service.sandbox.kinds import SWITCHED_OFF
 from executor_service.sandbox.objects import Object
 from executor_service.sandbox.operations import decode_body
 
@@ -45,6 +46,22 @@ class Controls:
         self._cluster.faults.clear()
         return json_answer(200, {"faults": []})
 
+    async def switch(self, http: web.Request) -> web.Response:
+        """POST /sandbox/groups: {"group": name, "served": true or false}."""
+        body = decode_body(await http.read())
+        group, served = (body or {}).get("group"), (body or {}).get("served")
+        if group not in SWITCHED_OFF or not isinstance(served, bool):
+            return refused(
+                bad_request(f"group: {group!r} must be one of {', '.join(sorted(SWITCHED_OFF))}; served: a bool")
+            )
+        (self._cluster.switched_off.discard if served else self._cluster.switched_off.add)(group)
+        return json_answer(200, {"switched_off": sorted(self._cluster.switched_off)})
+
+    async def discovered(self, http: web.Request) -> web.Response:
+        """GET /version, /api, /apis and below: which groups, versions and resources are served."""
+        found = _discover(http.path.strip("/").split("/"), self._cluster.switched_off)
+        return web.Response(status=404, text="404 page not found\n") if found is None else json_answer(200, found)
+
 
 def application(cluster: Cluster) -> web.Application:
     """All routes over one cluster. Shutting down ends the open watches."""
@@ -56,11 +73,12 @@ def application(cluster: Cluster) -> web.Application:
     app.router.add_get("/sandbox/faults", controls.list_faults)
     app.router.add_post("/sandbox/faults", controls.add_fault)
     app.router.add_delete("/sandbox/faults", controls.clear_faults)
+    app.router.add_post("/sandbox/groups", controls.switch)
     for path in ("/healthz", "/livez", "/readyz"):
         app.router.add_get(path, _ok)
     for path in ("/version", "/api", "/apis", "/api/v1", "/apis/{group}", "/apis/{group}/{version}"):
-        app.router.add_get(path, _discovered)
-        app.router.add_get(f"{path}/", _discovered)
+        app.router.add_get(path, controls.discovered)
+        app.router.add_get(f"{path}/", controls.discovered)
     app.router.add_route("*", "/{path:.*}", Api(cluster, closing).serve)
 
     async def end_watches(_: web.Application) -> None:
@@ -74,19 +92,16 @@ async def _ok(_: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
-async def _discovered(http: web.Request) -> web.Response:
-    found = _discover(http.path.strip("/").split("/"))
-    return web.Response(status=404, text="404 page not found\n") if found is None else json_answer(200, found)
-
-
-def _discover(parts: list[str]) -> Object | None:
+def _discover(parts: list[str], switched_off: set[str]) -> Object | None:
     match parts:
         case ["version"]:
             found: Object | None = discovery.version()
         case ["api"]:
             found = discovery.core_versions()
         case ["apis"]:
-            found = discovery.groups()
+            found = discovery.groups(switched_off)
+        case ["apis", group, *_] if group in switched_off:
+            found = None
         case ["apis", group]:
             found = discovery.group(group)
         case _:

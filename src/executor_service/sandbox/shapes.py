@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from executor_service.sandbox.kinds import Kind
 from executor_service.sandbox.objects import Object
-from executor_service.sandbox.quantities import parse_quantity
+from executor_service.sandbox.quantities import canonical
 
 Shape: TypeAlias = Any
 
@@ -78,7 +78,42 @@ _BUDGET = {
     "unhealthyPodEvictionPolicy": ("IfHealthyBudget", "AlwaysAllow"),
 }
 _NODE = {"unschedulable": bool, "taints": [{"key": str, "value": str, "effect": str}]}
+_CLAIM = {
+    "accessModes": [str],
+    "storageClassName": str,
+    "volumeName": str,
+    "resources": {"requests": QUANTITIES, "limits": QUANTITIES},
+}
+_METRIC = {
+    "type": ("Resource", "Pods", "Object", "External", "ContainerResource"),
+    "resource": {"name": str, "target": {"type": ("Utilization", "AverageValue"), "averageUtilization": int}},
+}
+_AUTOSCALER = {
+    "scaleTargetRef": {"apiVersion": str, "kind": str, "name": str},
+    "minReplicas": int,
+    "maxReplicas": int,
+    "metrics": [_METRIC],
+}
+_PORTS = [{"protocol": ("TCP", "UDP", "SCTP"), "endPort": int}]
+_PEERS = [{"podSelector": _SELECTOR, "namespaceSelector": _SELECTOR, "ipBlock": {"cidr": str, "except": [str]}}]
+_POLICY = {
+    "podSelector": _SELECTOR,
+    "policyTypes": [("Ingress", "Egress")],
+    "ingress": [{"from": _PEERS, "ports": _PORTS}],
+    "egress": [{"to": _PEERS, "ports": _PORTS}],
+}
+_JOB = {
+    "backoffLimit": int,
+    "activeDeadlineSeconds": int,
+    "ttlSecondsAfterFinished": int,
+    "template": {"metadata": _METADATA, "spec": _POD},
+}
 _SPECS: dict[str, Shape] = {
+    "persistentvolumeclaims": _CLAIM,
+    "horizontalpodautoscalers": _AUTOSCALER,
+    "networkpolicies": _POLICY,
+    "jobs": _JOB,
+    "volumesnapshots": {"source": {"persistentVolumeClaimName": str}, "volumeSnapshotClassName": str},
     "pods": _POD,
     "nodes": _NODE,
     "poddisruptionbudgets": _BUDGET,
@@ -87,6 +122,11 @@ _SPECS: dict[str, Shape] = {
     "replicasets": _WORKLOAD,
     "statefulsets": _WORKLOAD,
     "daemonsets": _WORKLOAD,
+}
+_DATA: dict[str, Shape] = {
+    "configmaps": {"metadata": _METADATA, "data": STRINGS},
+    "secrets": {"metadata": _METADATA, "data": STRINGS, "type": str, "immutable": bool},
+    "storageclasses": {"metadata": _METADATA, "provisioner": str, "allowVolumeExpansion": bool},
 }
 _STATUS = {
     "phase": str,
@@ -101,12 +141,16 @@ _PERCENT = re.compile(r"\d+%")
 
 
 def shape_problem(kind: Kind, obj: Object) -> str | None:
-    """Why the object cannot be decoded as its kind, or None when it can. A known field that is null is dropped."""
+    """Why the object cannot be decoded as its kind, or None when it can.
+
+    What the server would not store as given is changed in place: a known field that is null, an empty list or an empty
+    map is dropped, and quantities get their canonical spelling.
+    """
     shape = {"metadata": _METADATA, "spec": _SPECS.get(kind.plural, {}), "status": _STATUS}
     if kind.plural == "events":
         shape = {"metadata": _METADATA, "involvedObject": {"name": str}}
-    elif kind.plural == "configmaps":
-        shape = {"metadata": _METADATA, "data": STRINGS}
+    elif kind.plural in _DATA:
+        shape = _DATA[kind.plural]
     problem = _fields(obj, shape, "")
     return problem and f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}'
 
@@ -115,12 +159,17 @@ def _fields(value: Any, shape: Object, path: str) -> str | None:
     if not isinstance(value, dict):
         return _mismatch(path, value, "object")
     for name, inner in shape.items():
-        if value.get(name) is None:
+        if value.get(name) is None or (value[name] in ({}, []) and inner in (STRINGS, QUANTITIES)):
             value.pop(name, None)
+            continue
+        if value[name] == [] and isinstance(inner, list):
+            value.pop(name)
             continue
         problem = _problem(value[name], inner, f"{path}.{name}".lstrip("."))
         if problem is not None:
             return problem
+        if not isinstance(inner, dict) and value[name] in ({}, []):
+            del value[name]
     return None
 
 
@@ -151,12 +200,12 @@ def _named(value: Any, shape: str, path: str) -> str | None:
         return None if count or percent else _mismatch(path, value, shape)
     if not isinstance(value, dict):
         return _mismatch(path, value, shape)
-    for entry in value.values():
+    for key, entry in value.items():
         if shape == STRINGS and not isinstance(entry, str):
             return _mismatch(path, entry, "string")
         if shape == QUANTITIES:
             try:
-                parse_quantity(entry)
+                value[key] = canonical(entry)
             except ValueError as problem:
                 return str(problem)
     return None

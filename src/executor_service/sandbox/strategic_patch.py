@@ -106,7 +106,19 @@ def _merge_keyed(field: str, key: str, target: list[Any], patch: list[Any]) -> l
             result.append(_merge_map({}, item))
         else:
             result[at] = _merge_map(result[at], item)
-    return result
+    return _interleaved(key, result, [item[key] for item in patch], [item.get(key) for item in target])
+
+
+def _interleaved(key: str, merged: list[Any], patched: list[Any], known: list[Any]) -> list[Any]:
+    """In the API server's order: what the patch names in the patch's order, before what nothing puts before it."""
+    named = [item for value in patched for item in merged if item.get(key) == value]
+    others = [item for item in merged if item.get(key) not in patched]
+    result: list[Any] = []
+    while named and others:
+        first, rival = others[0].get(key), named[0].get(key)
+        earlier = rival in known and known.index(first) < known.index(rival)
+        result.append((others if earlier else named).pop(0))
+    return [*result, *named, *others]
 
 
 def _order(result: Object, field: str, order: list[Any]) -> None:

@@ -7,6 +7,7 @@ from executor_service.sandbox.kinds import Kind
 from executor_service.sandbox.objects import Object, clone, labels_of, meta, name_of, same
 from executor_service.sandbox.quantities import parse_quantity
 from executor_service.sandbox.selectors import matches_selector
+from executor_service.sandbox.validation_of_kinds import rules_of, rules_of_update
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -48,12 +49,9 @@ def validate(kind: Kind, obj: Object) -> list[FieldError]:
         errors += _workload(spec, obj.get("spec") is not None)
     elif kind.plural == "pods":
         errors += _containers(spec, "spec")
-    elif kind.plural == "nodes":
-        for index, taint in enumerate(spec.get("taints") or []):
-            errors += _required(taint, ("key", "effect"), f"spec.taints[{index}]")
     elif kind.plural == "poddisruptionbudgets" and "minAvailable" in spec and "maxUnavailable" in spec:
         errors.append(field_invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
-    return errors
+    return errors + rules_of(kind, obj)
 
 
 def validate_update(kind: Kind, old: Object, new: Object) -> list[FieldError]:
@@ -67,7 +65,7 @@ def validate_update(kind: Kind, old: Object, new: Object) -> list[FieldError]:
         errors.append(field_forbidden("spec", _STATEFUL_RULE))
     if kind.plural == "pods" and not same(_fixed_pod_spec(before), _fixed_pod_spec(after)):
         errors.append(field_forbidden("spec", _POD_RULE))
-    return errors
+    return errors + rules_of_update(kind, old, new)
 
 
 def non_negative(field: str, value: object) -> list[FieldError]:

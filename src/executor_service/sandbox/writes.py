@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from executor_service.sandbox.admission import admit_change
 from executor_service.sandbox.defaults import apply_defaults
 from executor_service.sandbox.errors import (
     already_exists,
     bad_request,
     field_invalid,
-    forbidden,
     invalid,
+    namespace_ends,
     not_found,
     stale,
 )
@@ -37,7 +38,7 @@ _COUNTERS_AT_BIRTH = {
     "poddisruptionbudgets": ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"),
 }
 """The counters that the API always shows, also as 0; typed clients require them."""
-_PHASE_AT_BIRTH = {"pods": "Pending", "namespaces": "Active"}
+_PHASE_AT_BIRTH = {"pods": "Pending", "namespaces": "Active", "persistentvolumeclaims": "Pending"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,7 @@ def _living_namespace(store: Store, kind: Kind, obj: Object) -> None:
     if home is None:
         raise not_found(by_plural("namespaces"), namespace_of(obj))
     if is_terminating(home):
-        why = f"unable to create new content in namespace {namespace_of(obj)} because it is being terminated"
-        raise forbidden(kind, name_of(obj), why)
+        raise namespace_ends(kind, name_of(obj), namespace_of(obj))
 
 
 def change(store: Store, kind: Kind, key: tuple[str, str], wanted: Change) -> Object:
@@ -119,6 +119,7 @@ def change(store: Store, kind: Kind, key: tuple[str, str], wanted: Change) -> Ob
     errors = validate(kind, new) + validate_update(kind, old, new)
     if errors:
         raise invalid(kind, key[1], errors)
+    admit_change(store, kind, old, new)
     if same(old, new):
         return old
     if wanted.dry_run:

@@ -85,7 +85,7 @@ def look_for_another_way(graph: Graph, state: RunState, here: Here, resumes: tup
         return Decision((*resumes, refusal, Escalate(by.failure.step, by.reason, by.why)))
     if state.status is not ExecutionStatus.RECOVERING:
         return Decision((*resumes, BeginRecovery(by.attempt, by.failure)))
-    proofs = halting.proofs(graph, state, here)
+    proofs = halting.proofs(graph, state, here, len(resumes))
     asks = () if here.asking else (AskRecovery(by.attempt, by.failure),)
     return Decision((*resumes, *proofs.actions, *asks), wake_at=proofs.wake_at(run_deadline(graph, state)))
 

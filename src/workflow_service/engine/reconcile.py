@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Looks for orphans of dead replicas every third of a lease, and at what waits every `interval` seconds."""
+    """Looks for orphans of dead replicas six times per lease, and at what waits every `interval` seconds."""
 
     def __init__(
         self, database: Database, engine: Engine, lease: Lease, *, driving: Callable[[str], bool], interval: float
@@ -42,7 +42,7 @@ class Reconciler:
         self._suspects: set[Drive] = set()  # and in the round before
         self._looks = Housekeeping(
             [
-                Chore("adopt", lease.ttl / 3, self.adopt),
+                Chore("adopt", lease.ttl / 6, self.adopt),
                 Chore("sweep", min(interval, CLAIM_GRACE.total_seconds()), self.sweep),
                 Chore("unlock", min(interval, CLAIM_GRACE.total_seconds()), self.unlock),
                 Chore("bury", interval, self.bury),

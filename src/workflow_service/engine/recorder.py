@@ -182,7 +182,7 @@ class Recorder:
 
     def _place(self, step: str, graph: Graph | None, ended: int) -> dict[str, object]:
         total = len(self.state.steps)
-        number = graph.order.index(step) + 1 if graph else 0
+        number = graph.place[step] + 1 if graph else 0
         return {"step": number, "total_steps": total, "progress": f"{ended}/{total}"}
 
 

@@ -86,7 +86,7 @@ async def test_unreadable_requests(lab: Any) -> None:
         assert response.status == 400
     async with lab.http.post(CONFIGMAPS, data=b"{}", headers={"Content-Type": "application/yaml"}) as response:
         assert response.status == 415
-    async with lab.http.get("/apis/batch/v1/jobs") as response:
+    async with lab.http.get("/apis/batch/v1/cronjobs") as response:
         assert response.status == 404
     assert (await lab.call("POST", WEB, {}))[0] == 405
 
@@ -269,7 +269,15 @@ async def test_pods_are_mostly_immutable(lab: Any) -> None:
 async def test_discovery(lab: Any) -> None:
     """Groups, versions, resources and their subresources are announced."""
     assert (await lab.get("/version"))["gitVersion"].startswith("v1.")
-    assert [group["name"] for group in (await lab.get("/apis"))["groups"]] == ["apps", "policy"]
+    groups = [group["name"] for group in (await lab.get("/apis"))["groups"]]
+    assert groups == [
+        "apps",
+        "policy",
+        "storage.k8s.io",
+        "autoscaling",
+        "networking.k8s.io",
+        "batch",
+    ]
     names = {entry["name"] for entry in (await lab.get("/api/v1"))["resources"]}
     assert {"pods", "pods/eviction", "nodes", "events", "namespaces"} <= names
     assert "deployments/scale" in {entry["name"] for entry in (await lab.get("/apis/apps/v1"))["resources"]}

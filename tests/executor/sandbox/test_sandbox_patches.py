@@ -88,8 +88,8 @@ def test_strategic_patch_keeps_the_sidecar() -> None:
     merged = apply_strategic_patch(pod, patch)
     main, sidecar = merged["containers"]
     assert main["image"] == "a:2"
-    assert [entry["name"] for entry in main["env"]] == ["A", "B"]
-    assert [port["containerPort"] for port in main["ports"]] == [80, 81]
+    assert [entry["name"] for entry in main["env"]] == ["B", "A"]  # what is new comes first, as on the real server
+    assert [port["containerPort"] for port in main["ports"]] == [81, 80]
     assert sidecar == {"name": "sidecar", "image": "s:1"}
     assert merged["tolerations"] == [{"key": "new"}]
 

@@ -1,5 +1,6 @@
 """The daemon set controller: one pod on every node that takes it, cordoned or not."""
 
+from executor_service.sandbox.controllers.adoption import claim
 from executor_service.sandbox.controllers.control import Control, ready_count
 from executor_service.sandbox.controllers.templates import REVISION_HASH, pod_from, template_hash
 from executor_service.sandbox.objects import Object, is_active, is_ready, is_terminating, labels_of, meta, name_of
@@ -23,6 +24,7 @@ class DaemonSets:
         owner = self._control.store.get("daemonsets", namespace, name)
         if owner is None or is_terminating(owner):
             return
+        claim(self._control.store, owner)
         nodes = self._nodes(owner)
         pods = self._control.pods_of(owner)
         taken = {pod["spec"].get("nodeName") for pod in pods}

@@ -1,5 +1,6 @@
 """The replica set controller: as many pods as wanted, and the counters of it."""
 
+from executor_service.sandbox.controllers.adoption import claim
 from executor_service.sandbox.controllers.control import Control, ready_count
 from executor_service.sandbox.controllers.templates import pod_from, template_labels
 from executor_service.sandbox.objects import Object, is_active, is_ready, is_terminating, labels_of, meta, name_of
@@ -17,6 +18,7 @@ class ReplicaSets:
         owner = self._control.store.get("replicasets", namespace, name)
         if owner is None or is_terminating(owner):
             return
+        claim(self._control.store, owner)
         active = [pod for pod in self._control.pods_of(owner) if is_active(pod)]
         missing = owner["spec"].get("replicas", 1) - len(active)
         for _ in range(missing):

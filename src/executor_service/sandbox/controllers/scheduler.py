@@ -58,12 +58,12 @@ def _on(pods: Iterable[Object], node: str) -> list[Object]:
 def _obstacle(pod: Object, node: Object, residents: list[Object]) -> str | None:
     """Why a node does not take a pod, in the scheduler's words."""
     spec: Object = node.get("spec") or {}
-    if spec.get("unschedulable") and not _tolerates(pod, {"key": _UNSCHEDULABLE, "effect": "NoSchedule"}):
+    if spec.get("unschedulable") and not tolerates(pod, {"key": _UNSCHEDULABLE, "effect": "NoSchedule"}):
         return "node(s) were unschedulable"
     if not is_ready(node):
         return "node(s) were not ready"
     for taint in spec.get("taints") or []:
-        if taint.get("effect") in ("NoSchedule", "NoExecute") and not _tolerates(pod, taint):
+        if taint.get("effect") in ("NoSchedule", "NoExecute") and not tolerates(pod, taint):
             return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
     if not (pod["spec"].get("nodeSelector") or {}).items() <= labels_of(node).items():
         return "node(s) didn't match Pod's node affinity/selector"
@@ -74,7 +74,8 @@ def _obstacle(pod: Object, node: Object, residents: list[Object]) -> str | None:
     return None
 
 
-def _tolerates(pod: Object, taint: Object) -> bool:
+def tolerates(pod: Object, taint: Object) -> bool:
+    """Whether a pod puts up with a taint."""
     return any(
         toleration.get("effect") in (None, "", taint.get("effect"))
         and toleration.get("key") in (None, "", taint["key"])

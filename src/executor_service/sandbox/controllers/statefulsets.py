@@ -1,5 +1,6 @@
 """The stateful set controller: numbered pods, in order, one at a time unless told otherwise."""
 
+from executor_service.sandbox.controllers.adoption import claim
 from executor_service.sandbox.controllers.control import Control, ready_count
 from executor_service.sandbox.controllers.templates import REVISION_HASH, pod_from, template_hash
 from executor_service.sandbox.objects import (
@@ -24,6 +25,7 @@ class StatefulSets:
         owner = self._control.store.get("statefulsets", namespace, name)
         if owner is None or is_terminating(owner):
             return
+        claim(self._control.store, owner)
         pods = {_ordinal(pod): pod for pod in self._control.pods_of(owner)}
         wanted = owner["spec"].get("replicas", 1)
         parallel = owner["spec"].get("podManagementPolicy") == "Parallel"

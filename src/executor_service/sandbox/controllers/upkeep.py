@@ -1,6 +1,7 @@
 """The cluster's housekeeping: nodes' taints and lost pods, orphans of deleted owners, namespaces, budgets' status."""
 
 from executor_service.sandbox.controllers.control import Control
+from executor_service.sandbox.controllers.scheduler import tolerates
 from executor_service.sandbox.deletion import Options, delete, dependents
 from executor_service.sandbox.disruption import room
 from executor_service.sandbox.kinds import KINDS, by_plural
@@ -25,6 +26,7 @@ class Upkeep:
                 if pod["spec"].get("nodeName") == name:
                     self._store.remove("pods", namespace_of(pod), name_of(pod))
             return
+        self._evict_intolerant(node)
         taints = (node.get("spec") or {}).get("taints") or []
         kept = [taint for taint in taints if taint.get("key") != _UNSCHEDULABLE]
         if (node.get("spec") or {}).get("unschedulable"):
@@ -35,6 +37,14 @@ class Upkeep:
             if not kept:
                 del changed["spec"]["taints"]
             self._store.put("nodes", changed)
+
+    def _evict_intolerant(self, node: Object) -> None:
+        """Delete the pods that do not tolerate a NoExecute taint of their node."""
+        chasing = [each for each in (node.get("spec") or {}).get("taints") or [] if each.get("effect") == "NoExecute"]
+        for pod in self._store.objects("pods") if chasing else []:
+            here = pod["spec"].get("nodeName") == name_of(node) and not is_terminating(pod)
+            if here and not all(tolerates(pod, taint) for taint in chasing):
+                delete(self._store, by_plural("pods"), (namespace_of(pod), name_of(pod)), Options())
 
     def deleted_owner(self, owner: Object) -> None:
         """Delete what named a deleted object as its owner and has no other owner."""
