@@ -172,13 +172,8 @@ def _name(name: str, *, secret: bool) -> str:
     return f"`{name}`, `{name}_FILE`" if secret else f"`{name}`"
 
 
-<<<<<<< HEAD
 def _shown(value: object, name: str) -> str:
-    if value is None or value == ():
-=======
-def _shown(value: object) -> str:
     if value in (None, (), {}):
->>>>>>> main
         return "unset"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

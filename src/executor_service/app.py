@@ -33,12 +33,9 @@ from executor_service.guards.guard import Guard
 from executor_service.guards.rules import ClosedNamespaces
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError
-<<<<<<< HEAD
 from executor_service.kubernetes.reviewing import review_token
-from executor_service.ledger.audit import Audit
-=======
 from executor_service.kubernetes.surroundings import Surroundings, look_around
->>>>>>> main
+from executor_service.ledger.audit import Audit
 from executor_service.ledger.database import Lock, open_database
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
@@ -72,32 +69,21 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         ledger, audit = await Ledger.open(engine), Audit(engine)
         kube = KubeClient(settings.kubeconfig, timeout_seconds=settings.kubernetes_timeout)
         stack.push_async_callback(kube.close)
-        channels = Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url)
         metrics = Metrics()
         stack.callback(metrics.up.set, 0)
         catalogue = Catalogue()
-<<<<<<< HEAD
-        settler = Settler(kube, ledger, audit, metrics, settings.cluster_name)
-        world = _world(settings, settler, channels=channels, catalogue=catalogue)
-        await world.guard.restore()
-        executor = _executor(settings, world, catalogue, metrics)
-=======
 
         async def look() -> Surroundings:
             return await look_around(kube, settings.configured, settings.job_templates)
 
         offering = Offering(catalogue, look, settings=settings.configured)
         stack.push_async_callback(offering.close)
-        far = _Far(
-            channels,
-            Alertmanager(settings.alertmanager_url),
-            Prometheus(settings.prometheus_url),
-            Webhooks(settings.webhook_allowed_hosts),
-        )
+        far = _far(settings)
         stack.push_async_callback(far.close)
-        world = _world(settings, kube, ledger, far=far, offering=offering, metrics=metrics)
+        settler = Settler(kube, ledger, audit, metrics, settings.cluster_name)
+        world = _world(settings, settler, far=far, offering=offering)
+        await world.guard.restore()
         executor = _executor(settings, world, offering, metrics)
->>>>>>> main
         await executor.start()
         stack.push_async_callback(executor.close)
         cluster, undo = settings.cluster_name, settings.snapshot_retention
@@ -116,12 +102,6 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         yield app, executor, lock
 
 
-<<<<<<< HEAD
-def _world(settings: Settings, settler: Settler, *, channels: Channels, catalogue: Catalogue) -> World:
-    closed = ClosedNamespaces(settings.protected_namespaces, settings.policy)
-    facts = Facts(settler.kube)
-    guard = Guard(settings.policy, closed, facts=facts, ledger=settler.ledger, audit=settler.audit)
-=======
 @dataclass(frozen=True, slots=True)
 class _Far:
     """Whom the executor talks to besides the API server."""
@@ -137,30 +117,33 @@ class _Far:
             await each.close()
 
 
-def _world(
-    settings: Settings, kube: KubeClient, ledger: Ledger, *, far: _Far, offering: Offering, metrics: Metrics
-) -> World:
+def _far(settings: Settings) -> _Far:
+    return _Far(
+        Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url),
+        Alertmanager(settings.alertmanager_url),
+        Prometheus(settings.prometheus_url),
+        Webhooks(settings.webhook_allowed_hosts),
+    )
+
+
+def _world(settings: Settings, settler: Settler, *, far: _Far, offering: Offering) -> World:
+    closed = ClosedNamespaces(settings.protected_namespaces, settings.policy)
+    facts = Facts(settler.kube)
+    guard = Guard(settings.policy, closed, facts=facts, ledger=settler.ledger, audit=settler.audit)
+
     async def around() -> Surroundings:
         await offering.current()
         return offering.here
 
->>>>>>> main
     return World(
         kube=settler.kube,
         ledger=settler.ledger,
         locks=ObjectLocks(),
-<<<<<<< HEAD
         settler=settler,
-        channels=channels,
+        channels=far.channels,
         guard=guard,
         protected_namespaces=closed,
-        irreversible=catalogue.irreversible,
-=======
-        settler=Settler(kube, ledger, metrics, settings.cluster_name),
-        channels=far.channels,
-        protected_namespaces=settings.protected_namespaces,
         irreversible=offering.catalogue.irreversible,
->>>>>>> main
         undo_seconds=settings.snapshot_retention,
         undone_forwards=offering.catalogue.undone_forwards,
         around=around,
@@ -171,20 +154,12 @@ def _world(
     )
 
 
-<<<<<<< HEAD
-def _executor(settings: Settings, world: World, catalogue: Catalogue, metrics: Metrics) -> Executor:
+def _executor(settings: Settings, world: World, offering: Offering, metrics: Metrics) -> Executor:
     cluster = settings.cluster_name
-    acceptance = Acceptance(catalogue, cluster=cluster, guard=world.guard)
-    driver = Driver(world, catalogue, metrics, cluster=cluster)
+    acceptance = Acceptance(offering, cluster=cluster, guard=world.guard)
+    driver = Driver(world, offering.catalogue, metrics, cluster=cluster)
     kept = (settings.ledger_retention, settings.snapshot_retention, settings.audit_retention)
     times = Times(settings.sync_wait, *kept)
-=======
-def _executor(settings: Settings, world: World, offering: Offering, metrics: Metrics) -> Executor:
-    cluster, protected = settings.cluster_name, settings.protected_namespaces
-    acceptance = Acceptance(offering, cluster=cluster, protected_namespaces=protected)
-    driver = Driver(world, offering.catalogue, metrics, cluster=cluster)
-    times = Times(settings.sync_wait, settings.ledger_retention, settings.snapshot_retention)
->>>>>>> main
     return Executor(world.ledger, acceptance, driver, locks=world.locks, metrics=metrics, times=times)
 
 

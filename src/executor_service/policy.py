@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from executor_service.contract import AllowedHost, ObjectRef
 
 POOL_LABELS = (
     "cloud.google.com/gke-nodepool",
@@ -139,6 +142,34 @@ def parse_pause(text: str) -> float:
     return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
 
 
+def parse_hosts(text: str) -> tuple[AllowedHost, ...]:
+    """`hooks.example.org,http://10.0.0.5:8080,!localhost:9000`: http only where it is written, near hosts with `!`.
+
+    Raises ValueError.
+    """
+    return tuple(_parse_host(part.strip()) for part in text.split(",") if part.strip())
+
+
+def parse_patterns(text: str) -> tuple[str, ...]:
+    """`production/db-*,staging/*`: namespace/name, where * stands for anything. Raises ValueError."""
+    patterns = tuple(part.strip() for part in text.split(",") if part.strip())
+    for pattern in patterns:
+        if not re.fullmatch(r"[a-z0-9*?.-]+/[a-z0-9*?.-]+", pattern):
+            raise ValueError(f"{pattern!r} must be namespace/name, where * stands for anything")
+    return patterns
+
+
+def parse_components(text: str) -> dict[str, ObjectRef]:
+    """`dns=Deployment/kube-system/coredns,proxy=DaemonSet/kube-system/kube-proxy`. Raises ValueError."""
+    found: dict[str, ObjectRef] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        match = re.fullmatch(r"([a-z][a-z0-9_-]*)=(Deployment|DaemonSet|StatefulSet)/([a-z0-9-]+)/([a-z0-9.-]+)", part)
+        if match is None:
+            raise ValueError(f"{part!r} must be name=Deployment/namespace/name, DaemonSet or StatefulSet")
+        found[match[1]] = ObjectRef(match[2], match[3], match[4])
+    return found
+
+
 def _parse_auth(text: str) -> Literal["token", "tokenreview", "none"]:
     match text.lower():
         case "token":
@@ -157,3 +188,11 @@ def _parse_labels(text: str) -> tuple[str, ...]:
         if not _LABEL.match(label):
             raise ValueError(f"{label!r} is not a label key")
     return labels
+
+
+def _parse_host(text: str) -> AllowedHost:
+    rest = text.removeprefix("!")
+    parts = urlsplit(rest if "://" in rest else f"https://{rest}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.username:
+        raise ValueError(f"{text!r} must be a host, host:port or http://host")
+    return AllowedHost(parts.hostname, parts.port, parts.scheme == "http", text.startswith("!"))

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-<<<<<<< HEAD
-from executor_service.policy import CallerPolicy, Policy, read_callers, read_policy
-=======
 from executor_service.contract import AllowedHost, ObjectRef
->>>>>>> main
+from executor_service.policy import (
+    CallerPolicy,
+    Policy,
+    parse_components,
+    parse_hosts,
+    parse_patterns,
+    read_callers,
+    read_policy,
+)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -148,10 +153,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         slack_webhook_url=read.get("SLACK_WEBHOOK_URL", None, _parse_url),
         prometheus_url=read.get("PROMETHEUS_URL", None, _parse_url),
         alertmanager_url=read.get("ALERTMANAGER_URL", None, _parse_url),
-        webhook_allowed_hosts=read.get("WEBHOOK_ALLOWED_HOSTS", (), _parse_hosts),
+        webhook_allowed_hosts=read.get("WEBHOOK_ALLOWED_HOSTS", (), parse_hosts),
         job_templates=read.get("JOB_TEMPLATES", None, _parse_directory),
-        rotatable_secrets=read.get("ROTATABLE_SECRETS", (), _parse_patterns),
-        network_components=read.get("NETWORK_COMPONENTS", {}, _parse_components),
+        rotatable_secrets=read.get("ROTATABLE_SECRETS", (), parse_patterns),
+        network_components=read.get("NETWORK_COMPONENTS", {}, parse_components),
         sync_wait=read.get("SYNC_WAIT", 10.0, parse_duration),
         kubernetes_timeout=read.get("KUBERNETES_TIMEOUT", 10.0, parse_duration),
         ledger_retention=read.get("LEDGER_RETENTION", 30 * 86400.0, parse_duration),
@@ -277,35 +282,3 @@ def _parse_directory(text: str) -> Path:
     if not Path(text).is_dir():
         raise ValueError("must be a directory")
     return Path(text)
-
-
-def _parse_hosts(text: str) -> tuple[AllowedHost, ...]:
-    """`hooks.example.org,http://10.0.0.5:8080,!localhost:9000`: http only where it is written, near hosts with `!`."""
-    return tuple(_parse_host(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _parse_host(text: str) -> AllowedHost:
-    rest = text.removeprefix("!")
-    parts = urlsplit(rest if "://" in rest else f"https://{rest}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.username:
-        raise ValueError(f"{text!r} must be a host, host:port or http://host")
-    return AllowedHost(parts.hostname, parts.port, parts.scheme == "http", text.startswith("!"))
-
-
-def _parse_patterns(text: str) -> tuple[str, ...]:
-    patterns = tuple(part.strip() for part in text.split(",") if part.strip())
-    for pattern in patterns:
-        if not re.fullmatch(r"[a-z0-9*?.-]+/[a-z0-9*?.-]+", pattern):
-            raise ValueError(f"{pattern!r} must be namespace/name, where * stands for anything")
-    return patterns
-
-
-def _parse_components(text: str) -> dict[str, ObjectRef]:
-    """`dns=Deployment/kube-system/coredns,proxy=DaemonSet/kube-system/kube-proxy`."""
-    found: dict[str, ObjectRef] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        match = re.fullmatch(r"([a-z][a-z0-9_-]*)=(Deployment|DaemonSet|StatefulSet)/([a-z0-9-]+)/([a-z0-9.-]+)", part)
-        if match is None:
-            raise ValueError(f"{part!r} must be name=Deployment/namespace/name, DaemonSet or StatefulSet")
-        found[match[1]] = ObjectRef(match[2], match[3], match[4])
-    return found

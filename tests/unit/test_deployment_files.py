@@ -264,31 +264,11 @@ def granted() -> dict[tuple[str, str], set[str]]:
 
 
 def needed() -> dict[tuple[str, str], set[str]]:
-<<<<<<< HEAD
-    """What the executor's own tables say it does: reads of every known kind, writes by its actions' targets."""
-    reads = {name: {"get", "list"} for name in KINDS} | {
-        "Event": {"list"},
-        "PodMetrics": {"list"},
-        "Namespace": {"get"},
-    }
-    wanted = {resource(name): verbs for name, verbs in reads.items()}
-    for action in Catalogue().entries:
-        for kind in action["target_kinds"] if action["changes"] else ():
-            wanted[resource(kind)] |= {"delete"} if kind == "Pod" else {"patch"}
-    return wanted | {("", "pods/eviction"): {"create"}, ("", "pods/log"): {"get"}}
-
-
-def resource(kind: str) -> tuple[str, str]:
-    """API group and plural of a kind."""
-    prefix = KINDS[kind].prefix.split("/")
-    return (prefix[1] if prefix[0] == "apis" else "", KINDS[kind].plural)
-=======
     """What the actions declare that are offered with the settings of the manifest."""
     given = environment("executor-service").keys()
     return granted_for(
         [spec for spec in Catalogue().specs if {item.setting for item in spec.requires} <= {None, *given}]
     )
->>>>>>> main
 
 
 def test_the_executor_may_do_what_its_actions_need_and_nothing_else() -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 
-from executor_service.actions.settling import StalePlanError
+from executor_service.actions.settling import StalePlanError, taken
 from executor_service.contract import Json, Verb, Write
 from executor_service.kubernetes import writing
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, ApiSilentError, ApiStatusError, failure
 from executor_service.kubernetes.pointers import resolve
+from executor_service.kubernetes.writing import Standing
 
 _PAUSES = (0.1, 0.4)
 
@@ -21,6 +22,9 @@ async def rehearse(kube: KubeClient, write: Write, current: dict[str, Json]) -> 
     try:
         answer = await _tried(kube, write, current)
     except ApiStatusError as error:
+        if write.verb is Verb.CREATE:
+            await _refuse_creation(kube, write, error)
+            return write
         if await _stale(kube, write, error.code):
             raise StalePlanError from error
         raise failure(error, f"dry run of {write.verb} {write.ref}") from error
@@ -38,6 +42,18 @@ async def _tried(kube: KubeClient, write: Write, current: dict[str, Json]) -> di
         except ApiSilentError:
             await asyncio.sleep(pause)
     return await writing.send(kube, write, current, dry_run=True)
+
+
+async def _refuse_creation(kube: KubeClient, write: Write, error: ApiStatusError) -> None:
+    """Nothing but the object of this very order may stand in the way: then the write itself finds out the same."""
+    try:
+        there = await kube.find(write.ref) if error.code == 409 else None
+    except ApiError:
+        there = None
+    if there is None:
+        raise failure(error, f"dry run of {write.verb} {write.ref}") from error
+    if writing.compare(write, there) is not Standing.LANDED:
+        raise taken(write) from error
 
 
 async def _stale(kube: KubeClient, write: Write, code: int) -> bool:

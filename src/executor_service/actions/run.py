@@ -11,22 +11,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-<<<<<<< HEAD
 from executor_service.actions.changes import audit_entry
+from executor_service.actions.managed import noting_manager
 from executor_service.actions.rehearsing import rehearse
 from executor_service.actions.settling import StalePlanError, replanning
 from executor_service.actions.world import CancelledByCallerError, StoppingError, World
-from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
+from executor_service.contract import OUTSIDE, ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
 from executor_service.guards.asked import UNDO, Asked, asked_of
 from executor_service.guards.guard import full
 from executor_service.guards.rules import PROTECTED
-=======
-from executor_service.actions.managed import managed_by
-from executor_service.actions.settling import StalePlanError, settle_fresh
-from executor_service.actions.world import World
-from executor_service.contract import OUTSIDE, ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
-from executor_service.kubernetes import writing
->>>>>>> main
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, failure
 from executor_service.ledger.rows import Intent, IntentState
@@ -43,17 +36,6 @@ Planned = tuple[Write, dict[str, Json]] | None
 """A write and the object it was planned from; None when there is nothing to do."""
 
 
-<<<<<<< HEAD
-=======
-class CancelledByCallerError(Exception):
-    """The caller asked to stop, and the action is at a point where it can."""
-
-
-class StoppingError(Exception):
-    """The service stops; the action goes on after the next start."""
-
-
->>>>>>> main
 @dataclass(slots=True)
 class Run:
     """One action under way. `deadline_at` is in seconds since the epoch, because it must survive a restart."""
@@ -178,19 +160,14 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
-<<<<<<< HEAD
-        write, current = planned
+        write, current = noting_manager(*planned)
         asked, world = self._asked(write.ref), self.world
         place = world.guard.places.held_by(self.key)
         entry = audit_entry(asked, slot, write, place=place, cluster=world.settler.cluster)
-=======
-        write, current = _noting_manager(*planned)
-        self._refuse_protected(write, current)
->>>>>>> main
         snapshot = _snapshot(current) if write.verb is Verb.PATCH else None
         seq = 1 + max((item.seq for item in self.intents.values()), default=0)
         try:
-            await world.guard.permit(write, current)
+            await self._permit(write, current)
             if world.guard.policy.rehearse:
                 await rehearse(self.kube, write, current)
             async with world.guard.deciding(write.ref):
@@ -208,16 +185,10 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
-<<<<<<< HEAD
-        write, current = planned
-        await self.world.guard.permit(write, current)
+        write, current = noting_manager(*planned)
+        await self._permit(write, current)
         write = await rehearse(self.kube, write, current)
         await self.world.guard.limit(self._asked(write.ref), write, current)
-=======
-        write, current = _noting_manager(*planned)
-        self._refuse_protected(write, current)
-        await self.ask(writing.send(self.kube, write, current, dry_run=True), f"dry run of {write.verb} {write.ref}")
->>>>>>> main
         self.dry_writes.append(write)
         return write
 
@@ -297,18 +268,10 @@ class Run:
         if self.stopping.is_set():
             raise StoppingError
 
-<<<<<<< HEAD
-=======
-    def _refuse_protected(self, write: Write, current: dict[str, Json]) -> None:
+    async def _permit(self, write: Write, current: dict[str, Json]) -> None:
         named = write.ref in self.world.allowed.components.values() and self.type == "restart_network"
-        if write.ref.namespace in self.world.protected_namespaces and not named:
-            raise ActionFailedError(ErrorClass.FORBIDDEN, f"namespace {write.ref.namespace} is protected", refused=True)
-        if (current["metadata"].get("annotations") or {}).get(PROTECTED) == "true":
-            raise ActionFailedError(
-                ErrorClass.FORBIDDEN, f"{write.ref} is protected by its annotation {PROTECTED}", refused=True
-            )
+        await self.world.guard.permit(write, current, named=named)
 
->>>>>>> main
     def _remember(self, intent: Intent) -> Intent:
         self.intents[intent.slot] = intent
         return intent
@@ -322,12 +285,6 @@ async def _looked(reached: Callable[[], Awaitable[str | None]]) -> str | None:
         if error.error_class not in {ErrorClass.TRANSIENT, ErrorClass.THROTTLED}:
             raise
         return f"cannot look: {error.message}"
-
-
-def _noting_manager(write: Write, current: dict[str, Json]) -> tuple[Write, dict[str, Json]]:
-    """The write with the tool that keeps the object in shape, so that the answer can tell it, also after a restart."""
-    tool = managed_by(current) if write.verb is not Verb.CREATE else None
-    return (write.noting(write.notes | {"managed_by": tool}) if tool else write), current
 
 
 def _snapshot(current: dict[str, Json]) -> dict[str, Json]:

@@ -6,17 +6,13 @@ the object is read and compared; if the old values are still there, the same con
 
 import asyncio
 from collections.abc import Awaitable, Callable
-<<<<<<< HEAD
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
-=======
-from dataclasses import dataclass, replace
->>>>>>> main
 
 import structlog
 
 from executor_service.actions.changes import change_list
-from executor_service.contract import ActionFailedError, ErrorClass, Json, Verb
+from executor_service.contract import ActionFailedError, ErrorClass, Json, Verb, Write
 from executor_service.kubernetes import writing
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, ApiSilentError, ApiStatusError, ApiUnreachableError, failure
@@ -107,7 +103,7 @@ class Settler:
             moved = f"{intent.write.ref} was changed by somebody else before our write arrived"
             raise await self._absent(intent, ActionFailedError(ErrorClass.CONFLICT, moved))
         if intent.write.verb is Verb.CREATE:
-            raise await self._absent(intent, _taken(intent))
+            raise await self._absent(intent, taken(intent.write))
         # Neither old nor new values: our write may have been there for a moment. It stays in the ledger as applied, so
         # that the change is listed and an undo meets its drift check instead of silence.
         await self.ledger.applied(intent, intent.write, outcome=Outcome.OVERTAKEN)
@@ -136,7 +132,7 @@ class Settler:
         current = await self._seen(intent) if error.code == 409 else None
         if current is not None and writing.compare(intent.write, current) is Standing.LANDED:
             return await self._applied(intent, current)
-        raise await self._absent(intent, _taken(intent) if current is not None else error) from error
+        raise await self._absent(intent, taken(intent.write) if current is not None else error) from error
 
     async def _applied(self, intent: Intent, answer: dict[str, Json] | None) -> Intent:
         write = intent.write
@@ -184,17 +180,12 @@ class Settler:
                 attempt += 1
 
 
-<<<<<<< HEAD
+def taken(write: Write) -> ActionFailedError:
+    """Why a creation cannot be: somebody else's object has its name."""
+    return ActionFailedError(ErrorClass.CONFLICT, f"{write.ref} exists already and is not ours")
+
+
 async def replanning(attempt: Callable[[], Awaitable[T]]) -> T:
-=======
-def _taken(intent: Intent) -> ActionFailedError:
-    return ActionFailedError(ErrorClass.CONFLICT, f"{intent.write.ref} exists already and is not ours")
-
-
-async def settle_fresh(
-    settler: Settler, prepare: Callable[[], Awaitable[tuple[Intent, dict[str, Json]] | None]]
-) -> Intent | None:
->>>>>>> main
     """Plan and send until the plan is not stale. Raises ActionFailedError (conflict) after several stale plans."""
     for _ in range(_STALE_PLANS):
         try:

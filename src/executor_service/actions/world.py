@@ -1,15 +1,19 @@
-<<<<<<< HEAD
-"""What all runs share, and how a run is interrupted from outside."""
+"""What all runs share, what the operator allows, and how a run is interrupted from outside."""
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Container, Mapping
+from dataclasses import dataclass, field
 
 from executor_service.actions.locks import ObjectLocks
 from executor_service.actions.settling import Settler
+from executor_service.alertmanager import Alertmanager
+from executor_service.contract import ObjectRef
 from executor_service.guards.guard import Guard
 from executor_service.kubernetes.client import KubeClient
+from executor_service.kubernetes.surroundings import Surroundings
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
+from executor_service.notify.webhooks import Webhooks
+from executor_service.prometheus import Prometheus
 
 
 class CancelledByCallerError(Exception):
@@ -18,22 +22,6 @@ class CancelledByCallerError(Exception):
 
 class StoppingError(Exception):
     """The service stops; the action goes on after the next start."""
-=======
-"""What all actions share: connections, the ledger, locks, and what the operator allows."""
-
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-
-from executor_service.actions.locks import ObjectLocks
-from executor_service.actions.settling import Settler
-from executor_service.alertmanager import Alertmanager
-from executor_service.contract import ObjectRef
-from executor_service.kubernetes.client import KubeClient
-from executor_service.kubernetes.surroundings import Surroundings
-from executor_service.ledger.ledger import Ledger
-from executor_service.notify.channels import Channels
-from executor_service.notify.webhooks import Webhooks
-from executor_service.prometheus import Prometheus
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +33,6 @@ class Allowed:
     secrets: tuple[str, ...] = ()
     """Patterns of namespace/name."""
     components: Mapping[str, ObjectRef] = field(default_factory=dict)
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +44,9 @@ class World:
     locks: ObjectLocks
     settler: Settler
     channels: Channels
-<<<<<<< HEAD
     guard: Guard
     protected_namespaces: Container[str]
     """Namespaces in which nothing is changed."""
-    irreversible: Mapping[str, str]
-    """Why an action type cannot be undone, for those that cannot."""
-    undo_seconds: float
-=======
-    protected_namespaces: frozenset[str]
     irreversible: Mapping[str, str]
     """Why an action type cannot be undone, for those that cannot."""
     undo_seconds: float
@@ -76,4 +57,3 @@ class World:
     prometheus: Prometheus
     webhooks: Webhooks
     allowed: Allowed
->>>>>>> main

@@ -11,11 +11,8 @@ import orjson
 from executor_service.actions.catalogue import ParametersError, meant, parse_parameters
 from executor_service.actions.spec import ActionSpec
 from executor_service.contract import ErrorClass, Json, Order, Status
-<<<<<<< HEAD
-from executor_service.guards.guard import Guard
-=======
 from executor_service.execution.offering import Offering
->>>>>>> main
+from executor_service.guards.guard import Guard
 from executor_service.ledger.rows import TOMBSTONE, ActionRow
 
 _REVERT_SECONDS = 600.0  # that an undo by itself may take
@@ -32,13 +29,8 @@ class RejectedOrderError(ValueError):
 class Acceptance:
     """Checks orders against the catalogue and this executor's own limits."""
 
-<<<<<<< HEAD
-    def __init__(self, catalogue: Catalogue, *, cluster: str, guard: Guard) -> None:
-        self._catalogue = catalogue
-=======
-    def __init__(self, offering: Offering, *, cluster: str, protected_namespaces: frozenset[str]) -> None:
+    def __init__(self, offering: Offering, *, cluster: str, guard: Guard) -> None:
         self._offering = offering
->>>>>>> main
         self._cluster = cluster
         self._guard = guard
 
@@ -97,16 +89,10 @@ class Acceptance:
         if order.remaining_seconds is not None and order.remaining_seconds <= 0:
             text = "no time was left for this action (remaining_seconds <= 0)"
             return {"class": ErrorClass.TIMEOUT.value, "message": text}
-<<<<<<< HEAD
-        refusal = self._guard.order_refusal(spec.name, namespace, changes=spec.changes)
+        refusal = self._guard.order_refusal(spec.name, namespace, changes=spec.changes and not spec.own_targets)
         if refusal is None:
             return None
         return {"class": refusal.error_class.value, "message": refusal.message} | refusal.about
-=======
-        if spec.changes and namespace in self._protected and not spec.own_targets:
-            return {"class": ErrorClass.FORBIDDEN.value, "message": f"namespace {namespace} is protected"}
-        return None
->>>>>>> main
 
 
 def fingerprint(action_type: str, parameters: Mapping[str, Json], *, dry_run: bool) -> str:

@@ -64,9 +64,12 @@ class Guard:
         for key, place in await self._audit.places_of_running():
             self.places.restore(key, place)
 
-    async def permit(self, write: Write, current: dict[str, Json]) -> None:
-        """Whether the object may be changed at all. Holds for an undo too."""
-        _obey(self.closed.refusal(write.ref.namespace))
+    async def permit(self, write: Write, current: dict[str, Json], *, named: bool) -> None:
+        """Whether the object may be changed at all. Holds for an undo too.
+
+        `named`: the operator has named this very object for this action, so a protected namespace does not shield it.
+        """
+        _obey(self.closed.refusal(write.ref.namespace, named=named))
         marks = await _ask(self._facts.marks(write.ref, current), f"reading what is said about {write.ref}")
         _obey(rules.marks_refusal(self.policy, marks))
 

@@ -50,11 +50,14 @@ class ClosedNamespaces(Container[str]):
     def __contains__(self, namespace: object) -> bool:
         return self.refusal(namespace) is not None if isinstance(namespace, str) else False
 
-    def refusal(self, namespace: str | None) -> Refusal | None:
-        """Why nothing there may be changed; None stands for what lives in no namespace."""
+    def refusal(self, namespace: str | None, *, named: bool = False) -> Refusal | None:
+        """Why nothing there may be changed; None stands for what lives in no namespace.
+
+        What the operator has `named` may be changed in a protected namespace too, in no other closed one.
+        """
         if namespace is None:
             return None
-        if namespace in self.protected:
+        if namespace in self.protected and not named:
             return _no("namespace_protected", "namespace", namespace, "is protected (PROTECTED_NAMESPACES)")
         if self.policy.protect_own and namespace == self.policy.own_namespace:
             return _no("own_namespace", "namespace", namespace, "is the executor's own (PROTECT_OWN_NAMESPACE)")
