@@ -197,12 +197,18 @@ def test_scaling_down_and_restarting_what_is_short_of_pods(executor: Executor, c
 
 
 def test_what_serves_nobody_may_be_restarted(executor: Executor, cluster: Cluster) -> None:
-    """All its pods crash: the cure is not refused."""
-    crashing = [pod["metadata"]["name"] for pod in cluster.pods("app=payments")]
-    result = executor.execute("restart_pod", {"namespace": "production", "resource_name": crashing[0]}, dry_run=True)
+    """A pod that crashes, or a workload of which all do: the cure is not refused. The only one that serves is kept."""
+    pods = {_serves(pod): pod["metadata"]["name"] for pod in cluster.pods("app=payments")}
+    crashing, serving = ({"namespace": "production", "resource_name": pods[serves]} for serves in (False, True))
+    result = executor.execute("restart_pod", crashing, dry_run=True)
     assert result["status"] == "completed", result
+    assert "2 of 2 pods" in throttled(executor.execute("restart_pod", serving), "unavailable_replicas")
     result = executor.execute("restart_pod", RESTART | {"resource_name": "checkout"}, dry_run=True)
     assert result["status"] == "completed", result
+
+
+def _serves(pod: dict[str, Any]) -> bool:
+    return any((item["type"], item["status"]) == ("Ready", "True") for item in pod["status"]["conditions"])
 
 
 def test_only_so_many_nodes_are_cordoned(executor: Executor, cluster: Cluster) -> None:

@@ -1,10 +1,13 @@
 """Server-side dry runs: before each write, and instead of it; and no write over what somebody else wrote."""
 
+import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.executor.conftest import Cluster, Executor, eventually
+from tests.executor.conftest import Cluster, Executor, eventually, executor_process
 
 SCALE = {"namespace": "production", "resource_name": "web-server", "replicas": 5}
 MORE = {"namespace": "staging", "resource_name": "api-server", "resource_type": "deployment", "memory": "2048Mi"}
@@ -99,6 +102,32 @@ def test_no_write_goes_over_what_somebody_else_wrote(plain_executor: Executor, c
     assert cluster.get("deployments", "web-server")["spec"]["minReadySeconds"] == 1
     codes = [entry["code"] for entry in asked(cluster) if entry["verb"] == "patch"]
     assert codes[0] in {409, 422}, "a blind overwrite would have been accepted"
+
+
+@pytest.fixture
+def rotating(cluster: Cluster, tmp_path: Path) -> Iterator[Executor]:
+    """An executor that may rotate one secret."""
+    cluster.create("secrets", {"metadata": {"name": "login"}, "data": {"password": "b2xk"}})
+    with executor_process(tmp_path, cluster.kubeconfig, ROTATABLE_SECRETS="production/login") as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_creation_is_tried_first_too(rotating: Executor, cluster: Cluster, ours: bool) -> None:
+    """Somebody else's object of its name ends it before anything is sent; ours (its mark tells) is no obstacle."""
+    mark = hashlib.sha256(b"k-1").hexdigest()[:16]
+    annotations = {"kubernaut.io/created-by": mark if ours else "somebody"}
+    name = f"login-before-{mark}"
+    metadata = {"name": name, "annotations": annotations}
+    cluster.create("secrets", {"metadata": metadata, "data": {"password": "b2xk"}})
+    result = rotating.execute("rotate_secrets", {"namespace": "production", "resource_name": "login"}, key="k-1")
+    line = rotating.http.get("/api/v1/audit", params={"name": name}).json()["entries"][0]
+    if ours:
+        assert (result["status"], line["outcome"]) == ("completed", "applied"), result
+        return
+    assert (result["error"]["class"], line["verb"], line["outcome"]) == ("conflict", "create", "refused"), result
+    assert "exists already and is not ours" in result["message"]
+    assert [(entry["dry_run"], entry["code"]) for entry in asked(cluster)] == [(True, 409)]
 
 
 @pytest.mark.parametrize(
