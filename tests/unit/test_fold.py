@@ -278,7 +278,7 @@ _STEPS = st.builds(
     failure_class=st.none() | st.sampled_from(FailureClass),
     result=_JSON,
 )
-_RECOVERIES = st.builds(Recovery, failure_class=st.none() | st.sampled_from(FailureClass))
+_RECOVERIES = st.builds(Recovery, attempt=st.integers(1, 3), failure_class=st.none() | st.sampled_from(FailureClass))
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "arguments": st.fixed_dictionaries({}, optional={"undo": st.booleans(), "step": st.text(max_size=4)}),
     "at": _TIMES,
@@ -290,6 +290,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "prove_from": _SOMETIMES,
     "recoveries": st.lists(_RECOVERIES, max_size=2).map(tuple),
     "retry_at": _SOMETIMES,
+    "revision": st.integers(1, 100),
     "since": _SOMETIMES,
     "steps": st.lists(st.sampled_from(["a", "b"])).map(tuple),
     "until": _TIMES,
