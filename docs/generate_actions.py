@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from executor_service.actions.catalogue import Catalogue, schema_of
-from executor_service.actions.requirements import LOOKING, Rule
+from executor_service.actions.requirements import GUARDING, LOOKING, Rule
 from executor_service.actions.spec import NAME_PATTERN, OBJECT_NAME_PATTERN, ActionSpec
 
 PAGE = Path(__file__).with_name("actions.md")
@@ -22,13 +22,14 @@ API server validate the writes, lists the fields that would change, and changes 
 `kubernaut.io/protected: "true"` are never changed, those of `PROTECTED_NAMESPACES` only if `NETWORK_COMPONENTS` names
 them. Where Argo CD, Flux, Helm or kubectl keep an object in shape, `result.managed_by` says so.
 
-Rights are those of the action and its undo. Looking around needs, whatever is offered:
+Rights are those of the action and its undo. Looking around and [guarding](executor-safety.md) need, whatever is
+offered (`tokenreviews` with `EXECUTOR_AUTH=tokenreview` only):
 """
 
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *_rights(LOOKING), "", *_overview(), *_families()]) + "\n"
+    return "\n".join([_HEAD, *_rights((*LOOKING, *GUARDING)), "", *_overview(), *_families()]) + "\n"
 
 
 def _overview() -> Iterator[str]:

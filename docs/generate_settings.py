@@ -7,6 +7,7 @@ What a setting of workflow-service means is told once, by its comment in config/
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,32 @@ _MORE: Mapping[str, str] = {
 
 # environment name: (attribute of executor_service.settings.Settings, meaning)
 _EXECUTOR: Mapping[str, tuple[str, str]] = {
-    "HOST": ("host", "address to listen on; beyond loopback a token is required"),
+    "HOST": ("host", "address to listen on; beyond loopback callers must be authenticated, or `EXECUTOR_AUTH` be none"),
     "EXECUTOR_SERVICE_PORT": ("port", "0 takes any free port"),
-    "EXECUTOR_TOKEN": ("token", "bearer token that every order must carry"),
+    "EXECUTOR_TOKEN": ("token", "bearer token that every order must carry; its file is read again when it changes"),
+    "EXECUTOR_AUTH": ("callers.auth", "token; tokenreview: Kubernetes says whose token it is; none: anybody"),
+    "EXECUTOR_AUDIENCES": ("callers.audiences", "tokenreview: the token must be meant for one of these"),
+    "EXECUTOR_CALLERS": ("callers.callers", "tokenreview: user names that may call, with * and ?; required there"),
+    "TOKENREVIEW_CACHE": ("callers.review_cache", "how long an answer of TokenReview is believed"),
     "DATABASE_URL": ("database_url", "the ledger: SQLite or PostgreSQL; unset: a SQLite file in `DATA_DIR`"),
     "DATA_DIR": ("data_dir", "home of the embedded ledger"),
     "CLUSTER_NAME": ("cluster_name", "the one cluster it acts on; orders for another are refused"),
     "KUBECONFIG": ("kubeconfig", "unset: the pod's service account, outside a pod `~/.kube/config`"),
     "LOG_LEVEL": ("log_level", "trace, debug, info, warning, error, fatal, panic, critical"),
     "PROTECTED_NAMESPACES": ("protected_namespaces", "never changed by any action; comma-separated"),
+    "PROTECT_OWN_NAMESPACE": ("policy.protect_own", "whether the namespace that it runs in is protected too"),
+    "POD_NAMESPACE": ("policy.own_namespace", "where it runs; unset: what the pod's service account says"),
+    "REQUIRE_OPT_IN": ("policy.require_opt_in", "change only what is annotated `kubernaut.io/remediation: allowed`"),
+    "ALLOWED_ACTIONS": ("policy.allowed_actions", "action types that may be ordered, with * and ?"),
+    "ALLOWED_NAMESPACES": ("policy.allowed_namespaces", "namespaces that may be changed, with * and ?"),
+    "MAX_CONCURRENT_PER_NAMESPACE": ("policy.namespace_limit", "actions that change a namespace at once; 0: no limit"),
+    "MAX_CONCURRENT_PER_NODE_POOL": ("policy.pool_limit", "actions that change nodes of a pool at once; 0: no limit"),
+    "NODE_POOL_LABELS": ("policy.pool_labels", "the first of these labels that a node has names its pool"),
+    "CONCURRENCY_WAIT": ("policy.limit_wait", "how long an action waits for its place before it is refused"),
+    "ACTION_COOLDOWN": ("policy.cooldown", "how long a target rests from one action type; 0s: not at all"),
+    "MAX_CORDONED_NODES": ("policy.cordoned_share", "share of nodes that may be cordoned or not Ready"),
+    "MAX_UNAVAILABLE_REPLICAS": ("policy.unavailable_share", "share of a workload's pods that may be unavailable"),
+    "DRY_RUN_FIRST": ("policy.rehearse", "whether each write is tried as a server-side dry run first"),
     "NOTIFY_WEBHOOK_URL": ("notify_webhook_url", "notifications go there as JSON; unset: to the log only"),
     "SLACK_WEBHOOK_URL": ("slack_webhook_url", "notifications go there in Slack's form"),
     "PROMETHEUS_URL": ("prometheus_url", "evidence by PromQL is asked for there; unset: such conditions do not hold"),
@@ -57,8 +75,12 @@ _EXECUTOR: Mapping[str, tuple[str, str]] = {
     "SYNC_WAIT": ("sync_wait", "how long a call waits for its action before it answers 202"),
     "KUBERNETES_TIMEOUT": ("kubernetes_timeout", "of one call to the API server"),
     "LEDGER_RETENTION": ("ledger_retention", "how long a key is remembered"),
+    "AUDIT_RETENTION": ("audit_retention", "how long the audit of writes is kept"),
     "SNAPSHOT_RETENTION": ("snapshot_retention", "until when an undo is offered; not longer than `LEDGER_RETENTION`"),
 }
+
+
+_SHARES = ("MAX_CORDONED_NODES", "MAX_UNAVAILABLE_REPLICAS")
 
 
 def render() -> str:
@@ -136,7 +158,11 @@ def _executor() -> Iterator[str]:
     defaults = executor.load({})
     secrets = ("EXECUTOR_TOKEN",)
     for name, (attribute, meaning) in _EXECUTOR.items():
-        shown = "unset" if name in {"DATABASE_URL", "KUBECONFIG"} else _shown(getattr(defaults, attribute))
+        shown = (
+            "unset"
+            if name in {"DATABASE_URL", "KUBECONFIG", "POD_NAMESPACE"}
+            else _shown(attrgetter(attribute)(defaults), name)
+        )
         yield f"| {_name(name, secret=name in secrets)} | {shown} | {meaning} |"
     if missing := set(executor_names()) ^ set(_EXECUTOR):
         raise AssertionError(f"executor_service.settings and this page disagree about {sorted(missing)}")
@@ -146,9 +172,15 @@ def _name(name: str, *, secret: bool) -> str:
     return f"`{name}`, `{name}_FILE`" if secret else f"`{name}`"
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, name: str) -> str:
     if value in (None, (), {}):
         return "unset"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if name in _SHARES and isinstance(value, float):
+        return f"`{value:.0%}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     if isinstance(value, float):
         return f"`{_duration(value)}`"
     return f"`{','.join(sorted(value)) if isinstance(value, frozenset) else value}`"
@@ -156,7 +188,9 @@ def _shown(value: object) -> str:
 
 def _duration(seconds: float) -> str:
     units = (("d", 86400), ("h", 3600), ("m", 60))
-    return next((f"{seconds // size:.0f}{unit}" for unit, size in units if seconds % size == 0), f"{seconds:g}s")
+    return next(
+        (f"{seconds // size:.0f}{unit}" for unit, size in units if seconds and seconds % size == 0), f"{seconds:g}s"
+    )
 
 
 _HEAD = [

@@ -18,6 +18,8 @@ from executor_service.actions.settling import Settler
 from executor_service.actions.world import Allowed, World
 from executor_service.alertmanager import Alertmanager
 from executor_service.api.application import application
+from executor_service.api.auditing import Auditing
+from executor_service.api.callers import Anybody, Authenticator, AuthenticatorAwayError, ReviewedToken, SharedToken
 from executor_service.api.health import HealthRoutes, Probe
 from executor_service.api.observing import Observing
 from executor_service.api.routes import Routes
@@ -26,9 +28,14 @@ from executor_service.execution.drive import Driver
 from executor_service.execution.executor import Executor, Times
 from executor_service.execution.offering import Offering
 from executor_service.execution.results import Results
+from executor_service.guards.facts import Facts
+from executor_service.guards.guard import Guard
+from executor_service.guards.rules import ClosedNamespaces
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError
+from executor_service.kubernetes.reviewing import review_token
 from executor_service.kubernetes.surroundings import Surroundings, look_around
+from executor_service.ledger.audit import Audit
 from executor_service.ledger.database import Lock, open_database
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
@@ -59,10 +66,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         engine, lock = await open_database(settings.database_url)
         stack.push_async_callback(lock.release)
         stack.push_async_callback(engine.dispose)
-        ledger = await Ledger.open(engine)
+        ledger, audit = await Ledger.open(engine), Audit(engine)
         kube = KubeClient(settings.kubeconfig, timeout_seconds=settings.kubernetes_timeout)
         stack.push_async_callback(kube.close)
-        channels = Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url)
         metrics = Metrics()
         stack.callback(metrics.up.set, 0)
         catalogue = Catalogue()
@@ -72,14 +78,11 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
 
         offering = Offering(catalogue, look, settings=settings.configured)
         stack.push_async_callback(offering.close)
-        far = _Far(
-            channels,
-            Alertmanager(settings.alertmanager_url),
-            Prometheus(settings.prometheus_url),
-            Webhooks(settings.webhook_allowed_hosts),
-        )
+        far = _far(settings)
         stack.push_async_callback(far.close)
-        world = _world(settings, kube, ledger, far=far, offering=offering, metrics=metrics)
+        settler = Settler(kube, ledger, audit, metrics, settings.cluster_name)
+        world = _world(settings, settler, far=far, offering=offering)
+        await world.guard.restore()
         executor = _executor(settings, world, offering, metrics)
         await executor.start()
         stack.push_async_callback(executor.close)
@@ -89,7 +92,14 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, Executor, 
         routes = Routes(executor, ledger, results, observing=observing, offering=offering, cluster=cluster)
         probes: dict[str, Probe] = {"kubernetes": lambda: _reachable(kube), "ledger": ledger.alive}
         health = HealthRoutes(probes, metrics, version=__version__)
-        yield application(routes, health, token=settings.token, version=__version__), executor, lock
+        app = application(
+            routes,
+            Auditing(audit, cluster=cluster),
+            health,
+            authenticator=_authenticator(settings, kube),
+            version=__version__,
+        )
+        yield app, executor, lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +117,32 @@ class _Far:
             await each.close()
 
 
-def _world(
-    settings: Settings, kube: KubeClient, ledger: Ledger, *, far: _Far, offering: Offering, metrics: Metrics
-) -> World:
+def _far(settings: Settings) -> _Far:
+    return _Far(
+        Channels(webhook_url=settings.notify_webhook_url, slack_url=settings.slack_webhook_url),
+        Alertmanager(settings.alertmanager_url),
+        Prometheus(settings.prometheus_url),
+        Webhooks(settings.webhook_allowed_hosts),
+    )
+
+
+def _world(settings: Settings, settler: Settler, *, far: _Far, offering: Offering) -> World:
+    closed = ClosedNamespaces(settings.protected_namespaces, settings.policy)
+    facts = Facts(settler.kube)
+    guard = Guard(settings.policy, closed, facts=facts, ledger=settler.ledger, audit=settler.audit)
+
     async def around() -> Surroundings:
         await offering.current()
         return offering.here
 
     return World(
-        kube=kube,
-        ledger=ledger,
+        kube=settler.kube,
+        ledger=settler.ledger,
         locks=ObjectLocks(),
-        settler=Settler(kube, ledger, metrics, settings.cluster_name),
+        settler=settler,
         channels=far.channels,
-        protected_namespaces=settings.protected_namespaces,
+        guard=guard,
+        protected_namespaces=closed,
         irreversible=offering.catalogue.irreversible,
         undo_seconds=settings.snapshot_retention,
         undone_forwards=offering.catalogue.undone_forwards,
@@ -133,11 +155,29 @@ def _world(
 
 
 def _executor(settings: Settings, world: World, offering: Offering, metrics: Metrics) -> Executor:
-    cluster, protected = settings.cluster_name, settings.protected_namespaces
-    acceptance = Acceptance(offering, cluster=cluster, protected_namespaces=protected)
+    cluster = settings.cluster_name
+    acceptance = Acceptance(offering, cluster=cluster, guard=world.guard)
     driver = Driver(world, offering.catalogue, metrics, cluster=cluster)
-    times = Times(settings.sync_wait, settings.ledger_retention, settings.snapshot_retention)
+    kept = (settings.ledger_retention, settings.snapshot_retention, settings.audit_retention)
+    times = Times(settings.sync_wait, *kept)
     return Executor(world.ledger, acceptance, driver, locks=world.locks, metrics=metrics, times=times)
+
+
+def _authenticator(settings: Settings, kube: KubeClient) -> Authenticator:
+    if settings.token is not None:
+        return SharedToken(settings.token, settings.token_file)
+    if settings.callers.auth != "tokenreview":
+        return Anybody()
+
+    async def review(token: str) -> str | None:
+        try:
+            return await review_token(kube, token, settings.callers.audiences)
+        except ApiError as error:
+            _log.error("a caller cannot be authenticated", error=str(error))
+            raise AuthenticatorAwayError from error
+
+    allowed = settings.callers.callers
+    return ReviewedToken(review, callers=allowed, believe_seconds=settings.callers.review_cache)
 
 
 async def _reachable(kube: KubeClient) -> bool:

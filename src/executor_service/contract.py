@@ -33,16 +33,26 @@ class ErrorClass(StrEnum):
 
 
 class ActionFailedError(Exception):
-    """An action ends without success: its class, what to tell, and whether nothing at all was attempted."""
+    """An action ends without success: its class, what to tell, and whether nothing at all was attempted.
+
+    `about` names rule, field and value where a rule of ours said no.
+    """
 
     def __init__(
-        self, error_class: ErrorClass, message: str, *, refused: bool = False, result: dict[str, Json] | None = None
+        self,
+        error_class: ErrorClass,
+        message: str,
+        *,
+        refused: bool = False,
+        result: dict[str, Json] | None = None,
+        about: dict[str, Json] | None = None,
     ) -> None:
         super().__init__(message)
         self.error_class = error_class
         self.message = message
         self.refused = refused
         self.result = result or {}
+        self.about = about or {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,15 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from executor_service.contract import AllowedHost, ObjectRef
+from executor_service.policy import (
+    CallerPolicy,
+    Policy,
+    parse_components,
+    parse_hosts,
+    parse_patterns,
+    read_callers,
+    read_policy,
+)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -24,6 +33,7 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 
 T = TypeVar("T")
@@ -41,6 +51,10 @@ class Settings:
     kubeconfig: Path | None
     """None: the pod's own service account."""
     token: str | None = field(repr=False)
+    token_file: Path | None
+    """Where the token came from; read again when the file changes."""
+    callers: CallerPolicy
+    policy: Policy
     log_level: str
     protected_namespaces: frozenset[str]
     notify_webhook_url: str | None = field(repr=False)
@@ -58,6 +72,7 @@ class Settings:
     ledger_retention: float
     snapshot_retention: float
     """Until when an undo is offered; raw objects are forgotten after it."""
+    audit_retention: float
 
     @property
     def configured(self) -> frozenset[str]:
@@ -127,6 +142,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         cluster_name=read.get("CLUSTER_NAME", "default", _parse_text),
         kubeconfig=_kubeconfig(read),
         token=read.secret("EXECUTOR_TOKEN"),
+        token_file=read.get("EXECUTOR_TOKEN_FILE", None, Path),
+        callers=read_callers(read.get),
+        policy=read_policy(read.get, mounted_namespace=_mounted_namespace()),
         log_level=read.get("LOG_LEVEL", "info", _parse_level),
         protected_namespaces=read.get(
             "PROTECTED_NAMESPACES", frozenset({"kube-system", "kube-public", "kube-node-lease"}), _parse_namespaces
@@ -135,19 +153,17 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         slack_webhook_url=read.get("SLACK_WEBHOOK_URL", None, _parse_url),
         prometheus_url=read.get("PROMETHEUS_URL", None, _parse_url),
         alertmanager_url=read.get("ALERTMANAGER_URL", None, _parse_url),
-        webhook_allowed_hosts=read.get("WEBHOOK_ALLOWED_HOSTS", (), _parse_hosts),
+        webhook_allowed_hosts=read.get("WEBHOOK_ALLOWED_HOSTS", (), parse_hosts),
         job_templates=read.get("JOB_TEMPLATES", None, _parse_directory),
-        rotatable_secrets=read.get("ROTATABLE_SECRETS", (), _parse_patterns),
-        network_components=read.get("NETWORK_COMPONENTS", {}, _parse_components),
+        rotatable_secrets=read.get("ROTATABLE_SECRETS", (), parse_patterns),
+        network_components=read.get("NETWORK_COMPONENTS", {}, parse_components),
         sync_wait=read.get("SYNC_WAIT", 10.0, parse_duration),
         kubernetes_timeout=read.get("KUBERNETES_TIMEOUT", 10.0, parse_duration),
         ledger_retention=read.get("LEDGER_RETENTION", 30 * 86400.0, parse_duration),
         snapshot_retention=read.get("SNAPSHOT_RETENTION", 7 * 86400.0, parse_duration),
+        audit_retention=read.get("AUDIT_RETENTION", 30 * 86400.0, parse_duration),
     )
-    if not is_loopback(settings.host) and settings.token is None:
-        read.problems.append(
-            f"HOST={settings.host!r}: beyond loopback EXECUTOR_TOKEN or EXECUTOR_TOKEN_FILE is required"
-        )
+    read.problems += _caller_problems(settings)
     if settings.snapshot_retention > settings.ledger_retention:
         read.problems.append("SNAPSHOT_RETENTION: must not be longer than LEDGER_RETENTION")
     if read.problems:
@@ -206,12 +222,33 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _caller_problems(settings: Settings) -> list[str]:
+    """Who may call must be said beyond loopback, and not in two ways."""
+    auth, token = settings.callers.auth, settings.token
+    if auth == "token" and token is None and not is_loopback(settings.host):
+        rule = "beyond loopback EXECUTOR_TOKEN or EXECUTOR_TOKEN_FILE is required, or EXECUTOR_AUTH says otherwise"
+        return [f"HOST={settings.host!r}: {rule}"]
+    if auth != "token" and token is not None:
+        return [f"EXECUTOR_AUTH={auth!r}: EXECUTOR_TOKEN is set, but would not be asked for"]
+    if auth == "tokenreview" and not settings.callers.callers:
+        return ["EXECUTOR_CALLERS: must name who may call, such as system:serviceaccount:kubernaut:workflow-service"]
+    return []
+
+
 def _kubeconfig(read: _Reader) -> Path | None:
     """KUBECONFIG, else the service account of the pod we run in, else the user's own file, as kubectl does."""
     named = read.get("KUBECONFIG", None, Path)
     if named is not None or read.environment.get("KUBERNETES_SERVICE_HOST"):
         return named
     return Path.home() / ".kube" / "config"
+
+
+def _mounted_namespace() -> str | None:
+    """Where Kubernetes says it to every pod with a service account."""
+    try:
+        return _OWN_NAMESPACE.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _parse_text(text: str) -> str:
@@ -245,35 +282,3 @@ def _parse_directory(text: str) -> Path:
     if not Path(text).is_dir():
         raise ValueError("must be a directory")
     return Path(text)
-
-
-def _parse_hosts(text: str) -> tuple[AllowedHost, ...]:
-    """`hooks.example.org,http://10.0.0.5:8080,!localhost:9000`: http only where it is written, near hosts with `!`."""
-    return tuple(_parse_host(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _parse_host(text: str) -> AllowedHost:
-    rest = text.removeprefix("!")
-    parts = urlsplit(rest if "://" in rest else f"https://{rest}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.username:
-        raise ValueError(f"{text!r} must be a host, host:port or http://host")
-    return AllowedHost(parts.hostname, parts.port, parts.scheme == "http", text.startswith("!"))
-
-
-def _parse_patterns(text: str) -> tuple[str, ...]:
-    patterns = tuple(part.strip() for part in text.split(",") if part.strip())
-    for pattern in patterns:
-        if not re.fullmatch(r"[a-z0-9*?.-]+/[a-z0-9*?.-]+", pattern):
-            raise ValueError(f"{pattern!r} must be namespace/name, where * stands for anything")
-    return patterns
-
-
-def _parse_components(text: str) -> dict[str, ObjectRef]:
-    """`dns=Deployment/kube-system/coredns,proxy=DaemonSet/kube-system/kube-proxy`."""
-    found: dict[str, ObjectRef] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        match = re.fullmatch(r"([a-z][a-z0-9_-]*)=(Deployment|DaemonSet|StatefulSet)/([a-z0-9-]+)/([a-z0-9.-]+)", part)
-        if match is None:
-            raise ValueError(f"{part!r} must be name=Deployment/namespace/name, DaemonSet or StatefulSet")
-        found[match[1]] = ObjectRef(match[2], match[3], match[4])
-    return found

@@ -202,6 +202,8 @@ RIGHTS_WITHOUT_A_CASE = {
     Right("get", "replicasets", "apps"): "the way from a pod to its Deployment",
     Right("get", "pods/log"): "without it diagnostics say that there are no logs",
     Right("list", "pods", "metrics.k8s.io"): "without it diagnostics say that there is no usage",
+    Right("get", "namespaces"): "what a namespace's annotations say, read before each write",
+    Right("create", "tokenreviews", "authentication.k8s.io"): "who calls, with EXECUTOR_AUTH=tokenreview",
 } | dict.fromkeys(
     (
         *_core("persistentvolumeclaims", "get", "list", "patch"),

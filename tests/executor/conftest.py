@@ -254,6 +254,14 @@ def shared_executor(sandbox_cluster: Cluster, tmp_path_factory: pytest.TempPathF
         yield executor
 
 
+@pytest.fixture(scope="session")
+def plain_executor_process(sandbox_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    """One executor process that sends its writes without a dry run before: a scripted fault strikes the write."""
+    settings = {"SYNC_WAIT": "1500ms", "DRY_RUN_FIRST": "false"}
+    with executor_process(tmp_path_factory.mktemp("plain"), sandbox_cluster.kubeconfig, **settings) as executor:
+        yield executor
+
+
 @pytest.fixture
 def cluster(sandbox_cluster: Cluster) -> Cluster:
     """The sandbox, fresh from its seed."""
@@ -266,3 +274,9 @@ def cluster(sandbox_cluster: Cluster) -> Cluster:
 def executor(shared_executor: Executor, cluster: Cluster) -> Executor:
     """The shared executor on a fresh cluster."""
     return shared_executor
+
+
+@pytest.fixture
+def plain_executor(plain_executor_process: Executor, cluster: Cluster) -> Executor:
+    """The executor without a dry run before each write, on a fresh cluster."""
+    return plain_executor_process

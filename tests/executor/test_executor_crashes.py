@@ -118,7 +118,7 @@ async def test_rows_left_at_any_point_are_resumed_to_exactly_one_write(cluster: 
 def test_killing_the_executor_in_the_middle_of_a_write_costs_nothing(cluster: Cluster, tmp_path: Path) -> None:
     """SIGKILL while the API server holds the answer; after the restart: one write, the same key, completed."""
     cluster.fault("patch", "deployments", delay_seconds=1.0)
-    with executor_process(tmp_path, cluster.kubeconfig, SYNC_WAIT="100ms") as executor:
+    with executor_process(tmp_path, cluster.kubeconfig, SYNC_WAIT="100ms", DRY_RUN_FIRST="false") as executor:
         assert executor.order("scale_deployment", SCALE, key="kill-1").status_code == 202
         ledger_id = executor.by_key("kill-1").json()["ledger_id"]
         faults = f"{cluster.url}/sandbox/faults"
@@ -147,25 +147,25 @@ def test_killing_the_executor_in_the_middle_of_a_write_costs_nothing(cluster: Cl
     ],
 )
 def test_a_lost_answer_does_not_repeat_the_effect(
-    executor: Executor, cluster: Cluster, action: str, parameters: dict[str, object], verb: str, resource: str
+    plain_executor: Executor, cluster: Cluster, action: str, parameters: dict[str, object], verb: str, resource: str
 ) -> None:
     """The write took effect, its answer never came: read, compare, done."""
     cluster.fault(verb, resource, drop=True)
-    result = executor.execute(action, parameters)
+    result = plain_executor.execute(action, parameters)
     assert result["status"] == "completed", result
     assert result["changes"]
     assert len([entry for entry in cluster.writes() if entry["verb"] == verb]) == 1
 
 
-def test_an_effect_in_doubt_outlasts_an_outage_of_the_api(executor: Executor, cluster: Cluster) -> None:
+def test_an_effect_in_doubt_outlasts_an_outage_of_the_api(plain_executor: Executor, cluster: Cluster) -> None:
     """No answer to the write, then only errors to the questions: it stays running until the truth is known."""
     cluster.fault("patch", "deployments", drop=True, delay_seconds=0.4)
     faults = f"{cluster.url}/sandbox/faults"
     with ThreadPoolExecutor(1) as pool:
-        ordered = pool.submit(executor.execute, "scale_deployment", SCALE, key="outage")
+        ordered = pool.submit(plain_executor.execute, "scale_deployment", SCALE, key="outage")
         eventually(lambda: "patch" not in cluster.http.get(faults).text, "our write has reached the API server")
         cluster.fault("get", "deployments", status=500, times=6)
-        eventually(lambda: "not known" in executor.by_key("outage").json().get("progress", ""), "it says so")
+        eventually(lambda: "not known" in plain_executor.by_key("outage").json().get("progress", ""), "it says so")
         result = ordered.result()
     assert result["status"] == "completed", result
     assert len(cluster.writes("web-server")) == 1
@@ -173,21 +173,21 @@ def test_an_effect_in_doubt_outlasts_an_outage_of_the_api(executor: Executor, cl
 
 @pytest.mark.parametrize(("status", "error_class"), [(503, "transient"), (429, "throttled"), (403, "forbidden")])
 def test_a_refused_write_is_not_repeated_here(
-    executor: Executor, cluster: Cluster, status: int, error_class: str
+    plain_executor: Executor, cluster: Cluster, status: int, error_class: str
 ) -> None:
     """Retrying effects is the caller's business; the class says whether it makes sense; no change is listed."""
     cluster.fault("patch", "deployments", status=status)
-    result = executor.execute("scale_deployment", SCALE)
+    result = plain_executor.execute("scale_deployment", SCALE)
     assert (result["status"], result["error"]["class"], result["changes"]) == ("failed", error_class, [])
     assert cluster.writes() == []
 
 
-def test_a_concurrent_writer_makes_us_plan_again(executor: Executor, cluster: Cluster) -> None:
+def test_a_concurrent_writer_makes_us_plan_again(plain_executor: Executor, cluster: Cluster) -> None:
     """Somebody changes the object between our read and our write: no blind overwrite, the fresh value is `before`."""
     cluster.fault("patch", "deployments", delay_seconds=0.5)
     faults = f"{cluster.url}/sandbox/faults"
     with ThreadPoolExecutor(1) as pool:
-        ordered = pool.submit(executor.execute, "scale_deployment", SCALE)
+        ordered = pool.submit(plain_executor.execute, "scale_deployment", SCALE)
         eventually(lambda: "patch" not in cluster.http.get(faults).text, "our write has reached the API server")
         cluster.merge("deployments", "web-server", {"spec": {"replicas": 4}})
         result = ordered.result()

@@ -86,12 +86,12 @@ def test_a_policy_is_created_once_and_undone_by_deletion(executor: Executor, clu
     assert cluster.exists("networkpolicies", "web")
 
 
-def test_creating_is_settled_after_a_lost_answer(executor: Executor, cluster: Cluster) -> None:
+def test_creating_is_settled_after_a_lost_answer(plain_executor: Executor, cluster: Cluster) -> None:
     """The answer was cut off: what is there is recognised as ours, and nothing is created twice."""
     cluster.fault("create", "networkpolicies", drop=True)
     wanted = POLICY | {"create": True, "rules": RULES | {"pod_selector": {}}}
     cluster.fault("create", "networkpolicies", status=500)
-    result = executor.execute("update_network_policy", wanted)
+    result = plain_executor.execute("update_network_policy", wanted)
     assert (result["status"], len(cluster.writes("web"))) == ("completed", 1), result
 
 

@@ -45,6 +45,23 @@ def test_a_named_component_restarts_and_nothing_else_there(rich: Executor, clust
     assert rich.order("restart_network", order | {"component": "A"}).json()["errors"][0]["field"].endswith("component")
 
 
+@pytest.mark.parametrize("rule", ["namespace_not_allowed", "own_namespace", "opted_out"])
+def test_every_other_rule_holds_for_a_named_component(cluster: Cluster, tmp_path: Path, rule: str) -> None:
+    """Naming opens PROTECTED_NAMESPACES only; the order's own namespace is not judged."""
+    settings = {"NETWORK_COMPONENTS": "dns=Deployment/kube-system/coredns", "POD_NAMESPACE": "production"}
+    settings |= {"ALLOWED_NAMESPACES": "prod*"} if rule == "namespace_not_allowed" else {}
+    settings |= {"POD_NAMESPACE": "kube-system"} if rule == "own_namespace" else {}
+    if rule == "opted_out":
+        mine = {"metadata": {"annotations": {"kubernaut.io/protected": "true"}}}
+        cluster.merge("deployments", "coredns", mine, "kube-system")
+    with executor_process(tmp_path, cluster.kubeconfig, **settings) as executor:
+        order = {"namespace": "production", "component": "dns"}
+        result = executor.execute("restart_network", order)
+    assert (result["status"], result["error"]["rule"]) == ("refused", rule), result
+    assert result["error"]["value"] in {"kube-system", "Deployment kube-system/coredns"}
+    assert cluster.writes() == []
+
+
 def test_a_mesh_is_reset_where_its_proxy_runs(rich: Executor, cluster: Cluster) -> None:
     """Only workloads with the proxy restart; another mesh is refused; without any there is nothing to do."""
     assert rich.execute("reset_service_mesh", HERE)["result"]["already"] is True

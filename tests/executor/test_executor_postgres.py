@@ -11,6 +11,8 @@ from tests.support.postgres import Postgres, postgres
 
 from executor_service.ledger.database import AdvisoryLock, LedgerBusyError, open_database
 
+PLAIN = {"SYNC_WAIT": "100ms", "DRY_RUN_FIRST": "false"}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
@@ -25,7 +27,7 @@ async def test_kill_9_and_the_advisory_lock_on_postgresql(server: Postgres, clus
     url = server.database()
     scale = {"namespace": "production", "resource_name": "web-server", "replicas": 5}
     cluster.fault("patch", "deployments", delay_seconds=0.5)
-    with executor_process(tmp_path, cluster.kubeconfig, DATABASE_URL=url, SYNC_WAIT="100ms") as executor:
+    with executor_process(tmp_path, cluster.kubeconfig, DATABASE_URL=url, **PLAIN) as executor:
         assert executor.order("scale_deployment", scale, key="on-pg").status_code == 202
         with pytest.raises(LedgerBusyError):
             await open_database(url.replace("postgresql://", "postgresql+psycopg://"))

@@ -65,9 +65,10 @@ class Interposer:
         self._ambushes.clear()
         self.passed.clear()
 
-    def codes(self, method: str, path: str) -> list[int]:
-        """The answers to real (not dry) requests of a method whose path ends so."""
-        return [one.code for one in self.passed if one.method == method and one.path.endswith(path) and not one.dry_run]
+    def codes(self, method: str, path: str, *, dry_run: bool = False) -> list[int]:
+        """The answers to real (or to dry) requests of a method whose path ends so."""
+        found = [one for one in self.passed if one.method == method and one.path.endswith(path)]
+        return [one.code for one in found if one.dry_run is dry_run]
 
     def relay(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """Pass one request on and its answer back."""

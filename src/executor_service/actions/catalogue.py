@@ -34,7 +34,7 @@ from executor_service.actions import (
     tainting,
     undoing,
 )
-from executor_service.actions.requirements import LOOKING, Rule
+from executor_service.actions.requirements import GUARDING, LOOKING, Rule
 from executor_service.actions.spec import ActionSpec, Parameters
 from executor_service.contract import Json
 from executor_service.kubernetes.surroundings import Surroundings
@@ -137,9 +137,9 @@ def _plain(action_type: str) -> str:
 
 
 def granted_for(specs: list[ActionSpec]) -> dict[tuple[str, str], set[str]]:
-    """The verbs by (API group, resource) that these actions need together with looking around."""
+    """The verbs by (API group, resource) that these actions need together with looking around and the guards."""
     verbs: dict[tuple[str, str], set[str]] = {}
-    for rule in [*LOOKING, *(rule for spec in specs for rule in spec.needs)]:
+    for rule in [*LOOKING, *GUARDING, *(rule for spec in specs for rule in spec.needs)]:
         verbs.setdefault((rule.group, rule.resource), set()).update(rule.verbs)
     return verbs
 

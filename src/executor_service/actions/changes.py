@@ -1,6 +1,8 @@
-"""Writes as the wire's `changes` list."""
+"""Writes as the wire's `changes` list, and as the audit's."""
 
 from executor_service.contract import FieldChange, Json, Write
+from executor_service.guards.asked import Asked
+from executor_service.ledger.audit import AuditEntry
 
 HIDDEN = "(hidden)"
 
@@ -13,6 +15,26 @@ def change_list(writes: list[Write], cluster: str) -> list[dict[str, Json]]:
 def _sealed(write: Write) -> list[FieldChange]:
     """Secret values by their pointers alone."""
     return [FieldChange(pointer, HIDDEN, HIDDEN) for pointer in write.sealed]
+
+
+def audit_entry(asked: Asked, slot: str, write: Write, *, place: str | None, cluster: str) -> AuditEntry:
+    """The line that a write gets in the audit."""
+    return AuditEntry(
+        caller=asked.caller,
+        workflow_id=asked.workflow_id,
+        execution_id=asked.execution_id,
+        step_id=asked.step_id,
+        key=asked.key,
+        slot=slot,
+        action=asked.type,
+        target=str(asked.subject),
+        place=place,
+        verb=write.verb.value,
+        kind=write.ref.kind,
+        namespace=write.ref.namespace,
+        name=write.ref.name,
+        changes=change_list([write], cluster),
+    )
 
 
 def _entry(write: Write, change: FieldChange, cluster: str) -> dict[str, Json]:

@@ -78,16 +78,26 @@ def _movable(run: Run, pod: dict[str, Json]) -> bool:
 
 async def _evict_all(run: Run, pods: list[dict[str, Json]], grace_period_seconds: int | None) -> None:
     """Round after round over the pods whose budget said no (429), until all are on their way or time is over."""
-    waiting = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    waiting, kept = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]], False
     while waiting:
         await run.progress(f"evicting {len(waiting)} of {len(pods)} pods")
-        waiting = [pod for pod in waiting if not await _evict(run, pod, grace_period_seconds)]
+        try:
+            waiting = [pod for pod in waiting if not await _evict(run, pod, grace_period_seconds)]
+        except ActionFailedError as error:
+            if not kept or error.error_class is not ErrorClass.TIMEOUT:
+                raise
+            raise _kept([pod for pod in waiting if _slot(pod) not in run.intents]) from error
         if waiting and run.seconds_left <= _RETRY_SECONDS:
-            names = ", ".join(sorted(_name(pod) for pod in waiting))
-            raise ActionFailedError(ErrorClass.TIMEOUT, f"disruption budgets kept these pods in place: {names}")
+            raise _kept(waiting)
         if waiting:
+            kept = True
             await run.progress(f"{len(waiting)} pods wait for their disruption budget")
             await run.pause(_RETRY_SECONDS)
+
+
+def _kept(pods: list[dict[str, Json]]) -> ActionFailedError:
+    names = ", ".join(sorted(_name(pod) for pod in pods))
+    return ActionFailedError(ErrorClass.TIMEOUT, f"disruption budgets kept these pods in place: {names}")
 
 
 async def _evict(run: Run, pod: dict[str, Json], grace_period_seconds: int | None) -> bool:
@@ -105,7 +115,7 @@ async def _evict(run: Run, pod: dict[str, Json], grace_period_seconds: int | Non
         return plan_removal(Verb.EVICT, ref, current, grace_period_seconds=grace_period_seconds), current
 
     try:
-        await run.change(f"evict:{metadata['uid']}", ref, plan)
+        await run.change(_slot(pod), ref, plan)
     except ActionFailedError as error:
         if error.error_class is ErrorClass.THROTTLED:
             return False
@@ -123,6 +133,10 @@ async def _wait_until_gone(run: Run, pods: list[dict[str, Json]], node: str) -> 
         return f"{len(left)} pods are ending: {', '.join(sorted(left))}" if left else None
 
     await run.until(missing)
+
+
+def _slot(pod: dict[str, Json]) -> str:
+    return f"evict:{pod['metadata']['uid']}"
 
 
 def _name(pod: dict[str, Json]) -> str:

@@ -1,6 +1,6 @@
 """Who else keeps an object in the shape that a repository says: they may put back what we change."""
 
-from executor_service.contract import Json
+from executor_service.contract import Json, Verb, Write
 
 _LABELS = {
     "argocd.argoproj.io/instance": "Argo CD",
@@ -29,6 +29,12 @@ def managed_by(item: dict[str, Json]) -> str | None:
                 return f"{tool} ({(names or {})[name]})"
     writers = {entry.get("manager") for entry in metadata.get("managedFields") or []}
     return next((tool for writer, tool in _WRITERS.items() if writer in writers), None)
+
+
+def noting_manager(write: Write, current: dict[str, Json]) -> tuple[Write, dict[str, Json]]:
+    """The write with the tool that keeps the object in shape, so that the answer can tell it, also after a restart."""
+    tool = managed_by(current) if write.verb is not Verb.CREATE else None
+    return (write.noting(write.notes | {"managed_by": tool}) if tool else write), current
 
 
 def warning(managed: dict[str, str]) -> str:

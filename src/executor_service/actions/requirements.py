@@ -28,6 +28,12 @@ READ_PODS = rights("Pod", "get", "list")
 READ_NODES = rights("Node", "get", "list")
 LOOKING = (*READ_WORKLOADS, READ_PODS, READ_NODES, rights("StorageClass", "list"))
 """What observing and the look around need, whatever actions are offered."""
+GUARDING = (
+    rights("Namespace", "get"),
+    rights("Job", "get"),
+    Rule("authentication.k8s.io", "tokenreviews", ("create",)),
+)
+"""What the guards read besides: annotations of namespaces and of a pod's Job; and with tokenreview who calls."""
 
 
 @dataclass(frozen=True, slots=True)

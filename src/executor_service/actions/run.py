@@ -11,33 +11,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from executor_service.actions.managed import managed_by
-from executor_service.actions.settling import StalePlanError, settle_fresh
-from executor_service.actions.world import World
+from executor_service.actions.changes import audit_entry
+from executor_service.actions.managed import noting_manager
+from executor_service.actions.rehearsing import rehearse
+from executor_service.actions.settling import StalePlanError, replanning
+from executor_service.actions.world import CancelledByCallerError, StoppingError, World
 from executor_service.contract import OUTSIDE, ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
-from executor_service.kubernetes import writing
+from executor_service.guards.asked import UNDO, Asked, asked_of
+from executor_service.guards.guard import full
+from executor_service.guards.rules import PROTECTED
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, failure
 from executor_service.ledger.rows import Intent, IntentState
 
-PROTECTED = "kubernaut.io/protected"
-"""Annotation: with the value "true" the object is never changed by us."""
+__all__ = ("PROTECTED", "CancelledByCallerError", "Planned", "Run", "StoppingError", "World")
 
 _POLL_FIRST_SECONDS, _POLL_LONGEST_SECONDS = 0.05, 1.0
 _SETTLE_PATIENCE_SECONDS = 3600.0
+_PLACE_POLL_SECONDS = 0.1
 _HIDDEN_BELOW = ("managedFields",)
 
 T = TypeVar("T")
 Planned = tuple[Write, dict[str, Json]] | None
 """A write and the object it was planned from; None when there is nothing to do."""
-
-
-class CancelledByCallerError(Exception):
-    """The caller asked to stop, and the action is at a point where it can."""
-
-
-class StoppingError(Exception):
-    """The service stops; the action goes on after the next start."""
 
 
 @dataclass(slots=True)
@@ -55,6 +51,10 @@ class Run:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     dry_writes: list[Write] = field(default_factory=list)
     progress_text: str = ""
+    subject: ObjectRef | None = None
+    """The first object that the action wanted to change: what it is about."""
+    refusals: set[tuple[str, str]] = field(default_factory=set)
+    """What is in the audit already: an eviction that waits is refused again and again."""
 
     @property
     def seconds_left(self) -> float:
@@ -124,15 +124,34 @@ class Run:
 
         Raises ActionFailedError; its class tells whether the effect is absent for good, or somebody else was faster.
         """
+        self.subject = self.subject or ref
         known = self.intents.get(slot)
         if known is not None:
             return known.write
         self.check()
+        await self._enter(ref)
         async with self.world.locks.hold(ref, self.key, patience=self.seconds_left):
             if self.dry_run:
-                return await self._rehearse(plan)
-            settled = await settle_fresh(self.world.settler, lambda: self._prepare(slot, plan))
+                return await replanning(lambda: self._rehearse(plan))
+            settled = await replanning(lambda: self._perform(slot, plan))
         return self._remember(settled).write if settled is not None else None
+
+    async def _enter(self, ref: ObjectRef) -> None:
+        """With the first effect: a place among the actions under way, waited for, and kept until the end."""
+        guard = self.world.guard
+        if self.dry_run or self.type == UNDO or guard.places.held_by(self.key) is not None:
+            return
+        place = await guard.place(ref)
+        until = min(time.time() + guard.policy.limit_wait, self.deadline_at)
+        while not guard.places.enter(self.key, place.name, limit=place.limit):
+            if time.time() >= until:
+                raise full(place).error()
+            await self.progress(f"waits for a free place: {place.name} has {place.limit} actions under way")
+            await self.pause(_PLACE_POLL_SECONDS)
+
+    async def _perform(self, slot: str, plan: Callable[[], Awaitable[Planned]]) -> Intent | None:
+        prepared = await self._prepare(slot, plan)
+        return await self.world.settler.send(*prepared) if prepared is not None else None
 
     async def _prepare(
         self, slot: str, plan: Callable[[], Awaitable[Planned]]
@@ -141,21 +160,42 @@ class Run:
         planned = await plan()
         if planned is None:
             return None
-        write, current = _noting_manager(*planned)
-        self._refuse_protected(write, current)
+        write, current = noting_manager(*planned)
+        asked, world = self._asked(write.ref), self.world
+        place = world.guard.places.held_by(self.key)
+        entry = audit_entry(asked, slot, write, place=place, cluster=world.settler.cluster)
         snapshot = _snapshot(current) if write.verb is Verb.PATCH else None
         seq = 1 + max((item.seq for item in self.intents.values()), default=0)
-        return await self.world.ledger.plan(self.key, slot, write, seq=seq, snapshot=snapshot), current
+        try:
+            await self._permit(write, current)
+            if world.guard.policy.rehearse:
+                await rehearse(self.kube, write, current)
+            async with world.guard.deciding(write.ref):
+                await world.guard.limit(asked, write, current)
+                intent = await world.ledger.plan(self.key, slot, write, seq=seq, snapshot=snapshot, entry=entry)
+        except ActionFailedError as error:
+            if (slot, error.message) not in self.refusals:
+                self.refusals.add((slot, error.message))
+                await world.ledger.refuse(entry, error.message, error.about.get("rule"))
+                await world.settler.tell(self.key, slot)
+            raise
+        return intent, current
 
     async def _rehearse(self, plan: Callable[[], Awaitable[Planned]]) -> Write | None:
         planned = await plan()
         if planned is None:
             return None
-        write, current = _noting_manager(*planned)
-        self._refuse_protected(write, current)
-        await self.ask(writing.send(self.kube, write, current, dry_run=True), f"dry run of {write.verb} {write.ref}")
+        write, current = noting_manager(*planned)
+        await self._permit(write, current)
+        write = await rehearse(self.kube, write, current)
+        await self.world.guard.limit(self._asked(write.ref), write, current)
         self.dry_writes.append(write)
         return write
+
+    def _asked(self, ref: ObjectRef) -> Asked:
+        return asked_of(
+            self.key, self.type, self.request, subject=self.subject or ref, first=not (self.intents or self.dry_writes)
+        )
 
     async def deliver(self, slot: str, send: Callable[[], Awaitable[None]]) -> None:
         """Tell somebody, recorded: repeated after a crash only while nobody knows whether it arrived."""
@@ -228,14 +268,9 @@ class Run:
         if self.stopping.is_set():
             raise StoppingError
 
-    def _refuse_protected(self, write: Write, current: dict[str, Json]) -> None:
+    async def _permit(self, write: Write, current: dict[str, Json]) -> None:
         named = write.ref in self.world.allowed.components.values() and self.type == "restart_network"
-        if write.ref.namespace in self.world.protected_namespaces and not named:
-            raise ActionFailedError(ErrorClass.FORBIDDEN, f"namespace {write.ref.namespace} is protected", refused=True)
-        if (current["metadata"].get("annotations") or {}).get(PROTECTED) == "true":
-            raise ActionFailedError(
-                ErrorClass.FORBIDDEN, f"{write.ref} is protected by its annotation {PROTECTED}", refused=True
-            )
+        await self.world.guard.permit(write, current, named=named)
 
     def _remember(self, intent: Intent) -> Intent:
         self.intents[intent.slot] = intent
@@ -250,12 +285,6 @@ async def _looked(reached: Callable[[], Awaitable[str | None]]) -> str | None:
         if error.error_class not in {ErrorClass.TRANSIENT, ErrorClass.THROTTLED}:
             raise
         return f"cannot look: {error.message}"
-
-
-def _noting_manager(write: Write, current: dict[str, Json]) -> tuple[Write, dict[str, Json]]:
-    """The write with the tool that keeps the object in shape, so that the answer can tell it, also after a restart."""
-    tool = managed_by(current) if write.verb is not Verb.CREATE else None
-    return (write.noting(write.notes | {"managed_by": tool}) if tool else write), current
 
 
 def _snapshot(current: dict[str, Json]) -> dict[str, Json]:

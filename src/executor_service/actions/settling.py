@@ -6,26 +6,31 @@ the object is read and compared; if the old values are still there, the same con
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 import structlog
 
 from executor_service.actions.changes import change_list
-from executor_service.contract import ActionFailedError, ErrorClass, Json, Verb
+from executor_service.contract import ActionFailedError, ErrorClass, Json, Verb, Write
 from executor_service.kubernetes import writing
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, ApiSilentError, ApiStatusError, ApiUnreachableError, failure
 from executor_service.kubernetes.pointers import resolve
 from executor_service.kubernetes.writing import Standing
+from executor_service.ledger.audit import Audit, Outcome
 from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import Intent
 from executor_service.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 _STALE_PLANS = 5
+_MOVED = "the object changed between planning and sending; planned again"
 _RESENDS = 3
 _DOUBT_PAUSE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _OUTCOME_OPEN = frozenset({500, 502, 504})
+
+T = TypeVar("T")
 
 
 class StalePlanError(Exception):
@@ -38,6 +43,7 @@ class Settler:
 
     kube: KubeClient
     ledger: Ledger
+    audit: Audit
     metrics: Metrics
     cluster: str
 
@@ -92,15 +98,16 @@ class Settler:
             raise await self._absent(intent, gone)
         if standing is Standing.MOVED:
             if "/metadata/generation" not in intent.write.version:
-                await self.ledger.discard(intent)
+                await self._stale(intent)
                 raise StalePlanError
             moved = f"{intent.write.ref} was changed by somebody else before our write arrived"
             raise await self._absent(intent, ActionFailedError(ErrorClass.CONFLICT, moved))
         if intent.write.verb is Verb.CREATE:
-            raise await self._absent(intent, _taken(intent))
+            raise await self._absent(intent, taken(intent.write))
         # Neither old nor new values: our write may have been there for a moment. It stays in the ledger as applied, so
         # that the change is listed and an undo meets its drift check instead of silence.
-        await self.ledger.applied(intent, intent.write)
+        await self.ledger.applied(intent, intent.write, outcome=Outcome.OVERTAKEN)
+        await self.tell(intent.key, intent.slot)
         names = ", ".join(item.pointer for item in intent.write.fields)
         message = f"{intent.write.ref}: {names} has neither our old nor our new value; somebody else changed it"
         raise ActionFailedError(ErrorClass.CONFLICT, message)
@@ -116,7 +123,7 @@ class Settler:
             if removal and standing in {Standing.GONE, Standing.LANDED}:
                 return await self._applied(intent, current)
             if current is not None and (removal or not writing.conditions_hold(intent.write, current)):
-                await self.ledger.discard(intent)
+                await self._stale(intent)
                 raise StalePlanError from error
         raise await self._absent(intent, error) from error
 
@@ -125,7 +132,7 @@ class Settler:
         current = await self._seen(intent) if error.code == 409 else None
         if current is not None and writing.compare(intent.write, current) is Standing.LANDED:
             return await self._applied(intent, current)
-        raise await self._absent(intent, _taken(intent) if current is not None else error) from error
+        raise await self._absent(intent, taken(intent.write) if current is not None else error) from error
 
     async def _applied(self, intent: Intent, answer: dict[str, Json] | None) -> Intent:
         write = intent.write
@@ -135,16 +142,29 @@ class Settler:
         if write.verb is Verb.CREATE and answer:
             write = replace(write, uid=answer["metadata"]["uid"])
         self.metrics.writes.labels(write.verb.value, "applied").inc()
-        _log.info("cluster write", key=intent.key, verb=write.verb.value, changes=change_list([write], self.cluster))
-        return await self.ledger.applied(intent, write)
+        stored = await self.ledger.applied(intent, write, changes=change_list([write], self.cluster))
+        await self.tell(intent.key, intent.slot)
+        return stored
+
+    async def tell(self, key: str, slot: str) -> None:
+        """The line of an effect in the audit, as it stands, for the log."""
+        line = await self.audit.line(key, slot)
+        if line is not None:
+            _log.info("audit", **asdict(line))
+
+    async def _stale(self, intent: Intent) -> None:
+        await self.ledger.discard(intent, Outcome.STALE, _MOVED)
+        await self.tell(intent.key, intent.slot)
 
     async def _absent(self, intent: Intent, error: ApiError | ActionFailedError) -> ActionFailedError:
         """The effect is known to be absent: forget the intent and say why."""
         self.metrics.writes.labels(intent.write.verb.value, "refused").inc()
-        await self.ledger.discard(intent)
-        if isinstance(error, ActionFailedError):
-            return error
-        return failure(error, f"{intent.write.verb.value} {intent.write.ref}")
+        told = (
+            error if isinstance(error, ActionFailedError) else failure(error, f"{intent.write.verb} {intent.write.ref}")
+        )
+        await self.ledger.discard(intent, Outcome.REFUSED, told.message)
+        await self.tell(intent.key, intent.slot)
+        return told
 
     async def _seen(self, intent: Intent) -> dict[str, Json] | None:
         """The object as it is now. It decides over an effect: no deadline may replace the answer by a guess."""
@@ -160,20 +180,16 @@ class Settler:
                 attempt += 1
 
 
-def _taken(intent: Intent) -> ActionFailedError:
-    return ActionFailedError(ErrorClass.CONFLICT, f"{intent.write.ref} exists already and is not ours")
+def taken(write: Write) -> ActionFailedError:
+    """Why a creation cannot be: somebody else's object has its name."""
+    return ActionFailedError(ErrorClass.CONFLICT, f"{write.ref} exists already and is not ours")
 
 
-async def settle_fresh(
-    settler: Settler, prepare: Callable[[], Awaitable[tuple[Intent, dict[str, Json]] | None]]
-) -> Intent | None:
+async def replanning(attempt: Callable[[], Awaitable[T]]) -> T:
     """Plan and send until the plan is not stale. Raises ActionFailedError (conflict) after several stale plans."""
     for _ in range(_STALE_PLANS):
-        prepared = await prepare()
-        if prepared is None:
-            return None
         try:
-            return await settler.send(*prepared)
+            return await attempt()
         except StalePlanError:
             continue
     raise ActionFailedError(ErrorClass.CONFLICT, "the object is being changed faster than we can plan")

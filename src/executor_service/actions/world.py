@@ -1,18 +1,27 @@
-"""What all actions share: connections, the ledger, locks, and what the operator allows."""
+"""What all runs share, what the operator allows, and how a run is interrupted from outside."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from executor_service.actions.locks import ObjectLocks
 from executor_service.actions.settling import Settler
 from executor_service.alertmanager import Alertmanager
 from executor_service.contract import ObjectRef
+from executor_service.guards.guard import Guard
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.surroundings import Surroundings
 from executor_service.ledger.ledger import Ledger
 from executor_service.notify.channels import Channels
 from executor_service.notify.webhooks import Webhooks
 from executor_service.prometheus import Prometheus
+
+
+class CancelledByCallerError(Exception):
+    """The caller asked to stop, and the action is at a point where it can."""
+
+
+class StoppingError(Exception):
+    """The service stops; the action goes on after the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,9 @@ class World:
     locks: ObjectLocks
     settler: Settler
     channels: Channels
-    protected_namespaces: frozenset[str]
+    guard: Guard
+    protected_namespaces: Container[str]
+    """Namespaces in which nothing is changed."""
     irreversible: Mapping[str, str]
     """Why an action type cannot be undone, for those that cannot."""
     undo_seconds: float

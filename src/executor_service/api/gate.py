@@ -1,6 +1,5 @@
-"""The ASGI gate in front of all routes: token, body size, any content type for JSON, one log line per request."""
+"""The ASGI gate in front of all routes: who calls, body size, any content type for JSON, one log line per request."""
 
-import hmac
 import time
 
 import structlog
@@ -8,6 +7,7 @@ from fastapi import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from executor_service.api.callers import Authenticator, AuthenticatorAwayError, NotAllowedError, UnauthenticatedError
 from executor_service.api.problems import problem
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -17,9 +17,9 @@ _log = structlog.get_logger(__name__)
 class Gate:
     """Refuses before anything is parsed."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
         self._app = app
-        self._token = token.encode() if token else None
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -42,7 +42,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        refusal = self._refusal(scope["path"], headers)
+        refusal = await self._refusal(scope, headers)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -60,11 +60,18 @@ class Gate:
         typed = {**scope, "headers": [*kept, (b"content-type", b"application/json")]}
         await self._app(typed, _replay(body, receive), send)
 
-    def _refusal(self, path: str, headers: dict[bytes, bytes]) -> Response | None:
-        if self._token is not None and path.startswith("/api/"):
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
+    async def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+        """401 and 403 say nothing about who would be let in, nor why this one was not."""
+        if scope["path"].startswith("/api/"):
+            try:
+                caller = await self._authenticator.caller(headers.get(b"authorization", b""))
+            except UnauthenticatedError:
                 return problem(401, "a valid bearer token is required", headers={"WWW-Authenticate": "Bearer"})
+            except NotAllowedError:
+                return problem(403, "this caller may not use executor-service")
+            except AuthenticatorAwayError:
+                return problem(503, "the caller cannot be authenticated now", headers={"Retry-After": "5"})
+            scope.setdefault("state", {})["caller"] = caller
         length = headers.get(b"content-length", b"0")
         return _too_large() if length.isdigit() and int(length) > MAX_BODY_BYTES else None
 

@@ -1,8 +1,9 @@
 """The shapes of requests and answers, for parsing and for OpenAPI. Unknown request fields are tolerated."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Key = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")]
 
@@ -80,10 +81,13 @@ class UndoOffer(BaseModel):
 
 
 class Failure(BaseModel):
-    """Why an action did not complete."""
+    """Why an action did not complete; rule, field and value where a rule of the executor's own refused it."""
 
     class_: Annotated[str, Field(alias="class")]
     message: str
+    rule: str | None = None
+    field: str | None = None
+    value: Any = None
 
 
 class Result(BaseModel):
@@ -170,6 +174,53 @@ class ObservationAnswer(BaseModel):
     owners: list[Owner]
     resolved_through_owner: bool
     observed_at: str
+
+
+class AuditQuery(BaseModel):
+    """Which lines of the audit; a filter that does not exist is refused, lest it be taken for one that holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespace: Annotated[str | None, Field(min_length=1, max_length=63)] = None
+    kind: Annotated[str | None, Field(min_length=1, max_length=63)] = None
+    name: Annotated[str | None, Field(min_length=1, max_length=253)] = None
+    key: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    since: Annotated[datetime | None, Field(description="RFC 3339; a time without zone is UTC")] = None
+    cursor: Annotated[int | None, Field(ge=1, le=2**63 - 1, description="`next_cursor` of the page before")] = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class AuditEntry(BaseModel):
+    """One write that was tried or refused: who asked, what, and what became of it."""
+
+    seq: int
+    at: str
+    closed_at: str | None
+    caller: str
+    workflow_id: str | None
+    execution_id: str | None
+    step_id: str | None
+    key: str
+    slot: str
+    action: str
+    target: str
+    place: str | None
+    verb: str
+    cluster: str
+    kind: str
+    namespace: str | None
+    name: str
+    changes: list[Change]
+    outcome: Literal["pending", "applied", "refused", "stale", "overtaken"]
+    message: str | None
+    rule: str | None
+
+
+class AuditAnswer(BaseModel):
+    """One page of the audit, newest first; `next_cursor` is null on the last."""
+
+    entries: list[AuditEntry]
+    next_cursor: int | None
 
 
 class Problem(BaseModel):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 
 from executor_service.api import models
 from executor_service.api.observing import Observing
@@ -16,10 +16,11 @@ from executor_service.ledger.ledger import Ledger
 from executor_service.ledger.rows import ActionRow
 
 KeyPath = Annotated[models.Key, Path(description="Idempotency key")]
-_PROBLEM: dict[str, Any] = {"model": models.Problem, "content": {"application/problem+json": {}}}
-_ERRORS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 413, 422, 503), _PROBLEM)
+PROBLEM: dict[str, Any] = {"model": models.Problem, "content": {"application/problem+json": {}}}
+_ERRORS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 413, 422, 503), PROBLEM)
+_CLOSED: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 503), PROBLEM)
 _RUNNING: dict[int | str, dict[str, Any]] = {202: {"model": models.Result, "description": "still running; poll by key"}}
-_ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 404, 503), _PROBLEM)
+_ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 503), PROBLEM)
 
 
 class Routes:
@@ -48,7 +49,7 @@ class Routes:
         add = router.add_api_route
         result = {"response_model": models.Result}
         add("/execute", self.execute, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
-        add("/actions", self.actions, methods=["GET"], response_model=models.CatalogueAnswer, responses={401: _PROBLEM})
+        add("/actions", self.actions, methods=["GET"], response_model=models.CatalogueAnswer, responses=_CLOSED)
         by_key = "/actions/by-key/{key:path}"
         add(f"{by_key}/cancel", self.cancel, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
         add(by_key, self.by_key, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
@@ -59,12 +60,15 @@ class Routes:
             self._observing.observe,
             methods=["POST"],
             response_model=observed,
-            responses=_ERRORS | {502: _PROBLEM},
+            responses=_ERRORS | {502: PROBLEM},
         )
         return router
 
     async def execute(
-        self, body: models.ExecuteRequest, idempotency_key: Annotated[models.Key, Header(alias="Idempotency-Key")]
+        self,
+        body: models.ExecuteRequest,
+        idempotency_key: Annotated[models.Key, Header(alias="Idempotency-Key")],
+        request: Request,
     ) -> Response:
         """Perform an action exactly once per key."""
         context = body.context
@@ -75,7 +79,7 @@ class Routes:
             dry_run=context.dry_run,
             remaining_seconds=context.remaining_seconds,
             cluster=context.cluster or None,
-            request=body.model_dump(mode="json", exclude={"action": {"parameters"}}),
+            request=body.model_dump(mode="json", exclude={"action": {"parameters"}}) | {"caller": request.state.caller},
         )
         return await self._answer(await self._executor.submit(order))
 

@@ -12,6 +12,7 @@ from executor_service.actions.catalogue import ParametersError, meant, parse_par
 from executor_service.actions.spec import ActionSpec
 from executor_service.contract import ErrorClass, Json, Order, Status
 from executor_service.execution.offering import Offering
+from executor_service.guards.guard import Guard
 from executor_service.ledger.rows import TOMBSTONE, ActionRow
 
 _REVERT_SECONDS = 600.0  # that an undo by itself may take
@@ -28,10 +29,10 @@ class RejectedOrderError(ValueError):
 class Acceptance:
     """Checks orders against the catalogue and this executor's own limits."""
 
-    def __init__(self, offering: Offering, *, cluster: str, protected_namespaces: frozenset[str]) -> None:
+    def __init__(self, offering: Offering, *, cluster: str, guard: Guard) -> None:
         self._offering = offering
         self._cluster = cluster
-        self._protected = protected_namespaces
+        self._guard = guard
 
     async def check(self, order: Order) -> tuple[ActionSpec, Order]:
         """The action ordered, and the order with its parameters under their own names.
@@ -88,9 +89,10 @@ class Acceptance:
         if order.remaining_seconds is not None and order.remaining_seconds <= 0:
             text = "no time was left for this action (remaining_seconds <= 0)"
             return {"class": ErrorClass.TIMEOUT.value, "message": text}
-        if spec.changes and namespace in self._protected and not spec.own_targets:
-            return {"class": ErrorClass.FORBIDDEN.value, "message": f"namespace {namespace} is protected"}
-        return None
+        refusal = self._guard.order_refusal(spec.name, namespace, changes=spec.changes and not spec.own_targets)
+        if refusal is None:
+            return None
+        return {"class": refusal.error_class.value, "message": refusal.message} | refusal.about
 
 
 def fingerprint(action_type: str, parameters: Mapping[str, Json], *, dry_run: bool) -> str:

@@ -54,6 +54,7 @@ class Driver:
             log.info("action interrupted by the stop of the service; it goes on after the next start")
             return
         finally:
+            self._world.guard.places.leave(row.key)
             await self._world.locks.release_all(row.key)
         await self._world.ledger.finish(row.key, ending)
         self._metrics.actions.labels(row.type, ending.status.value).inc()
@@ -68,7 +69,7 @@ class Driver:
         except ActionFailedError as error:
             changes = await self._changes(run)
             status = Status.REFUSED if error.refused and not changes else Status.FAILED
-            problem = {"class": error.error_class.value, "message": error.message}
+            problem = {"class": error.error_class.value, "message": error.message} | error.about
             return Ending(status, error.message, error.result, changes, problem)
         except CancelledByCallerError:
             changes = await self._changes(run)

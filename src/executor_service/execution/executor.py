@@ -24,11 +24,12 @@ _PRUNE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long callers wait for an answer and how long rows and raw objects are kept, in seconds."""
+    """How long callers wait for an answer; how long rows, raw objects and the audit are kept. In seconds."""
 
     sync_wait: float
     ledger_retention: float
     snapshot_retention: float
+    audit_retention: float
 
 
 class Executor:
@@ -178,7 +179,9 @@ class Executor:
 
     async def _prune(self, now: float) -> None:
         gone = await self._ledger.prune(
-            ended_before=now - self._times.ledger_retention, snapshots_before=now - self._times.snapshot_retention
+            ended_before=now - self._times.ledger_retention,
+            snapshots_before=now - self._times.snapshot_retention,
+            audit_before=now - self._times.audit_retention,
         )
         if gone:
             _log.info("ledger pruned", actions=gone)

@@ -32,6 +32,7 @@ KINDS: dict[str, Kind] = {
     "Pod": Kind("api/v1", "pods"),
     "Event": Kind("api/v1", "events"),
     "Node": Kind("api/v1", "nodes", namespaced=False),
+    "Namespace": Kind("api/v1", "namespaces", namespaced=False),
     "PodMetrics": Kind("apis/metrics.k8s.io/v1beta1", "pods"),
     "Service": Kind("api/v1", "services"),
     "Secret": Kind("api/v1", "secrets"),

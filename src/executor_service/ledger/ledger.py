@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from executor_service.contract import Json, Status, Write
+from executor_service.ledger.audit import AuditEntry, Outcome, closed, forgotten, opened, refused
 from executor_service.ledger.rows import TOMBSTONE, ActionRow, Ending, Intent, IntentState, action_row, intent_row
 from executor_service.ledger.tables import actions, facts, intents
 
@@ -72,26 +73,45 @@ class Ledger:
         async with self._engine.connect() as connection:
             return [intent_row(row) for row in (await connection.execute(query)).mappings()]
 
-    async def plan(self, key: str, slot: str, write: Write, *, seq: int, snapshot: Json = None) -> Intent:
-        """Store an effect before it is sent, replacing an earlier plan of the same slot that was never applied."""
+    async def plan(
+        self, key: str, slot: str, write: Write, *, seq: int, snapshot: Json = None, entry: AuditEntry | None = None
+    ) -> Intent:
+        """Store an effect before it is sent, replacing an earlier plan of the same slot that was never applied.
+
+        `entry` opens its line in the audit; a delivery has none.
+        """
         planned_at = time.time()
         values = {"key": key, "slot": slot, "seq": seq, "effect": write.to_json(), "snapshot": snapshot}
         values |= {"state": IntentState.PENDING.value, "planned_at": planned_at}
-        await self._write(sa.delete(intents).where(*_is(key, slot)), intents.insert().values(values))
+        audited = opened(entry) if entry is not None else []
+        await self._write(sa.delete(intents).where(*_is(key, slot)), intents.insert().values(values), *audited)
         return Intent(key, slot, seq, write, IntentState.PENDING, planned_at, None)
 
-    async def applied(self, intent: Intent, write: Write) -> Intent:
+    async def applied(
+        self,
+        intent: Intent,
+        write: Write,
+        *,
+        changes: list[dict[str, Json]] | None = None,
+        outcome: Outcome = Outcome.APPLIED,
+    ) -> Intent:
         """An effect is known to be there; what it took back (if anything) counts as undone from now on."""
         mark = sa.update(intents).where(*_is(intent.key, intent.slot))
-        statements = [mark.values(state=IntentState.APPLIED.value, effect=write.to_json())]
+        statements: list[sa.Executable] = [mark.values(state=IntentState.APPLIED.value, effect=write.to_json())]
+        statements += closed(intent.key, intent.slot, outcome, changes=changes)
         if write.undoes is not None:
             statements.append(sa.update(intents).where(*_is(*write.undoes)).values(undone_by=intent.key))
         await self._write(*statements)
         return replace(intent, state=IntentState.APPLIED, write=write)
 
-    async def discard(self, intent: Intent) -> None:
-        """An effect is known to be absent for ever: forget the plan."""
-        await self._write(sa.delete(intents).where(*_is(intent.key, intent.slot)))
+    async def discard(self, intent: Intent, outcome: Outcome, message: str) -> None:
+        """An effect is known to be absent for ever: forget the plan; the audit keeps why."""
+        told = closed(intent.key, intent.slot, outcome, message=message)
+        await self._write(sa.delete(intents).where(*_is(intent.key, intent.slot)), *told)
+
+    async def refuse(self, entry: AuditEntry, message: str, rule: str | None) -> None:
+        """Remember a write that was refused before it was planned."""
+        await self._write(refused(entry, message, rule))
 
     async def finish(self, key: str, ending: Ending) -> None:
         """Store how a running action ended."""
@@ -107,11 +127,12 @@ class Ledger:
         """Remember, across restarts, that a running action shall stop."""
         await self._write(actions.update().where(actions.c.key == key).values(cancel_requested=True))
 
-    async def prune(self, *, ended_before: float, snapshots_before: float) -> int:
-        """Forget actions that ended long ago (never tombstones) and older raw objects; how many actions went."""
+    async def prune(self, *, ended_before: float, snapshots_before: float, audit_before: float) -> int:
+        """Forget long ended actions (never tombstones), older raw objects, old audit; how many actions went."""
         old = sa.and_(actions.c.finished_at < ended_before, actions.c.type != TOMBSTONE)
         stale = sa.and_(intents.c.planned_at < snapshots_before, intents.c.snapshot.is_not(None))
-        counts = await self._write(intents.update().where(stale).values(snapshot=None), actions.delete().where(old))
+        bare = intents.update().where(stale).values(snapshot=None)
+        counts = await self._write(bare, forgotten(audit_before), actions.delete().where(old))
         return counts[-1]
 
     async def alive(self) -> bool:

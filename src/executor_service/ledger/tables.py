@@ -1,6 +1,19 @@
 """The tables, prefixed so that they can share a database with others. Times are seconds since the epoch."""
 
-from sqlalchemy import JSON, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -47,4 +60,34 @@ intents = Table(
     Column("planned_at", Double, nullable=False),
     Column("undone_by", String(256)),
     Index("executor_intents_by_state", "state"),
+)
+
+audit = Table(
+    "executor_audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("closed_at", Double),
+    Column("caller", Text, nullable=False),
+    Column("workflow_id", Text),
+    Column("execution_id", Text),
+    Column("step_id", Text),
+    Column("key", String(256), nullable=False),
+    Column("slot", String(256), nullable=False),
+    Column("action", String(128), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("place", Text),
+    Column("verb", String(16), nullable=False),
+    Column("kind", String(63), nullable=False),
+    Column("namespace", String(63)),
+    Column("name", String(253), nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("message", Text),
+    Column("rule", String(64)),
+    Index("executor_audit_by_key", "key", "slot"),
+    Index("executor_audit_by_target", "action", "target", "at"),
+    Index("executor_audit_by_object", "namespace", "kind", "name", "seq"),
+    Index("executor_audit_by_time", "at"),
+    sqlite_autoincrement=True,
 )
