@@ -20,7 +20,7 @@ def check_noted(engine: Obeying, action: do.Action) -> None:
     match action:
         case do.CancelStep(step):
             assert step not in engine.under_way, "a live step was cancelled"
-            needed = may_cancel(engine.shape, engine.state, step, told(engine.journal), engine.plan.timeout, engine.now)
+            needed = may_cancel(engine.shape, engine.state, step, told(engine.journal), engine.plan, engine.now)
             bound = queue_deadline(engine.state) if engine.state.awaits else None
             late = bound is not None and engine.now >= bound
             assert needed or late, f"{step} was cancelled without need"

@@ -1,10 +1,11 @@
 """The rules of commands, told from the journal and the plan alone, never with the code under test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from workflow_service.domain import events as ev
-from workflow_service.domain.plan import Plan
+from workflow_service.domain.plan import OnResolved, Plan, Step
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 
@@ -25,6 +26,8 @@ class Told:
     started_at: datetime | None = None
     stood_still: timedelta = timedelta()
     waived: set[str] = field(default_factory=set)  # steps skipped by hand
+    sent: set[str] = field(default_factory=set)  # steps that were started at least once
+    resolved: bool = False  # the alert is over
 
     @property
     def undo_wanted(self) -> bool:
@@ -39,6 +42,12 @@ class Told:
         if self.started_at is None or self.paused_at is not None or self.parked_at is not None:
             return None
         return self.started_at + timedelta(seconds=timeout) + self.stood_still
+
+    def resolved_for_good(self, steps: Mapping[str, Step], answer: OnResolved) -> bool:
+        """Whether the end of the alert is the end of the run: nothing was changed yet, or the plan says so."""
+        if not self.resolved or self.wish is not None:
+            return False
+        return answer is not OnResolved.FINISH or not any(steps[name].changes for name in self.sent)
 
     def pause_is_over(self, now: datetime) -> bool:
         """Whether a pause has lasted too long."""
@@ -56,6 +65,10 @@ class Told:
                 self.paused_at, self.parked_at = None, since
             case ev.CommandApplied():
                 self._hear_command(event)
+            case ev.StepStarted(step=step):
+                self.sent.add(step)
+            case ev.AlertResolved():
+                self.resolved = True
             case ev.Paused() | ev.Parked() | ev.Unparked() | ev.RollbackStarted() | ev.Concluded():
                 self._hear_halt(event)
             case _:
@@ -102,7 +115,7 @@ def told(journal: list[ev.Event]) -> Told:
     return story
 
 
-def check_obeyed(plan: Plan, journal: list[ev.Event]) -> None:
+def check_obeyed(plan: Plan, steps: Mapping[str, Step], journal: list[ev.Event]) -> None:
     """Nothing starts against a command or out of time, nothing in flight goes untold, and each word comes in time."""
     story, in_flight = Told(), set[str]()
     for event in journal:
@@ -113,6 +126,7 @@ def check_obeyed(plan: Plan, journal: list[ev.Event]) -> None:
             case ev.StepStarted(key=key, step=step):
                 assert story.paused_at is None, f"{step} was started while paused"
                 assert not story.wish, f"{step} was started after {story.wish}"
+                assert not story.resolved_for_good(steps, plan.on_resolved), f"{step} was started though all was over"
                 assert not story.pausing, f"{step} was started though a pause was asked for"
                 assert step not in story.waived, f"{step} was started though it was to be skipped"
                 bound = story.bound(plan.timeout)
@@ -141,6 +155,10 @@ def check_asked(story: Told, state: RunState, undos: set[UndoStatus]) -> None:
         assert ended == (ExecutionStatus.CANCELLED, "pause_expired")
         assert story.wish is None
         assert any(step.status is StepStatus.CANCELLED for step in state.steps.values())
+    if state.reason == "alert_resolved":
+        assert story.resolved
+        undone = UndoStatus.UNDONE in undos
+        assert ended[0] is (ExecutionStatus.ROLLED_BACK if undone else ExecutionStatus.RESOLVED)
     if story.wish is None:
         assert state.reason not in {"cancel_requested", "rollback_requested"}, "nobody asked for it"
         return

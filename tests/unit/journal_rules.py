@@ -4,22 +4,22 @@ from datetime import datetime
 
 import orjson
 
-from tests.unit.control_rules import Told, check_asked, check_obeyed, told
+from tests.unit.control_rules import UNDO_STORIES, Told, check_asked, check_obeyed, told
 from tests.unit.factories import key_of
 from tests.unit.plan_shape import BROKEN, REFUSED, Shape, answer, halted, healed, shape_of, stops
 from workflow_service.domain import events as ev
 from workflow_service.domain import stored_events
 from workflow_service.domain.fold import fold_all
-from workflow_service.domain.plan import OnFailure, Phase, Plan
+from workflow_service.domain.plan import OnFailure, OnResolved, Phase, Plan
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus
 
 FINAL = {"completed", "partially_completed", "failed", "cancelled", "timed_out", "rejected", "resolved", "rolled_back"}
 
 
-def may_cancel(shape: Shape, state: RunState, name: str, story: Told, timeout: float, now: datetime) -> bool:
+def may_cancel(shape: Shape, state: RunState, name: str, story: Told, plan: Plan, now: datetime) -> bool:
     """Whether a step may be given up: time is over, something broke that it belongs to, or somebody said so."""
-    over = story.bound(timeout)
+    over = story.bound(plan.timeout)
     late = over is not None and now >= over
     around = list(shape.around(name))[1:]
     left = any(state.steps[one].final or halted(shape, state, one) for one in around)
@@ -28,7 +28,8 @@ def may_cancel(shape: Shape, state: RunState, name: str, story: Told, timeout: f
         return late or left or beside
     broken = any(stops(shape, state, one) for one in shape.steps if one not in shape.parent)
     cut = any(state.steps[child].status is StepStatus.CANCELLED for child in shape.children(name))
-    return late or story.pause_is_over(now) or bool(story.wish) or broken or left or cut
+    resolved = story.resolved_for_good(shape.steps, plan.on_resolved)
+    return late or story.pause_is_over(now) or bool(story.wish) or resolved or broken or left or cut
 
 
 def open_undo(undo: UndoStatus) -> bool:
@@ -46,8 +47,8 @@ def check_journal(plan: Plan, journal: list[ev.Event], state: RunState) -> None:
     """What must hold of a journal and its state at any time."""
     assert fold_all(journal) == state
     check_keys(journal)
-    check_obeyed(plan, journal)
     shape, story = shape_of(plan, state.items), told(journal)
+    check_obeyed(plan, shape.steps, journal)
     check_recoveries(journal, state)
     ends = [event for event in journal if isinstance(event, ev.Ended)]
     assert ends in ([], journal[-1:]), "something happened after the end"
@@ -60,7 +61,7 @@ def check_journal(plan: Plan, journal: list[ev.Event], state: RunState) -> None:
             check_skipped(shape, state, name)
         assert len(keys) <= shape.steps[name].retry.max_retries + 1
     if ends:
-        check_verdict(shape, state, story, plan.timeout)
+        check_verdict(shape, state, story, plan)
 
 
 def check_recoveries(journal: list[ev.Event], state: RunState) -> None:
@@ -122,7 +123,7 @@ def check_keys(journal: list[ev.Event]) -> None:
             undone.add(event.key)
 
 
-def check_verdict(shape: Shape, state: RunState, story: Told, timeout: float) -> None:
+def check_verdict(shape: Shape, state: RunState, story: Told, plan: Plan) -> None:
     """Whether the last word says what happened (design: `completed` means every critical step held)."""
     steps = state.steps
     if state.reason == "queue_timeout":
@@ -139,7 +140,7 @@ def check_verdict(shape: Shape, state: RunState, story: Told, timeout: float) ->
     some = any(steps[name].status is StepStatus.SUCCEEDED for name in top)
     critical = {name for name in main if all(shape.steps[one].critical for one in shape.around(name))}
     whole = some and not unhealed and not left_out and not waived & critical
-    well = whole and not story.undo_wanted
+    well = whole and not story.undo_wanted and not undone_with_its_alert(shape, state, story, plan)
     untidy = state.reason == "finally_failed"
     assert (state.status is ExecutionStatus.COMPLETED or untidy) == well
     assert bool(state.cause) == (state.status is not ExecutionStatus.COMPLETED)
@@ -149,11 +150,22 @@ def check_verdict(shape: Shape, state: RunState, story: Told, timeout: float) ->
         assert not critical.intersection(unhealed)
     if state.status is ExecutionStatus.REJECTED or state.reason in REFUSED:
         assert any(steps[name].reason == state.reason for name in top)
-    check_late(state, story, timeout)
+    check_late(state, story, plan.timeout)
     check_last(shape, state, well=well)
-    undos = {attempt.undo for name in main for attempt in steps[name].attempts}
-    check_asked(story, state, undos)
-    check_rollback(shape, state, story, undos)
+    check_asked(story, state, undos(shape, state))
+    check_rollback(shape, state, story, plan)
+
+
+def undone_with_its_alert(shape: Shape, state: RunState, story: Told, plan: Plan) -> bool:
+    """Whether the alert's end took back what was done."""
+    wanted = story.resolved and story.wish is None and plan.on_resolved is OnResolved.ROLLBACK
+    return wanted and bool(undos(shape, state) & UNDO_STORIES)
+
+
+def undos(shape: Shape, state: RunState) -> set[UndoStatus]:
+    """What became of the changes, but for those of the last steps."""
+    main = (name for name in shape.steps if shape.phase(name) is not Phase.FINALLY)
+    return {attempt.undo for name in main for attempt in state.steps[name].attempts}
 
 
 def check_late(state: RunState, story: Told, timeout: float) -> None:
@@ -183,21 +195,24 @@ def check_last(shape: Shape, state: RunState, *, well: bool) -> None:
         assert any(state.steps[name].status in {*BROKEN, StepStatus.CANCELLED} for name in top)
 
 
-def check_rollback(shape: Shape, state: RunState, story: Told, undos: set[UndoStatus]) -> None:
+def check_rollback(shape: Shape, state: RunState, story: Told, plan: Plan) -> None:
     """Whether what the execution says of its rollback is what became of every change."""
+    found = undos(shape, state)
     asked = [name for name in shape.steps if answer(shape, state, name) is OnFailure.ROLLBACK]
     asked = [name for name in asked if name not in shape.parent and shape.phase(name) is not Phase.FINALLY]
     broke = any(state.steps[name].status in BROKEN for name in asked)
     if story.wish is not None:  # whoever ends it says whether what was done is to be undone
         broke = story.undo_wanted
+    elif story.resolved and plan.on_resolved is OnResolved.ROLLBACK:
+        broke = True
     if state.rollback_started_at is None:
-        assert not (broke and any(open_undo(undo) for undo in undos)), "a rollback was asked for and did not begin"
+        assert not (broke and any(open_undo(undo) for undo in found)), "a rollback was asked for and did not begin"
         assert state.rollback is RollbackStatus.NONE
         assert state.status is not ExecutionStatus.ROLLED_BACK
         return
     assert broke, "nobody asked for a rollback"
-    assert not any(open_undo(undo) for undo in undos), "something was left undone without a word"
-    whole = UndoStatus.UNDO_FAILED not in undos
+    assert not any(open_undo(undo) for undo in found), "something was left undone without a word"
+    whole = UndoStatus.UNDO_FAILED not in found
     assert state.rollback is (RollbackStatus.DONE if whole else RollbackStatus.INCOMPLETE)
     assert whole or state.status is not ExecutionStatus.ROLLED_BACK
 

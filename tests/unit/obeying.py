@@ -23,9 +23,8 @@ from workflow_service.domain.decide import ASKING, decide
 from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.plan import Plan, StepKind
-from workflow_service.domain.run_state import RunState
+from workflow_service.domain.run_state import INHERITED, RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.facts import fact
 

@@ -128,6 +128,12 @@ class PretendEngine(Obeying):
         except InvalidPlan as why:
             return NoRemedy("recovery_invalid", str(why))
 
+    def resolve(self) -> None:
+        """The alert is over; nobody hears of it twice, nor once how it ends is known."""
+        deaf = (ExecutionStatus.ROLLING_BACK,)
+        if self.state.resolved_at is None and not self.state.final and self.state.status not in deaf:
+            self.note(ev.AlertResolved(self.now))
+
     def hear_again(self, event: ev.Event) -> None:
         """An answer comes a second time, or far too late: it is refused and changes nothing."""
         before = self.state

@@ -8,7 +8,17 @@ from tests.unit.factories import a_plan, an_action
 from workflow_service.domain.errors import ErrorClass, InvalidPlan
 from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.graph import Graph, validate
-from workflow_service.domain.plan import ByClass, Condition, OnFailure, Phase, Plan, RetryPolicy, Step, StepKind
+from workflow_service.domain.plan import (
+    ByClass,
+    Condition,
+    OnFailure,
+    OnResolved,
+    Phase,
+    Plan,
+    RetryPolicy,
+    Step,
+    StepKind,
+)
 
 _PLAIN = [OnFailure.SKIP, OnFailure.SKIP, OnFailure.STOP, OnFailure.ROLLBACK, OnFailure.ROLLBACK]
 
@@ -130,8 +140,12 @@ def _recoverable(draw: st.DrawFn, step: Step) -> Step:
 
 
 def any_graphs() -> st.SearchStrategy[Graph]:
-    """The graph of a random sound plan, of actions only or of everything."""
-    return st.one_of(graphs(), whole_graphs())
+    """The graph of a random sound plan, of actions only or of everything, whatever it makes of a resolved alert."""
+    return st.builds(_resolving, st.one_of(graphs(), whole_graphs()), st.sampled_from(OnResolved))
+
+
+def _resolving(graph: Graph, answer: OnResolved) -> Graph:
+    return validate(replace(graph.plan, on_resolved=answer))
 
 
 def _placed(draw: st.DrawFn, step: Step, letter: str, phase: Phase, calm: bool) -> Step:

@@ -14,17 +14,8 @@ from workflow_service.domain.answers import answer, recovers, retrying
 from workflow_service.domain.errors import InvalidPlan
 from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.mending import Mended, Remedy, mended
-from workflow_service.domain.plan import (
-    Action,
-    ByClass,
-    OnFailure,
-    Plan,
-    RetryPolicy,
-    Step,
-    StepKind,
-    plan_from_json,
-    plan_to_json,
-)
+from workflow_service.domain.plan import Action, ByClass, OnFailure, Plan, RetryPolicy, Step, StepKind, plan_to_json
+from workflow_service.domain.stored_plan import plan_from_json
 
 pytestmark = pytest.mark.requirement("BR-WF-015", "BR-WF-025")
 HIGH = FailureClass.HIGH

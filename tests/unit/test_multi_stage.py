@@ -14,8 +14,9 @@ from tests.unit.pretend_engine import PretendEngine
 from workflow_service.domain import graph
 from workflow_service.domain.catalogue import ActionType, Catalogue
 from workflow_service.domain.errors import ErrorClass, InvalidAdvice
-from workflow_service.domain.plan import OnFailure, Phase, Plan, StepKind, plan_from_json, plan_to_json
+from workflow_service.domain.plan import OnFailure, Phase, Plan, StepKind, plan_to_json
 from workflow_service.domain.states import ExecutionStatus
+from workflow_service.domain.stored_plan import plan_from_json
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.multi_stage import Converted, convert
 

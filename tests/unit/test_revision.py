@@ -10,10 +10,11 @@ from tests.unit.factories import a_plan, a_step, an_action
 from workflow_service.domain.catalogue import ActionType, Catalogue
 from workflow_service.domain.controls import Command
 from workflow_service.domain.errors import InvalidPlan
-from workflow_service.domain.plan import Plan, Step, StepKind, plan_from_json, plan_to_json
+from workflow_service.domain.plan import Plan, Step, StepKind, plan_to_json
 from workflow_service.domain.revision import hindrance, revised
 from workflow_service.domain.run_state import StepState
 from workflow_service.domain.states import StepStatus, Verb
+from workflow_service.domain.stored_plan import plan_from_json
 
 pytestmark = [pytest.mark.requirement("BR-WF-005")]
 

@@ -132,6 +132,13 @@ class Execution(RuleBasedStateMachine):
         self.engine.taken, self.engine.delays = taken, delays
         self.engine.obey()
 
+    @rule(really=st.sampled_from([False, False, True]))
+    def the_alert_resolves(self, really: bool) -> None:
+        """What it was about is over; rarely, or most stories would be short."""
+        if really:
+            self.engine.resolve()
+        self.engine.obey()
+
     @rule(seconds=_SECONDS)
     def time_passes(self, seconds: float) -> None:
         """Nothing else happens."""

@@ -30,6 +30,7 @@ from workflow_service.domain.decisions import (
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.moving import Here, Moves, next_moves
 from workflow_service.domain.plan import Phase, StepKind
+from workflow_service.domain.resolving import WHY, Resolution, resolution
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus, Verb
 from workflow_service.domain.undoing import next_undos
@@ -62,7 +63,8 @@ def decide(
     here = Here(now, live, hold_until, alert or {}, state.by_status(), asking)
     if state.conclusion is not None:
         return ending.last_steps(graph, state, here, tuple(_resumes(graph, state, live)))
-    if state.status is ExecutionStatus.QUEUED and (state.wanted is None or state.awaits):
+    ended = resolution(graph, state) is not None
+    if state.status is ExecutionStatus.QUEUED and not ended and (state.wanted is None or state.awaits):
         late = (bound := queue_deadline(state)) is not None and now >= bound
         if late or state.wanted is None:
             return ending.left_in_queue(graph, state) if late else Decision((Begin(),))
@@ -81,12 +83,13 @@ def _run(graph: Graph, state: RunState, here: Here) -> Decision:
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
     hope = recovery.hope(graph, state, broken) if broken else None
-    why = _stopping(state, here.at, broken if hope is None else [], expired=expired)
+    over = resolution(graph, state)
+    why = _stopping(state, here.at, broken if hope is None else [], expired=expired) or (WHY if over else "")
     halts = state.paused_at is not None or state.wanted is Verb.PAUSE
     if here.asking and (why or halts or hope is None):
         return Decision((StopLook(ASKING),))
     if why:
-        proofs = not expired and state.wanted not in ending.ENDING
+        proofs = not expired and state.wanted not in ending.ENDING and over is not Resolution.UNDO
         stopped = halting.stop(graph, state, here, why, resumes, proofs=proofs)
         return stopped or ending.conclude(graph, state, broken, expired=expired)
     if not resumes and present <= FINAL_STEP and hope is None:

@@ -18,6 +18,7 @@ from workflow_service.domain.decisions import (
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.moving import NOT_STARTED, Here, next_moves
 from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.resolving import REASON, Resolution, resolution
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 from workflow_service.domain.verdict import broken_for_good, failed_for_good, verdict
@@ -42,6 +43,8 @@ def conclude(graph: Graph, state: RunState, broken: list[str], *, expired: bool)
     answers = (answer(graph.steps[name], state.steps[name].failure_class) for name in broken)
     by_plan = OnFailure.ROLLBACK in answers
     by_hand = state.wanted in ENDING  # then what the person said about undoing counts
+    if resolution(graph, state) is Resolution.UNDO and rollback.needed(graph, state):
+        return Decision((BeginRollback(REASON),))
     if (state.wanted_undo if by_hand else by_plan) and rollback.needed(graph, state):
         by_itself = "timed_out" if expired else "critical_step_failed"
         return Decision((BeginRollback(f"{state.wanted}_requested" if by_hand else by_itself),))

@@ -173,6 +173,13 @@ class CommandRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertResolved:
+    """What it was about is over, says the source of its alerts."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """Nothing is in flight any more; the run clock stands still."""
 
@@ -235,6 +242,7 @@ Event = (
     | RollbackStarted
     | CommandApplied
     | CommandRefused
+    | AlertResolved
     | Paused
     | Parked
     | Unparked

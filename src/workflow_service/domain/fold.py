@@ -167,6 +167,15 @@ def _(_event: ev.CommandRefused, state: RunState) -> RunState:
 
 
 @_apply.register
+def _(event: ev.AlertResolved, state: RunState) -> RunState:
+    """Nothing settles any longer: what is to be proved is looked at from now on."""
+    if state.resolved_at is not None:
+        raise IllegalTransition("the alert has resolved already")
+    steps = {name: step_fold.unsettled(step, event.at) for name, step in state.steps.items()}
+    return changed(state, resolved_at=event.at, steps=steps)
+
+
+@_apply.register
 def _(event: ev.Paused, state: RunState) -> RunState:
     status = move(EXECUTION, state.status, ExecutionStatus.PAUSED)
     return changed(state, status=status, wanted=None, paused_at=event.at, awaits="")

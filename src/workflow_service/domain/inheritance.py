@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import Phase, StepKind
-from workflow_service.domain.run_state import Attempt, Recovery, RecoveryOutcome, RunState, StepState
+from workflow_service.domain.run_state import INHERITED, Attempt, Recovery, RecoveryOutcome, RunState, StepState
 from workflow_service.domain.states import StepStatus, UndoStatus
 from workflow_service.domain.verdict import BROKEN, failed_for_good
 
 _LEFT_BEHIND = frozenset({UndoStatus.AVAILABLE, UndoStatus.UNDOING, UndoStatus.UNDO_FAILED, UndoStatus.IRREVERSIBLE})
-INHERITED = -1  # the number of an attempt that an earlier execution made; the next one is 0 again
 
 
 def for_rollback(state: RunState) -> Mapping[str, StepState]:

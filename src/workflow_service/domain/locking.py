@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.plan import Action, Step
-from workflow_service.domain.run_state import RunState
+from workflow_service.domain.run_state import INHERITED, RunState
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.domain.target import KINDS, Target
 

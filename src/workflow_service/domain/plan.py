@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
@@ -17,7 +17,8 @@ from workflow_service.domain.target import Target
 # The format of a stored plan. It is raised when an older reader could misread one; an unknown format is refused.
 # 1: actions only. 2: kinds of steps, conditions, forEach, phases; written only by plans that use one of them.
 # 3: what the class of a failure decides; written only by plans in which it does.
-PLAIN, WHOLE, CLASSED = 1, 2, 3
+# 4: what a resolved alert means, where that is not the default.
+PLAIN, WHOLE, CLASSED, RESOLVING = 1, 2, 3, 4
 
 
 class OnFailure(StrEnum):
@@ -27,6 +28,14 @@ class OnFailure(StrEnum):
     SKIP = "skip"  # go on without it (what a non-critical action means)
     STOP = "stop"  # start nothing more, end as failed
     ROLLBACK = "rollback"  # start nothing more, undo what was done
+
+
+class OnResolved(StrEnum):
+    """What it means that the alert has resolved after something was changed already."""
+
+    FINISH = "finish"  # all is done as planned, but nothing settles any longer
+    STOP = "stop"  # nothing more is begun
+    ROLLBACK = "rollback"  # nothing more is begun, and what was done is undone
 
 
 class StepKind(StrEnum):
@@ -150,10 +159,13 @@ class Plan:
     undo_timeout: float = 600.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)  # known to its steps as `params`
+    on_resolved: OnResolved = OnResolved.FINISH
 
     @property
     def format(self) -> int:
         """The oldest format that can hold it."""
+        if self.on_resolved is not OnResolved.FINISH:
+            return RESOLVING
         if any(map(_classed, self.steps)):
             return CLASSED
         return WHOLE if self.parameters or any(_extras(step) for step in self.steps) else PLAIN
@@ -197,7 +209,8 @@ def hash_of(document: Mapping[str, Any]) -> str:
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The stored form of a plan: plain JSON values only."""
     body = {**_values(plan), "steps": [_step_to_json(step) for step in plan.steps], "format": plan.format}
-    return body if plan.parameters else {name: value for name, value in body.items() if name != "parameters"}
+    defaults = {"parameters": {}, "on_resolved": OnResolved.FINISH}
+    return {name: value for name, value in body.items() if name not in defaults or value != defaults[name]}
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
@@ -244,57 +257,4 @@ def _getter(kind: type[Plan | Action | ByClass | Condition | RetryPolicy | Targe
 
 _GETTERS: Mapping[type, tuple[tuple[str, ...], Any]] = {
     kind: _getter(kind) for kind in (Plan, Action, ByClass, Condition, RetryPolicy, Target)
-}
-
-
-def plan_from_json(document: Mapping[str, Any]) -> Plan:
-    """Read a stored plan.
-
-    Raises:
-        ValueError: written by a version whose format this one does not know.
-    """
-    if document.get("format") not in (known := (PLAIN, WHOLE, CLASSED)):
-        raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {known})")
-    values = {**document, "steps": tuple(_step(raw) for raw in document["steps"])}
-    del values["format"]
-    return replace(Plan(steps=(), reason="", creation_method=""), **values)
-
-
-def _step(raw: Mapping[str, Any]) -> Step:
-    read = {name: reading(raw[name]) for name, reading in _READ.items() if name in raw}
-    return Step(**{**raw, **read})
-
-
-def _action(raw: Mapping[str, Any] | None) -> Action | None:
-    return Action(type=raw["type"], parameters=raw["parameters"], target=_target(raw.get("target"))) if raw else None
-
-
-def _target(raw: Mapping[str, Any] | None) -> Target | None:
-    return Target(**raw) if raw else None
-
-
-def _conditions(raw: list[Mapping[str, Any]]) -> tuple[Condition, ...]:
-    return tuple(Condition(**{**one, "target": _target(one["target"])}) for one in raw)
-
-
-def _retry(raw: Mapping[str, Any]) -> RetryPolicy:
-    return RetryPolicy(**{**raw, "retry_on": tuple(ErrorClass(name) for name in raw["retry_on"])})
-
-
-def _by_class(raw: Mapping[str, Mapping[str, Any]]) -> dict[FailureClass, ByClass]:
-    answers = {name: OnFailure(one["on_failure"]) if one["on_failure"] else None for name, one in raw.items()}
-    return {FailureClass(name): ByClass(**{**one, "on_failure": answers[name]}) for name, one in raw.items()}
-
-
-_READ: Mapping[str, Any] = {
-    "action": _action,
-    "needs": tuple,
-    "on_failure": OnFailure,
-    "retry": _retry,
-    "kind": StepKind,
-    "phase": Phase,
-    "preconditions": _conditions,
-    "postconditions": _conditions,
-    "steps": lambda steps: tuple(_step(raw) for raw in steps),
-    "by_class": _by_class,
 }

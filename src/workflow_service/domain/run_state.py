@@ -21,6 +21,7 @@ from workflow_service.domain.states import (
 )
 
 Changes = tuple[Mapping[str, Any], ...]
+INHERITED = -1  # the number of an attempt that an earlier execution made; the next one is 0 again
 Part = TypeVar("Part", "RunState", "StepState", "Attempt")  # without slots, which make a changed copy slow
 
 
@@ -145,6 +146,7 @@ class RunState:
     conclusion: ExecutionStatus | None = None
     recoveries: tuple[Recovery, ...] = ()  # of the whole workflow, earlier executions included
     escalated: str = ""  # why nothing more is tried, for machines
+    resolved_at: datetime | None = None  # when its alert's end was heard of
 
     @property
     def recovering(self) -> Recovery | None:

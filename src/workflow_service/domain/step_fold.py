@@ -134,6 +134,7 @@ def _(event: ev.AttemptUnsent, state: RunState) -> RunState:
 def _(event: ev.StepSucceeded, state: RunState) -> RunState:
     step = state.steps[event.step]
     proving = event.prove_from is not None
+    prove_from = event.at if proving and state.resolved_at is not None else event.prove_from
     step = changed(
         step,
         attempts=_settled(step, event),
@@ -142,7 +143,7 @@ def _(event: ev.StepSucceeded, state: RunState) -> RunState:
         result=event.result,
         error_class=None,
         failure_class=None,
-        proving_from=event.prove_from,
+        proving_from=prove_from,
         ended_at=None if proving else event.at,
     )
     return _with(state, event.step, step)
@@ -221,6 +222,13 @@ def _(event: ev.UndoFailed, state: RunState) -> RunState:
         undo_at=event.retry_at,
         undo_reason=event.message,
     )
+
+
+def unsettled(step: StepState, at: datetime) -> StepState:
+    """The step without the rest of the time that its effect was given to settle."""
+    if step.proving_from is None or step.final or step.proving_from <= at:
+        return step
+    return changed(step, proving_from=at)
 
 
 def with_end(state: RunState, step_id: str, status: StepStatus, message: str, at: datetime, **more: Any) -> RunState:

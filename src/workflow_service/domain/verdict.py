@@ -10,6 +10,7 @@ from workflow_service.domain.answers import answer
 from workflow_service.domain.decisions import Finish
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.resolving import REASON, WHY, resolution
 from workflow_service.domain.run_state import RecoveryOutcome, RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
 
@@ -77,6 +78,8 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
         return _as_asked(state, undone)
     real = [name for name in broken if not _cut_short(graph, state, name)]  # a word can be refused during a pause, too
+    if not real and (left or undone is not RollbackStatus.NONE) and resolution(graph, state) is not None:
+        return _resolved(undone)
     if state.paused_at is not None and (left or broken) and not real:
         return Finish(ExecutionStatus.CANCELLED, "pause_expired", "the pause was not ended in time", undone)
     if expired or (left and not broken):  # clocks of replicas differ: what is left out tells as well that it was late
@@ -105,6 +108,14 @@ def _broken(state: RunState, broken: list[str], cause: str, undone: RollbackStat
     if reason:
         return Finish(ExecutionStatus.REJECTED, reason, cause, undone)
     return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
+
+
+def _resolved(undone: RollbackStatus) -> Finish:
+    """The alert was over before the plan was."""
+    if undone is RollbackStatus.INCOMPLETE:
+        return Finish(ExecutionStatus.FAILED, "rollback_incomplete", WHY, undone)
+    status = ExecutionStatus.ROLLED_BACK if undone is RollbackStatus.DONE else ExecutionStatus.RESOLVED
+    return Finish(status, REASON, WHY, undone)
 
 
 def _as_asked(state: RunState, undone: RollbackStatus) -> Finish:

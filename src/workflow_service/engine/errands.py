@@ -15,10 +15,10 @@ from workflow_service.domain.bounds import SETTLE_GRACE, run_deadline, step_dead
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.inheritance import INHERITED
 from workflow_service.domain.plan import Condition, RetryPolicy, Step, StepKind
+from workflow_service.domain.resolving import WHY, resolution
 from workflow_service.domain.retry import retry_at
-from workflow_service.domain.run_state import Attempt, RunState
+from workflow_service.domain.run_state import INHERITED, Attempt, RunState
 from workflow_service.domain.states import Verb
 from workflow_service.domain.verdict import broken_for_good
 from workflow_service.engine.attempt import Call, Lost, Unsent, Withdrawn
@@ -115,6 +115,8 @@ class Errands:
             return ""
         if state.wanted in {Verb.CANCEL, Verb.ROLLBACK}:
             return state.wanted_why
+        if resolution(self._graph, state) is not None:
+            return WHY
         if recovery.expected(self._graph, state):
             return ""  # it may go on, and would miss this
         broken = (name for name in self._graph.top if broken_for_good(self._graph, state, name))

@@ -19,6 +19,7 @@ from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.held_back import held_back
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND
+from workflow_service.domain.resolving import REASON, WHY
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
 from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING, enqueue_next
@@ -117,6 +118,8 @@ class Ride:
         state = fold_all(told, recorder.state)
         if state.wanted is Verb.CANCEL:
             told.append(Ended(now, ExecutionStatus.CANCELLED, "cancel_requested", state.wanted_why))
+        elif state.resolved_at is not None:
+            told.append(Ended(now, ExecutionStatus.RESOLVED, REASON, WHY))
         elif now >= record.created_at + QUEUE_BOUND:
             told.append(Ended(now, ExecutionStatus.TIMED_OUT, "queue_timeout", "it waited too long for its plan"))
         only_heard = record.queue == CONTROL and not isinstance(told[-1] if told else None, Ended)

@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain.errors import NotFound, TooNew
 from workflow_service.domain.events import Event
 from workflow_service.domain.formats import FORMAT
-from workflow_service.domain.plan import Plan, plan_from_json
+from workflow_service.domain.plan import Plan
 from workflow_service.domain.stored_events import event_from_json
+from workflow_service.domain.stored_plan import plan_from_json
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, executions, journal, plans, workflows
 
