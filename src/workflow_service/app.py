@@ -35,10 +35,10 @@ from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Means
 from workflow_service.engine.measuring import measure
 from workflow_service.engine.on_dbos import DbosEngine, Polled
-from workflow_service.engine.orders import Orders
+from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
-from workflow_service.intake.intake import Intake
+from workflow_service.intake.intake import Heard, Intake
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.planning.filling import PlanLimits
@@ -48,6 +48,7 @@ from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
+from workflow_service.settings.meaning import admission
 from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
@@ -132,10 +133,10 @@ class Replica:
         self.intake = Intake(
             self.database,
             self.engine,
-            cluster=settings.cluster_name,
-            cooldown=timedelta(seconds=settings.intake.cooldown),
+            limits=admission(settings.intake, cluster=settings.cluster_name),
             clock=now,
             starter=self.driver,
+            heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from tests.support.queue import Taken, kept, queue
 from tests.support.rows import an_alert, away, commit_answer_lost, count, execution
+from workflow_service.domain.admission import Limits
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import turn
@@ -30,7 +31,7 @@ from workflow_service.store.tables import (
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
 DELIVERY = Delivery(b"{}", "/api/v1/execute")
-COOLDOWN = timedelta(minutes=5)
+LIMITS = Limits(failure_cooldown=timedelta())
 
 
 @pytest.fixture
@@ -40,13 +41,28 @@ async def engine(database: Database) -> AsyncIterator[DbosEngine]:
         yield started
 
 
+class Clock:
+    """A wall clock that a test may put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """What it shows."""
+        return datetime.now(UTC) + self._ahead
+
+    def pass_by(self, seconds: float) -> None:
+        """Put it forward."""
+        self._ahead += timedelta(seconds=seconds)
+
+
 def now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
 
 
 def _intake(database: Database, engine: DbosEngine) -> Intake:
-    return Intake(database, engine, cluster="default", cooldown=COOLDOWN, clock=now)
+    return Intake(database, engine, limits=LIMITS, clock=now)
 
 
 @pytest.fixture
@@ -170,6 +186,68 @@ async def test_one_bad_alert_does_not_hurt_its_neighbours(intake: Intake, databa
     kept = await asyncio.gather(*stored, return_exceptions=True)
     assert [isinstance(answer, Exception) for answer in kept] == [False, not database.sqlite, False]
     assert await count(database, workflows) == 3
+
+
+async def _end(database: Database, status: str) -> None:
+    async with database.write() as connection:
+        await connection.execute(sa.update(executions).values(status=status, ended_at=now()))
+        await connection.execute(sa.delete(active_identities))
+
+
+async def test_who_stood_back_is_decided_again(database: Database, engine: DbosEngine) -> None:
+    """What cooled down is admitted once that is over; not when it has resolved, nor when its source never says so."""
+    clock = Clock()
+    intake = Intake(database, engine, limits=Limits(), clock=clock.now)
+    await intake.decide(await _take(intake))
+    await _end(database, "failed")
+    tracked = Delivery(b"{}", "/api/v1/alerts", tracked=True)
+    told = [alert_from_json(_document(name=name)) for name in ("Again", "Over")]
+    ids = await intake.store(tracked, told)
+    ids += await intake.store(DELIVERY, told[:1])
+    outcomes = [await intake.decide(alert_id) for alert_id in ids]
+    assert {outcome.outcome for outcome in outcomes} == {"cooled_down"}
+    clock.pass_by(30)
+    await intake.decide((await intake.store(tracked, [alert_from_json(_document(name="Over", status="resolved"))]))[0])
+    assert await intake.sweep() == 0
+    clock.pass_by(31)
+    assert await intake.sweep() == 1
+    again = [(await intake.decide(alert_id)).outcome for alert_id in ids]
+    assert again == ["admitted", "cooled_down", "cooled_down"]
+    assert await intake.sweep() == 0
+
+
+async def test_a_storm_has_one_that_stands_for_it(database: Database, engine: DbosEngine) -> None:
+    """Beyond the threshold alerts belong to one workflow, over several transactions and replicas too."""
+    limits = Limits(storm_in_namespace=5)
+    others = [Intake(database, engine, limits=limits, clock=now) for _ in range(2)]
+    found = []
+    for turn_of in range(4):
+        ids = [await _take(others[0], number=10 * turn_of + number) for number in range(4)]
+        chosen = others[turn_of % 2]
+        found += await asyncio.gather(*(chosen.decide(alert_id) for alert_id in ids))
+    outcomes = [outcome.outcome for outcome in found]
+    assert outcomes.count("admitted") == 6
+    assert outcomes.count("grouped") == 10
+    assert len({outcome.workflow_id for outcome in found if outcome.outcome == "grouped"}) == 1
+
+
+async def test_a_workflow_hears_when_all_its_alerts_are_over(intake: Intake, database: Database) -> None:
+    """One of two that have resolved is not enough; one that fires again takes it back."""
+
+    async def told() -> bool:
+        async with database.read() as connection:
+            return await connection.scalar(sa.select(executions.c.resolved_at)) is not None
+
+    for name in ("One", "Two"):
+        await intake.decide(await _take(intake, name=name))
+    await intake.decide(await _take(intake, name="One", status="resolved"))
+    assert not await told()
+    await intake.decide(await _take(intake, name="Two", status="resolved"))
+    assert await told()
+    await intake.decide(await _take(intake, name="One"))
+    assert not await told()
+    await intake.decide(await _take(intake, name="One", status="resolved"))
+    assert await told()
 
 
 async def test_the_sweeper_decides_what_was_left(intake: Intake, database: Database) -> None:

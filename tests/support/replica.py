@@ -71,10 +71,12 @@ def rules_of(
     *actions: Mapping[str, Any],
     recovery: list[dict[str, Any]] | None = None,
     failures: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> str:
-    """The path of a rule file whose one rule answers every alert with these actions."""
+    """The path of a rule file whose one rule, with `more` of its keys, answers every alert with these actions."""
     rule: dict[str, Any] = {"name": "test", "reason": "the test says so", "actions": [dict(one) for one in actions]}
     rule |= {} if recovery is None else {"recovery": recovery}
+    rule |= more
     path = directory / "rules.yaml"
     document = {"version": 1, "rules": [rule], **({"failures": dict(failures)} if failures else {})}
     path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")

@@ -12,7 +12,7 @@ from workflow_service.domain import events as ev
 from workflow_service.domain import retry
 from workflow_service.domain.bounds import step_deadline
 from workflow_service.domain.catalogue import ActionType, Catalogue
-from workflow_service.domain.controls import Command, refusal
+from workflow_service.domain.controls import Command, hears_of_the_end, refusal
 from workflow_service.domain.errors import ErrorClass, IllegalTransition, InvalidPlan
 from workflow_service.domain.fold import fold, fold_all
 from workflow_service.domain.mending import Mended, Remedy, mended
@@ -130,8 +130,7 @@ class PretendEngine(Obeying):
 
     def resolve(self) -> None:
         """The alert is over; nobody hears of it twice, nor once how it ends is known."""
-        deaf = (ExecutionStatus.ROLLING_BACK,)
-        if self.state.resolved_at is None and not self.state.final and self.state.status not in deaf:
+        if hears_of_the_end(self.state):
             self.note(ev.AlertResolved(self.now))
 
     def hear_again(self, event: ev.Event) -> None:

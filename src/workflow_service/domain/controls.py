@@ -102,6 +102,12 @@ def _hindrance(state: RunState, command: Command) -> str | None:
     return _cannot_roll_back(state, command) if verb is Verb.ROLLBACK else None
 
 
+def hears_of_the_end(state: RunState) -> bool:
+    """Whether it still matters to the execution that its alert has resolved."""
+    known = state.resolved_at is not None or state.conclusion is not None
+    return not (known or state.final or state.status is ExecutionStatus.ROLLING_BACK)
+
+
 def _skippable(state: RunState, verb: Verb) -> bool:
     open_ = any(_may_be_skipped(step) for step in state.steps.values())
     return open_ and verb in ALLOWED[state.status] and state.wanted in {None, Verb.PAUSE} and state.conclusion is None

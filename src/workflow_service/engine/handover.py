@@ -47,12 +47,12 @@ async def enqueue_next(
     return True
 
 
-def waker(engine: Engine, clock: Callable[[], datetime]) -> Wake:
-    """How those go on that waited for their targets and have them now: in the lane that they came from."""
+def waker(engine: Engine, clock: Callable[[], datetime], *, queue: str | None = None) -> Wake:
+    """How those go on that nobody drives: in the lane that they came from, unless another is named."""
 
     async def wake(connection: AsyncConnection, execution_id: str, enqueued: int) -> bool:
         return await enqueue_next(
-            connection, engine, execution_id=execution_id, after=enqueued, queue=None, now=clock()
+            connection, engine, execution_id=execution_id, after=enqueued, queue=queue, now=clock()
         )
 
     return wake

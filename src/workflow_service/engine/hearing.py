@@ -1,4 +1,7 @@
-"""What a drive hears: commands become events in the order they were given, and are answered with what was written."""
+"""What a drive hears: commands become events in the order they were given, and are answered with what was written.
+
+So does the end of what its alerts are about.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from workflow_service.domain.fold import fold
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import Verb
 from workflow_service.ports import EventBus
-from workflow_service.store import commands
+from workflow_service.store import commands, resolutions
 from workflow_service.store.database import Database
 from workflow_service.store.executions import prioritise
 
@@ -36,11 +39,12 @@ class Hearing:
         self.heard = heard
         self._answers: dict[str, str | None] = {}
         self._priority: int | None = None  # that was set and is not committed yet
+        self._resolved = False  # the end of its alerts was heard of, and that is not committed yet
 
     @property
     def owes_answers(self) -> bool:
-        """Whether commands were judged whose answers are not committed yet."""
-        return bool(self._answers)
+        """Whether something was heard of which it is not committed yet that it was."""
+        return bool(self._answers) or self._resolved
 
     async def news(self, state: RunState) -> list[ev.Event]:
         """What has been commanded since the last time, judged in the state that each command meets."""
@@ -49,6 +53,7 @@ class Hearing:
         self.heard.clear()
         try:
             given = await commands.unanswered(self._database, self._execution_id)
+            resolved = not self._resolved and await resolutions.waits(self._database, self._execution_id)
         except StoreUnavailable:
             return []  # it will be heard again
         told: list[ev.Event] = []
@@ -66,12 +71,19 @@ class Hearing:
             self._answers[command.id] = why
             if why is None and command.verb is Verb.SET_PRIORITY:
                 self._priority = int(command.arguments["priority"])
-        return told
+        return [*told, *self._end_of_alerts(state)] if resolved else told
+
+    def _end_of_alerts(self, state: RunState) -> list[ev.Event]:
+        """Nothing, where that is known already or does not matter any more: it was heard all the same."""
+        self._resolved = True
+        return [ev.AlertResolved(self._clock())] if controls.hears_of_the_end(state) else []
 
     async def answer(self, connection: AsyncConnection) -> None:
         """Note the answers, and what follows for the place in line, in the transaction that journals the events."""
         if self._priority is not None:
             await prioritise(connection, self._execution_id, priority=self._priority)
+        if self._resolved:
+            await resolutions.heard(connection, self._execution_id)
         for command_id, why in self._answers.items():
             await commands.answer(connection, command_id, refused_because=why, now=self._clock())
 
@@ -80,4 +92,4 @@ class Hearing:
         for command_id in self._answers:
             await self._bus.publish(f"command:{command_id}")
         self._answers.clear()
-        self._priority = None
+        self._priority, self._resolved = None, False

@@ -1,4 +1,4 @@
-"""Hearing commands: which of the executions that are driven here has one waiting."""
+"""Hearing commands, and the ends of alerts: which of the executions that are driven here has one waiting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.engine.orders import TOPIC
 from workflow_service.ports import EventBus
-from workflow_service.store import commands
+from workflow_service.store import commands, resolutions
 from workflow_service.store.database import Database
 
 LOOK = 1.0  # seconds between looks of its own, since wake-ups may be lost
@@ -39,7 +39,7 @@ class Listening:
 
     @contextmanager
     def ear(self, execution_id: str, *, told: bool) -> Iterator[asyncio.Event]:
-        """An event that is set when a command waits for that execution.
+        """An event that is set when a command, or the end of its alerts, waits for that execution.
 
         `told`: set at first, since one may wait already; one that was stored a moment ago has none that a look of its
         own would not find.
@@ -59,7 +59,8 @@ class Listening:
             if not self._ears:
                 continue
             try:
-                for execution_id in await commands.awaited(self._database, self._replica):
+                told = await commands.awaited(self._database, self._replica)
+                for execution_id in told | await resolutions.awaited(self._database, self._replica):
                     if (heard := self._ears.get(execution_id)) is not None:
                         heard.set()
             except StoreUnavailable as error:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.admission import Known, choose, identities_of
+from workflow_service.domain.admission import About, Choice, Ended, Known, Limits, Running, about, choose, storm_names
 from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.intake import statements as sql
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
+from workflow_service.store import resolutions
 from workflow_service.store.executions import Record
+from workflow_service.store.locks import Wake
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one alert: admitted | attached | cooled_down | resolved."""
+    """What became of one alert; `domain.admission.Choice` tells the outcomes."""
 
     alert_id: str
     outcome: str
@@ -34,12 +37,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of a number of alerts, by id; `news`: a workflow is to hear that its alerts have resolved."""
+
+    outcomes: Mapping[str, Outcome]
+    news: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """An alert about which nothing is decided yet."""
 
     row: sa.Row[Any]
     alert: Alert
-    identities: tuple[str, ...]
+    about: About
 
 
 @dataclass(slots=True)
@@ -57,13 +68,13 @@ class Decider:
     """Decides within a transaction of the caller's."""
 
     engine: Engine
-    cluster: str
-    cooldown: timedelta
+    limits: Limits
+    wake: Wake | None  # brings a drive to an execution that nobody drives; None: the reconciler does
 
     async def decide(
         self, connection: AsyncConnection, alert_ids: Iterable[str], starts: Starts, *, now: datetime
-    ) -> dict[str, Outcome]:
-        """The outcome of each, by id; of those that were decided before, the one that they have.
+    ) -> Decided:
+        """The outcome of each; of those that were decided before, the one that they have.
 
         Raises:
             IntegrityError: another replica has just admitted an alert about the same thing.
@@ -76,34 +87,47 @@ class Decider:
         }
         asked = [self._asked(row) for row in rows if row.outcome is None]
         if not asked:
-            return outcomes
-        known = await self._known(connection, asked, since=now - self.cooldown)
+            return Decided(outcomes)
+        known = await self._known(connection, asked, now)
         admitted, decided = _Admitted(), []
         for one in asked:
-            choice = choose(one.alert, one.identities, known, cooldown=self.cooldown)
-            workflow_id = choice.workflow_id
+            choice = choose(one.alert, one.about, known, self.limits, now)
             if choice.outcome == "admitted":
-                workflow_id = str(uuid.uuid4())
-                known.begins(one.identities, workflow_id)
-                _admit(admitted, one, workflow_id, starts, now)
-            decided.append(Outcome(one.row.id, choice.outcome, choice.reason, workflow_id))
-        await self._write(connection, admitted, decided, now)
-        return outcomes | {one.alert_id: one for one in decided}
+                choice = replace(choice, workflow_id=str(uuid.uuid4()))
+                known.begins(choice.about, str(choice.workflow_id))
+                _admit(admitted, one, choice, starts, now)
+            decided.append(choice)
+        await self._write(connection, admitted)
+        pairs = list(zip(asked, decided, strict=True))
+        await connection.execute(sql.DECIDED, [_decided(one.row, choice, now) for one, choice in pairs])
+        news = await self._resolve(connection, pairs, now)
+        return Decided(outcomes | {one.row.id: _outcome(one.row, choice) for one, choice in pairs}, news)
 
     def _asked(self, row: sa.Row[Any]) -> _Asked:
         alert = alert_from_json(row.document)
-        return _Asked(row, alert, identities_of(alert, row.fingerprint, self.cluster))
+        return _Asked(row, alert, about(alert, row.fingerprint, self.limits))
 
-    async def _known(self, connection: AsyncConnection, asked: Sequence[_Asked], *, since: datetime) -> Known:
-        names = sorted({name for one in asked for name in one.identities})
-        running = await connection.execute(sql.ACTIVE, {"names": names})
-        active = {row.identity: row.workflow_id for row in running}
-        succeeded = await connection.execute(sql.RECENT_SUCCESSES, {"names": names, "since": since})
-        return Known(active, {row.identity: row.workflow_id for row in succeeded})
+    async def _known(self, connection: AsyncConnection, asked: Sequence[_Asked], now: datetime) -> Known:
+        limits = self.limits
+        names = {name for one in asked for name in one.about.names}
+        storms = limits.storm_in_namespace or limits.storm_in_cluster
+        wide = {name for one in asked for name in storm_names(one.about)} if storms else set[str]()
+        known = Known()
+        for row in await connection.execute(sql.ACTIVE, {"names": sorted(names | wide)}):
+            known.active[row.identity] = Running(row.workflow_id, row.started_at)
+        ended: defaultdict[str, list[Ended]] = defaultdict(list)
+        ends = await connection.execute(sql.ENDED, {"names": sorted(names), "since": now - limits.memory})
+        for identity, *end in ends:
+            ended[identity].append(Ended(*end))
+        known.ended = ended
+        if storms:
+            for row in await connection.execute(sql.BEGUN, {"since": now - limits.storm_window}):
+                cluster = row.cluster or limits.cluster
+                for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
+                    known.begun[place] = known.begun.get(place, 0) + row.number
+        return known
 
-    async def _write(
-        self, connection: AsyncConnection, admitted: _Admitted, decided: Sequence[Outcome], now: datetime
-    ) -> None:
+    async def _write(self, connection: AsyncConnection, admitted: _Admitted) -> None:
         if admitted.workflows:
             # Sorted, so that replicas that decide about the same things wait for each other in one order.
             identities = sorted(admitted.identities, key=lambda row: str(row["identity"]))
@@ -114,12 +138,34 @@ class Decider:
         for record in admitted.queued:
             place = turn(record.priority, record.created_at)
             await self.engine.enqueue(connection, Drive(record.execution_id, 1), queue=record.queue, priority=place)
-        await connection.execute(sql.DECIDED, [_decided(one, now) for one in decided])
+
+    async def _resolve(
+        self, connection: AsyncConnection, decided: Sequence[tuple[_Asked, Choice]], now: datetime
+    ) -> bool:
+        """Workflows whose alerts have all resolved are to hear of it; whether there are any that did not know.
+
+        Those with an alert that is on are not to hear of it, or no more.
+        """
+        attached = [
+            (one.alert.status, choice.workflow_id)
+            for one, choice in decided
+            if choice.outcome in {"attached", "caused"} and choice.workflow_id is not None
+        ]
+        on_again = {workflow_id for status, workflow_id in attached if status != "resolved"}
+        if on_again:
+            await resolutions.take_back(connection, on_again)
+        over = {workflow_id for status, workflow_id in attached if status == "resolved"} - on_again
+        over = await resolutions.over(connection, over) if over else over
+        noted = await resolutions.note(connection, over, now) if over else ()
+        for row in noted:
+            if row.owner is None and self.wake is not None:
+                await self.wake(connection, row.id, row.enqueued)
+        return bool(noted)
 
 
-def _admit(admitted: _Admitted, one: _Asked, workflow_id: str, starts: Starts, now: datetime) -> None:
+def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:
     """The workflow, its identities, its execution and the start of its planning: here, or through the queue."""
-    row, alert, execution_id = one.row, one.alert, str(uuid.uuid4())
+    row, alert, execution_id, workflow_id = one.row, one.alert, str(uuid.uuid4()), str(choice.workflow_id)
     record = Record(
         execution_id=execution_id,
         workflow_id=workflow_id,
@@ -144,11 +190,12 @@ def _admit(admitted: _Admitted, one: _Asked, workflow_id: str, starts: Starts, n
             "alert_name": alert.name,
             "severity": alert.severity,
             "namespace": alert.namespace,
-            "target": next((name for name in one.identities if name.startswith("target:")), None),
+            "cluster": choice.about.places[-1],
+            "target": choice.about.target,
             "created_at": now,
         }
     )
-    admitted.identities += [{"identity": name, "workflow_id": workflow_id} for name in one.identities]
+    admitted.identities += [{"identity": name, "workflow_id": workflow_id} for name in choice.about.held]
     admitted.executions.append(_execution(record, owner))
 
 
@@ -176,11 +223,18 @@ def _execution(record: Record, owner: str | None) -> Values:
     }
 
 
-def _decided(one: Outcome, now: datetime) -> Values:
+def _outcome(row: sa.Row[Any], choice: Choice) -> Outcome:
+    return Outcome(row.id, choice.outcome, choice.reason, choice.workflow_id)
+
+
+def _decided(row: sa.Row[Any], choice: Choice, now: datetime) -> Values:
     return {
-        "alert_id": one.alert_id,
-        "b_outcome": one.outcome,
-        "b_outcome_reason": one.reason,
-        "b_workflow_id": one.workflow_id,
+        "alert_id": row.id,
+        "b_outcome": choice.outcome,
+        "b_outcome_reason": choice.reason,
+        "b_workflow_id": choice.workflow_id,
         "b_decided_at": now,
+        # A source that does not tell when it is over would have its alert acted on long after that.
+        "b_reconsider_at": choice.reconsider_at if row.tracked else None,
+        "b_trace": choice.trace,
     }

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from workflow_service.domain.admission import Limits
 from workflow_service.domain.alert import Alert, alert_to_json, fingerprint
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.intake import statements as sql
@@ -30,9 +31,10 @@ from workflow_service.intake.gathering import Gathering
 from workflow_service.intake.starter import Starter, Starts
 from workflow_service.ports import Engine
 from workflow_service.store.database import Database
+from workflow_service.store.locks import Wake
 from workflow_service.store.tables import alerts
 
-__all__ = ("Delivery", "Intake", "Outcome")
+__all__ = ("Delivery", "Heard", "Intake", "Outcome")
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
 SWEPT = 500  # alerts that one sweep decides
@@ -53,7 +55,16 @@ class Delivery:
     route: str
     source: str | None = None
     request_id: str | None = None
+    tracked: bool = False  # its source tells, too, when an alert has resolved
     start: bool = True  # False: a workflow of its alerts waits for somebody to start it
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How workflows hear that their alerts have resolved."""
+
+    wake: Wake  # a drive for an execution that nobody drives
+    tell: Callable[[], Awaitable[None]]  # there is something to hear, for whoever drives
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +80,22 @@ class Outrun(StoreUnavailable):
 
 
 class Intake:
-    """Takes alerts in for one replica. `cooldown` follows a success during which the same thing is not done again."""
+    """Takes alerts in for one replica."""
 
     def __init__(
         self,
         database: Database,
         engine: Engine,
         *,
-        cluster: str,
-        cooldown: timedelta,
+        limits: Limits,
         clock: Callable[[], datetime],
         starter: Starter | None = None,
+        heard: Heard | None = None,
     ) -> None:
-        """`starter` None: every start is queued."""
+        """`starter` None: every start is queued; `heard` None: the ends of alerts are heard of at the next look."""
         self._database, self._starter, self._clock = database, starter, clock
-        self._decider = Decider(engine, cluster, cooldown)
+        self._heard = heard
+        self._decider = Decider(engine, limits, heard.wake if heard is not None else None)
         self._storing: Gathering[_Kept, None] = Gathering(self._store_all, most=TOGETHER)
         self._deciding: Gathering[str, Outcome] = Gathering(self._decide_all, most=TOGETHER)
 
@@ -106,7 +118,7 @@ class Intake:
         return await self._deciding.ask(alert_id)
 
     async def sweep(self) -> int:
-        """Decide what a crash left undecided; returns how many.
+        """Decide what a crash left undecided, and again what stood back for a while; returns how many.
 
         Raises:
             StoreUnavailable: the database is away.
@@ -119,8 +131,19 @@ class Intake:
                 .order_by(alerts.c.received_at)
                 .limit(SWEPT)
             )
-            left = (await connection.execute(query)).scalars().all()
+            left = list((await connection.execute(query)).scalars())
+        left += await self._reconsidered()
         return sum([await self._decide_late(alert_id) for alert_id in left])
+
+    async def _reconsidered(self) -> list[str]:
+        """Alerts that stood back until now, undecided again."""
+        async with self._database.read() as connection:
+            found = await connection.execute(sql.RECONSIDERED, {"now": self._clock(), "most": SWEPT})
+            ids = list(found.scalars())
+        if ids:
+            async with self._database.write() as connection:
+                await connection.execute(sql.UNDECIDE, {"ids": ids})
+        return ids
 
     async def _decide_late(self, alert_id: str) -> bool:
         try:
@@ -161,7 +184,9 @@ class Intake:
             async with self._database.write() as connection:
                 found = await self._decider.decide(connection, alert_ids, starts, now=self._clock())
             starts.stored()
-        return [found[alert_id] for alert_id in alert_ids]
+        if found.news and self._heard is not None:
+            await self._heard.tell()
+        return [found.outcomes[alert_id] for alert_id in alert_ids]
 
 
 async def _apart(
@@ -196,6 +221,8 @@ def _kept(delivery: Delivery, found: Sequence[Alert], now: datetime) -> _Kept:
             "fingerprint": fingerprint(alert),
             "document": alert_to_json(alert),
             "waits_for_start": None if delivery.start else True,
+            "tracked": delivery.tracked or None,
+            "resolved": True if alert.status == "resolved" else None,
         }
         for alert in found
     ]

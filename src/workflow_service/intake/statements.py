@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
-from workflow_service.domain.states import ExecutionStatus
 from workflow_service.store.tables import (
     Moment,
     active_identities,
@@ -30,23 +30,53 @@ ALERTS = (
 )
 
 _NAMES: sa.BindParameter[Sequence[str]] = sa.bindparam("names", expanding=True)
+_SINCE: sa.BindParameter[datetime] = sa.bindparam("since", type_=Moment)
 
-ACTIVE = sa.select(active_identities).where(active_identities.c.identity.in_(_NAMES))
-
-RECENT_SUCCESSES = (
-    sa.select(identities.c.identity, identities.c.workflow_id)
-    .join(workflows, workflows.c.id == identities.c.workflow_id)
+ACTIVE = (
+    sa.select(active_identities.c.identity, active_identities.c.workflow_id, executions.c.started_at)
+    .join(workflows, workflows.c.id == active_identities.c.workflow_id)
     .join(executions, executions.c.id == workflows.c.execution_id)
-    .where(
-        identities.c.identity.in_(_NAMES),
-        executions.c.status == ExecutionStatus.COMPLETED,
-        executions.c.ended_at > sa.bindparam("since", type_=Moment),
-    )
-    .order_by(executions.c.ended_at)  # the last one counts
+    .where(active_identities.c.identity.in_(_NAMES))
 )
 
+ENDED = (
+    sa.select(identities.c.identity, identities.c.workflow_id, executions.c.status, executions.c.ended_at)
+    .join(workflows, workflows.c.id == identities.c.workflow_id)
+    .join(executions, executions.c.id == workflows.c.execution_id)
+    .where(identities.c.identity.in_(_NAMES), executions.c.ended_at > _SINCE)
+    .order_by(executions.c.ended_at.desc())
+)
+
+BEGUN = (
+    sa.select(workflows.c.cluster, workflows.c.namespace, sa.func.count().label("number"))
+    .where(workflows.c.created_at > _SINCE)
+    .group_by(workflows.c.cluster, workflows.c.namespace)
+)
+
+_OF_DECISION = ("outcome", "outcome_reason", "workflow_id", "decided_at", "reconsider_at", "trace")
 DECIDED = (
     sa.update(alerts)
     .where(alerts.c.id == sa.bindparam("alert_id"))
-    .values({name: sa.bindparam(f"b_{name}") for name in ("outcome", "outcome_reason", "workflow_id", "decided_at")})
+    .values({name: sa.bindparam(f"b_{name}") for name in _OF_DECISION})
+)
+
+# What stood in its way is over, and nobody has said since that the alert has resolved.
+_again = alerts.alias("again")
+RECONSIDERED = (
+    sa.select(alerts.c.id)
+    .where(
+        alerts.c.reconsider_at <= sa.bindparam("now", type_=Moment),
+        ~sa.exists().where(
+            _again.c.fingerprint == alerts.c.fingerprint,
+            _again.c.received_at > alerts.c.received_at,
+            _again.c.resolved.is_(True),
+        ),
+    )
+    .order_by(alerts.c.reconsider_at)
+    .limit(sa.bindparam("most"))
+)
+UNDECIDE = (
+    sa.update(alerts)
+    .where(alerts.c.id.in_(sa.bindparam("ids", expanding=True)), alerts.c.reconsider_at.is_not(None))
+    .values(outcome=None, reconsider_at=None)
 )

@@ -76,6 +76,7 @@ def _plan(
         max_parallel=limits.max_parallel if limits.parallel_enabled else 1,
         timeout=timeout,
         undo_timeout=timeout,
+        on_resolved=rule.on_resolved,
         metadata=_metadata(rule, here, filled, version=rules.version, considered=considered),
     )
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from workflow_service.domain.plan import OnResolved
 from workflow_service.planning import recovery_format, step_flaws
 from workflow_service.planning.rules import words
 from workflow_service.planning.step_format import ID, STEP, STEPS, TEXT, Flaw, Place, against
@@ -26,6 +27,7 @@ _RULE = {
         "actions": STEPS,
         "verify": STEPS,
         "finally": STEPS,
+        "onResolved": {"enum": [answer.value for answer in OnResolved]},
         "recovery": _RECOVERY,
     },
     "additionalProperties": False,

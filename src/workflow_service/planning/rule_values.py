@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workflow_service.domain.plan import OnFailure, StepKind
+from workflow_service.domain.plan import OnFailure, OnResolved, StepKind
 from workflow_service.planning.recovery_rules import options_of
 from workflow_service.planning.rules import Rule, RuleAction, RuleApproval, RuleCondition, When
 from workflow_service.planning.step_format import seconds
@@ -24,6 +24,7 @@ def rule_of(raw: Mapping[str, Any]) -> Rule:
         when=when,
         verify=_actions(raw.get("verify", ())),
         last=_actions(raw.get("finally", ())),
+        on_resolved=OnResolved(raw.get("onResolved", OnResolved.FINISH)),
         recovery=options_of(raw.get("recovery"), action_of),
     )
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from workflow_service.domain.alert import Alert
-from workflow_service.domain.plan import OnFailure, Phase, StepKind
+from workflow_service.domain.plan import OnFailure, OnResolved, Phase, StepKind
 from workflow_service.planning.recovery_rules import Failures, Option
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*|[^\W_]+")
@@ -89,6 +89,7 @@ class Rule:
     recovery: tuple[Option, ...] | None = None  # other ways when an action has failed; None: nothing was said of it
     verify: tuple[RuleAction, ...] = ()  # after all actions: whether they have helped
     last: tuple[RuleAction, ...] = ()  # `finally`: at the very end, whatever it is, once something was changed
+    on_resolved: OnResolved = OnResolved.FINISH
 
     @property
     def phases(self) -> tuple[tuple[str, Phase, tuple[RuleAction, ...]], ...]:

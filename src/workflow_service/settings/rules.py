@@ -135,6 +135,14 @@ def file(text: str) -> Path:
         raise ValueError(f"must be a readable file ({error.strerror})") from None
 
 
+def labels(text: str) -> tuple[str, ...]:
+    """Names of labels, with commas between them; empty: none."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_.:/-]{0,255}", name) for name in names) or len(names) > 10:
+        raise ValueError("must be at most 10 names of labels with commas between them")
+    return names
+
+
 def directory(text: str) -> Path:
     """A directory, which need not exist yet; the two characters that would end a path inside a URL are refused."""
     if "?" in text or "#" in text:

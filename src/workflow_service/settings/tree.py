@@ -121,6 +121,12 @@ class Intake:
 
     execute_wait: float = _setting("EXECUTE_WAIT", "60s", rules.duration("0s", "1h"))
     cooldown: float = _setting("INTAKE_COOLDOWN", "5m", rules.duration("0s", "24h"))
+    failure_cooldown: float = _setting("FAILURE_COOLDOWN", "1m", rules.duration("0s", "24h"))
+    longest_cooldown: float = _setting("LONGEST_COOLDOWN", "1h", rules.duration("0s", "24h"))
+    storm_window: float = _setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
+    storm_in_namespace: int = _setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
+    storm_in_cluster: int = _setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
+    group_by: tuple[str, ...] = _setting("GROUP_BY", "", rules.labels)
     rules_file: Path | None = _setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
 
 

@@ -103,8 +103,19 @@ alerts = sa.Table(
     sa.Column("document", Document, nullable=False),
     sa.Column("outcome", sa.Text),  # NULL: not decided yet
     sa.Column("outcome_reason", sa.Text),
-    sa.Column("workflow_id", sa.Text),
+    sa.Column("workflow_id", sa.Text, index=True),
     sa.Column("decided_at", Moment),
+    sa.Column("resolved", sa.Boolean),  # it says that what it is about is over; NULL: it does not
+    sa.Column("tracked", sa.Boolean),  # its source tells when it has resolved; NULL: it does not
+    sa.Column("reconsider_at", Moment),  # when it is to be decided about again, if it has not resolved by then
+    sa.Column("trace", Document),  # every rule that was asked about it, what it saw and what it decided
+    sa.Index(
+        "alerts_reconsider_at_idx",
+        "reconsider_at",
+        sqlite_where=sa.text("reconsider_at IS NOT NULL"),
+        postgresql_where=sa.text("reconsider_at IS NOT NULL"),
+    ),
+    sa.Index("alerts_fingerprint_received_at_idx", "fingerprint", "received_at"),
     sa.Column("waits_for_start", sa.Boolean),  # its workflow begins only when somebody starts it; NULL: by itself
     sa.Index(
         "alerts_undecided_idx",
@@ -123,6 +134,7 @@ workflows = sa.Table(
     sa.Column("alert_name", sa.Text, nullable=False),
     sa.Column("severity", sa.Text, nullable=False),
     sa.Column("namespace", sa.Text),
+    sa.Column("cluster", sa.Text),  # NULL: made before there was more than one
     sa.Column("target", sa.Text),
     sa.Column("created_at", Moment, nullable=False),
     sa.Index("workflows_created_at_id_idx", "created_at", "id"),
@@ -181,6 +193,7 @@ executions = sa.Table(
     sa.Column("ended_at", Moment, index=True),
     # The newest `domain.formats.FORMAT` that has driven it; a replica of a lower one leaves it alone.
     sa.Column("format", sa.Integer, nullable=False, default=FORMAT, server_default="1"),
+    sa.Column("resolved_at", Moment),  # what its alerts are about is over, and its owner has not heard of it yet
     sa.Column("undos", Document),  # once a rollback is over: how many of its steps ended how
     sa.Index(
         "executions_active_idx",

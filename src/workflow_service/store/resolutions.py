@@ -1,0 +1,81 @@
+"""The end of what a workflow's alerts are about: found out with the alerts, kept until the execution's owner hears."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.store.database import Database
+from workflow_service.store.tables import Moment, alerts, executions, workflows
+
+_IDS: sa.BindParameter[Sequence[str]] = sa.bindparam("ids", expanding=True)
+_NEWEST = sa.select(workflows.c.execution_id).where(workflows.c.id.in_(_IDS))
+_WHEN = (sa.case((alerts.c.resolved.is_(flag), alerts.c.received_at)) for flag in (True, None))
+_ENDED, _BEGAN = (sa.func.max(when) for when in _WHEN)
+_STILL_ON = (
+    sa.select(alerts.c.workflow_id)
+    .where(alerts.c.workflow_id.in_(_IDS))
+    .group_by(alerts.c.workflow_id, alerts.c.fingerprint)
+    .having(sa.and_(_BEGAN.is_not(None), sa.or_(_ENDED.is_(None), _ENDED < _BEGAN)))
+)
+_NOTE = (
+    sa.update(executions)
+    .where(executions.c.id.in_(_NEWEST), executions.c.ended_at.is_(None), executions.c.resolved_at.is_(None))
+    .values(resolved_at=sa.bindparam("now", type_=Moment))
+    .returning(executions.c.id, executions.c.owner, executions.c.enqueued)
+)
+_TAKE_BACK = (
+    sa.update(executions)
+    .where(executions.c.id.in_(_NEWEST), executions.c.resolved_at.is_not(None))
+    .values(resolved_at=None)
+)
+_HEARD = sa.update(executions).where(executions.c.id == sa.bindparam("b_id")).values(resolved_at=None)
+
+
+async def over(connection: AsyncConnection, workflow_ids: Collection[str]) -> set[str]:
+    """Those of these workflows all of whose alerts have resolved, by the last word about each."""
+    found = await connection.execute(_STILL_ON, {"ids": sorted(workflow_ids)})
+    return set(workflow_ids) - set(found.scalars())
+
+
+async def note(connection: AsyncConnection, workflow_ids: Collection[str], now: datetime) -> Sequence[Any]:
+    """Keep it for the owners of their executions; those that it is new to: id, owner, enqueued."""
+    return (await connection.execute(_NOTE, {"ids": sorted(workflow_ids), "now": now})).all()
+
+
+async def take_back(connection: AsyncConnection, workflow_ids: Collection[str]) -> None:
+    """It is on again; where the owner has heard already, that is a matter for the next workflow."""
+    await connection.execute(_TAKE_BACK, {"ids": sorted(workflow_ids)})
+
+
+async def heard(connection: AsyncConnection, execution_id: str) -> None:
+    """The owner has heard of it."""
+    await connection.execute(_HEARD, {"b_id": execution_id})
+
+
+async def waits(database: Database, execution_id: str) -> bool:
+    """Whether the owner is to hear of it.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(executions.c.resolved_at).where(executions.c.id == execution_id)
+    async with database.read() as connection:
+        return await connection.scalar(query) is not None
+
+
+async def awaited(database: Database, owner: str) -> set[str]:
+    """The executions of that replica of which it is to hear.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(executions.c.id).where(
+        executions.c.owner == owner, executions.c.ended_at.is_(None), executions.c.resolved_at.is_not(None)
+    )
+    async with database.read() as connection:
+        return set((await connection.execute(query)).scalars())

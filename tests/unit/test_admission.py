@@ -1,0 +1,189 @@
+"""What becomes of an alert, rule by rule, and what each rule says that it saw."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.factories import at
+from workflow_service.domain.admission import (
+    About,
+    Choice,
+    Ended,
+    Known,
+    Limits,
+    Quiet,
+    Running,
+    about,
+    choose,
+    cool_until,
+    owner_by_name,
+)
+from workflow_service.domain.alert import Alert
+from workflow_service.domain.target import Target
+
+pytestmark = [pytest.mark.requirement("BR-WF-001")]
+
+LIMITS = Limits()
+WEB = "target:default/production/deployment/web"
+ALERT = Alert("HighCPU", severity="critical", namespace="production", resource="deployment/web", starts_at=at(0))
+
+
+def decided(known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100) -> Choice:
+    """What becomes of an alert whose fingerprint is `f1`."""
+    return choose(alert, about(alert, "f1", limits), known, limits, at(after))
+
+
+def outcome(known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100) -> tuple[str, object]:
+    """Outcome and workflow."""
+    found = decided(known, alert=alert, limits=limits, after=after)
+    return found.outcome, found.workflow_id
+
+
+def firing(**values: object) -> Alert:
+    """The same alert with other values."""
+    return Alert(**{"name": "HighCPU", "namespace": "production", "resource": "deployment/web", **values})  # type: ignore[arg-type]
+
+
+def test_nothing_stands_in_its_way() -> None:
+    """Every rule was asked, in order, and says what it saw."""
+    found = decided(Known())
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("admitted", None, None)
+    asked = [one["rule"] for one in found.trace]
+    assert asked == ["silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
+    assert all(one["saw"] for one in found.trace)
+    assert [one["decided"] for one in found.trace] == ["goes on"] * 5 + ["admitted"]
+
+
+@pytest.mark.parametrize("name", ["alert:f1", WEB])
+def test_any_identity_attaches(name: str) -> None:
+    """The alert again, or another one about the same target: it belongs to what runs."""
+    known = Known({name: Running("w-1")})
+    assert outcome(known) == ("attached", "w-1")
+    assert outcome(known, alert=firing(status="resolved")) == ("attached", "w-1")
+
+
+@pytest.mark.parametrize(
+    ("pod", "owner"),
+    [
+        ("web-7d9f8b6c5d-x2x4z", "deployment/web"),
+        ("web-api-6b8c9f7d5-zk8wl", "deployment/web-api"),
+        ("db-0", "statefulset/db"),
+        ("my-db-12", "statefulset/my-db"),
+        ("worker-x2x4z", None),
+        ("web-7d9f8b6c5a-x2x4z", None),
+        ("lonely", None),
+    ],
+)
+def test_a_pods_name_tells_its_owner(pod: str, owner: str | None) -> None:
+    """As Kubernetes names them: no vowels in what it makes up, so that a person's words are not taken for it."""
+    found = owner_by_name(Target("default", "Pod", pod, "production"))
+    assert (found and found.identity) == (owner and f"target:default/production/{owner}")
+    assert owner_by_name(Target("default", "Deployment", pod, "production")) is None
+
+
+def test_a_pods_alert_meets_its_deployments_workflow() -> None:
+    """Both are about what the Deployment decides."""
+    alert = firing(resource="pod/web-7d9f8b6c5d-x2x4z")
+    assert outcome(Known({WEB: Running("w-1")}), alert=alert) == ("attached", "w-1")
+    assert about(alert, "f1", LIMITS).target == "target:default/production/pod/web-7d9f8b6c5d-x2x4z"
+
+
+def test_what_we_may_have_caused_speaks_against_us() -> None:
+    """An alert that is new and began after the workflow had begun to act belongs to it, as evidence."""
+    acting = Known({WEB: Running("w-1", began_at=at(50))})
+    assert outcome(acting, alert=firing(starts_at=at(60))) == ("caused", "w-1")
+    assert outcome(acting, alert=firing(starts_at=at(40))) == ("attached", "w-1")
+    assert outcome(acting, alert=firing(starts_at=None)) == ("attached", "w-1")
+    assert outcome(acting, alert=firing(starts_at=at(60), status="resolved")) == ("attached", "w-1")
+    known = Known({WEB: Running("w-1", began_at=at(50)), "alert:f1": Running("w-1", began_at=at(50))})
+    assert outcome(known, alert=firing(starts_at=at(60))) == ("attached", "w-1")
+    waiting = Known({WEB: Running("w-1")})
+    assert outcome(waiting, alert=firing(starts_at=at(60))) == ("attached", "w-1")
+
+
+def test_resolved_and_nothing_runs() -> None:
+    """There is nothing to do, whatever has ended before."""
+    known = Known(ended={WEB: (Ended("w-1", "completed", at(99)),)})
+    assert outcome(known, alert=firing(status="resolved")) == ("resolved", None)
+
+
+def test_the_pause_grows_with_every_end_that_helped_nobody() -> None:
+    """One minute, two, four, an hour at most; a success in between begins it anew."""
+    for number, minutes in ((1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (40, 60)):
+        ends = [Ended(f"w-{nth}", "failed", at(-nth)) for nth in range(number)]
+        assert cool_until(ends, LIMITS)[0] == at(0) + timedelta(minutes=minutes), number
+    mixed = [Ended("w-3", "failed", at(0)), Ended("w-2", "completed", at(-9)), Ended("w-1", "failed", at(-99))]
+    assert cool_until(mixed, LIMITS)[0] == at(60)
+    assert cool_until(mixed[1:], LIMITS)[0] == at(-9) + LIMITS.cooldown
+    resolved = [Ended("w-4", "resolved", at(0)), *mixed]
+    assert cool_until(resolved, LIMITS)[0] == at(0)
+
+
+def test_cooling_down_says_until_when() -> None:
+    """The longest pause of all identities counts; afterwards the alert is admitted."""
+    known = Known(ended={WEB: (Ended("w-1", "completed", at(0)),), "alert:f1": (Ended("w-2", "failed", at(90)),)})
+    found = decided(known)
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("cooled_down", "w-1", at(300))
+    assert "less than 300 s ago" in found.reason
+    assert outcome(known, after=301) == ("admitted", None)
+
+
+def test_a_silence_comes_first() -> None:
+    """It holds back what fires; what has resolved is heard of all the same."""
+    quiet = Quiet("s-1", "maintenance", at(500))
+    known = Known({WEB: Running("w-1")}, quiet=lambda _alert: quiet)
+    found = decided(known)
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("silenced", None, at(500))
+    assert [one["rule"] for one in found.trace] == ["silence"]
+    assert outcome(known, alert=firing(status="resolved")) == ("attached", "w-1")
+
+
+def test_one_stands_for_a_storm() -> None:
+    """Up to the threshold each is admitted; the next one stands for the rest, which belong to it."""
+    limits = Limits(storm_in_namespace=3)
+    known = Known()
+    found = []
+    for number in range(6):
+        alert = firing(resource=f"deployment/web-{number}")
+        choice = choose(alert, about(alert, f"g{number}", limits), known, limits, at(0))
+        if choice.outcome == "admitted":
+            known.begins(choice.about, f"w-{number}")
+        found.append((choice.outcome, choice.workflow_id))
+    assert found == [("admitted", None)] * 4 + [("grouped", "w-3")] * 2
+    assert "storm:default/production" in known.active
+    elsewhere = firing(namespace="staging")
+    assert outcome(known, alert=elsewhere, limits=limits) == ("admitted", None)
+    wide = Limits(storm_in_cluster=4)
+    assert outcome(known, alert=elsewhere, limits=wide)[0] == "admitted"
+    assert about(elsewhere, "f1", wide).places == ("default/staging", "default")
+
+
+def test_labels_make_one_incident_of_many() -> None:
+    """Alerts that agree in all of them are about the same; one that lacks a label is not."""
+    limits = Limits(group_by=("service", "zone"))
+    one = about(firing(labels={"service": "shop", "zone": "a"}), "f1", limits)
+    other = about(firing(resource="deployment/cart", labels={"service": "shop", "zone": "a"}), "f2", limits)
+    lacking = about(firing(resource="deployment/cart", labels={"service": "shop"}), "f3", limits)
+    assert set(one.names) & set(other.names) == {"group:service=shop,zone=a"}
+    assert not set(one.names) & set(lacking.names)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["completed", "failed", "cancelled", "resolved"]), st.integers(0, 9000))),
+    st.sampled_from(["firing", "resolved"]),
+    st.booleans(),
+)
+def test_there_is_always_one_outcome_and_a_reason(ends: list[tuple[str, int]], status: str, runs: bool) -> None:
+    """Whatever is known: what is not admitted says why, and what stands back says until when."""
+    newest = sorted((Ended(f"w-{nth}", how, at(-ago)) for nth, (how, ago) in enumerate(ends)), key=lambda one: one.at)
+    known = Known({WEB: Running("w")} if runs else {}, {WEB: newest[::-1]} if newest else {})
+    found = decided(known, alert=firing(status=status))
+    assert (found.outcome == "admitted") == (not found.reason)
+    assert (found.outcome == "cooled_down") == (found.reconsider_at is not None)
+    assert found.reconsider_at is None or found.reconsider_at > at(100)
+    assert isinstance(found.about, About)
+    assert found.trace[-1]["decided"] == found.outcome
