@@ -148,7 +148,8 @@ def _settings(task: Task) -> Settings:
         if url.get_backend_name() == "sqlite"
         else {"DATABASE_URL": task.url}
     )
-    return load({"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), **store})
+    limits = {"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), "STORM_IN_NAMESPACE": "0", "STORM_IN_CLUSTER": "0"}
+    return load({**limits, **store})
 
 
 def sequence(length: int, *, about: str = "web") -> Plan:

@@ -89,7 +89,7 @@ async def summaries(
         newest_first = sa.func.coalesce(workflows.c.created_at, None)
     query = query.order_by(newest_first.desc(), workflows.c.id.desc()).limit(limit)
     async with database.read() as connection:
-        return [_plain(row) for row in (await connection.execute(query)).mappings()]
+        return [plain(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def summary(database: Database, workflow_id: str) -> Summary:
@@ -180,10 +180,11 @@ async def _summary(database: Database, connection: AsyncConnection, workflow_id:
     row = (await connection.execute(_summaries(database).where(workflows.c.id == workflow_id))).mappings().one_or_none()
     if row is None:
         raise NotFound(f"no workflow {workflow_id}")
-    return _plain(row)
+    return plain(row)
 
 
-def _plain(row: sa.RowMapping) -> dict[str, Any]:
+def plain(row: sa.RowMapping) -> dict[str, Any]:
+    """A row for JSON."""
     return {str(name): value for name, value in row.items()}  # SQLAlchemy's names are not plain strings for JSON
 
 

@@ -1,0 +1,93 @@
+"""Reading the alerts that were taken in, and why each became what it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from workflow_service.api.cursors import cursor, read_cursor
+from workflow_service.api.problems import documented
+from workflow_service.store import kept_alerts
+from workflow_service.store.database import Database
+
+
+class AlertRow(BaseModel):
+    """One alert as it was taken in, and what became of it."""
+
+    alert_id: str
+    delivery_id: str
+    received_at: AwareDatetime
+    fingerprint: str
+    outcome: str | None = Field(description="null while nothing is decided")
+    reason: str | None
+    workflow_id: str | None = Field(description="whose it is; of a cooled_down one, the workflow before it")
+    decided_at: AwareDatetime | None
+    reconsider_at: AwareDatetime | None = Field(description="when it is decided about again, unless it has resolved")
+    alert: dict[str, Any]
+
+
+class RuleAsked(BaseModel):
+    """One rule that was asked."""
+
+    rule: str
+    saw: str
+    decided: str = Field(description="the outcome, or that the next rule is asked")
+
+
+class ExplainedAlert(AlertRow):
+    """One alert and every rule that was asked about it, in order."""
+
+    rules: list[RuleAsked]
+
+
+class AlertPage(BaseModel):
+    """A page of alerts, newest first."""
+
+    alerts: list[AlertRow]
+    next_cursor: str | None
+
+
+class AlertQuery(BaseModel):
+    """Which alerts a list shows."""
+
+    workflow_id: str | None = Field(None, max_length=100)
+    fingerprint: str | None = Field(None, max_length=256)
+    outcome: str | None = Field(None, max_length=32, description="`undecided`: those that have none yet")
+    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    limit: int = Field(50, ge=1, le=200)
+
+
+def routes(database: Database) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1")
+
+    @router.get(
+        "/alerts",
+        summary="List alerts, newest first",
+        responses={200: {"model": AlertPage}, **documented(400, 503)},
+    )
+    async def alerts(asked: Annotated[AlertQuery, Query()]) -> Response:
+        chosen = kept_alerts.Filter(asked.workflow_id, asked.fingerprint, asked.outcome)
+        before = read_cursor(asked.cursor)
+        found = await kept_alerts.page(database, chosen=chosen, before=before, limit=asked.limit + 1)
+        page = found[: asked.limit]
+        onward = cursor(page[-1]["received_at"], page[-1]["alert_id"]) if len(found) > asked.limit else None
+        return _json({"alerts": page, "next_cursor": onward})
+
+    @router.get(
+        "/alerts/{alert_id}/explain",
+        summary="Why an alert became what it is: every rule that was asked, what it saw, what it decided",
+        responses={200: {"model": ExplainedAlert}, **documented(400, 404, 503)},
+    )
+    async def explain(alert_id: Annotated[str, Path(max_length=100)]) -> Response:
+        return _json(await kept_alerts.explained(database, alert_id))
+
+    return router
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
