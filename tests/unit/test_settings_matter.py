@@ -244,6 +244,41 @@ async def test_intake_cooldown(tmp_path: Path) -> None:
     assert second["execution_details"]["intake"]["outcome"] == "admitted"
 
 
+async def test_failure_cooldown(tmp_path: Path) -> None:
+    """With none, what has failed is tried again at once."""
+    executor = ScriptedExecutor()
+    executor.script("one", failing(ErrorClass.PERMANENT))
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, FAILURE_COOLDOWN="0s") as running:
+        first, second = await running.result(HIGH_CPU), await running.result(HIGH_CPU)
+    assert (first["success"], second["success"]) == (False, True)
+    assert first["workflow_id"] != second["workflow_id"]
+
+
+@pytest.mark.parametrize("name", ["STORM_IN_NAMESPACE", "STORM_IN_CLUSTER"])
+async def test_storms(tmp_path: Path, name: str) -> None:
+    """Beyond the threshold one workflow stands for the rest; a window that is over counts no more."""
+    executor = ScriptedExecutor()
+    executor.script("one", *[Answer(slow=True)] * 3)
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, STORM_WINDOW="1h", **{name: "2"}) as running:
+        found = [await running.begin(alert(number)) for number in range(5)]
+        executor.finish()
+    assert len(set(found)) == 3
+    assert found[2] == found[3] == found[4]
+
+
+async def test_group_by(tmp_path: Path) -> None:
+    """Alerts that agree in these labels are one incident."""
+    executor = ScriptedExecutor()
+    executor.script("one", Answer(slow=True))
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, GROUP_BY="service") as running:
+        found = [await running.begin({**alert(number), "labels": {"service": "shop"}}) for number in range(3)]
+        executor.finish()
+    assert len(set(found)) == 1
+
+
 async def test_cluster_name(tmp_path: Path) -> None:
     """It says which cluster an alert is about that names none, to the executor and in the list."""
     executor = ScriptedExecutor()

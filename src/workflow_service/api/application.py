@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, explaining, problems, schemas
+from workflow_service.api import creating, explaining, problems, schemas, silences
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
@@ -46,6 +46,7 @@ def application(
     app.include_router(workflow_routes.routes(workflows))
     app.include_router(creating.routes(workflows.intake, workflows.database))
     app.include_router(explaining.routes(workflows.database))
+    app.include_router(silences.routes(workflows.database))
     app.include_router(control_routes.routes(controls))
     app.include_router(rollback_routes.routes(controls.database))
     app.include_router(health_routes.routes(health))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workflow_service.domain.run_state import RunState
 
 _NAME = re.compile(r"(?!(?:true|false|null|in)$)[a-z_][a-z0-9_]*")
-_ALERT: Scope = {
+ALERT: Scope = {
     "alert.name": Type.STRING,
     "alert.severity": Type.STRING,
     "alert.status": Type.STRING,
@@ -36,9 +36,22 @@ def nameable(word: str) -> bool:
     return _NAME.fullmatch(word) is not None
 
 
+def alert_values(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """What the names of `ALERT` stand for."""
+    return {
+        "alert.name": str(alert.get("name") or ""),
+        "alert.severity": str(alert.get("severity") or ""),
+        "alert.status": str(alert.get("status") or "firing"),
+        "alert.namespace": str(alert.get("namespace") or ""),
+        "alert.resource": str(alert.get("resource") or ""),
+        "alert.labels": dict(alert.get("labels") or {}),
+        "alert.annotations": dict(alert.get("annotations") or {}),
+    }
+
+
 def visible(graph: Graph, name: str) -> Scope:
     """What the expressions of a step can name: the alert, parameters, `item`, and the steps that come before it."""
-    found: dict[str, Type] = dict(_ALERT)
+    found: dict[str, Type] = dict(ALERT)
     for key in _parameters(graph, name):
         found[f"params.{key}"] = Type.DYN
     if any(one in graph.item or graph.steps[one].for_each for one in (name, *graph.around(name))):
@@ -54,15 +67,7 @@ def visible(graph: Graph, name: str) -> Scope:
 
 def values(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> dict[str, Any]:
     """What those names stand for now."""
-    found: dict[str, Any] = {
-        "alert.name": str(alert.get("name") or ""),
-        "alert.severity": str(alert.get("severity") or ""),
-        "alert.status": str(alert.get("status") or "firing"),
-        "alert.namespace": str(alert.get("namespace") or ""),
-        "alert.resource": str(alert.get("resource") or ""),
-        "alert.labels": dict(alert.get("labels") or {}),
-        "alert.annotations": dict(alert.get("annotations") or {}),
-    }
+    found = alert_values(alert)
     found |= {f"params.{key}": value for key, value in _given(graph, state, name).items()}
     inside = next((one for one in (name, *graph.around(name)) if one in graph.item), None)
     if inside is not None:

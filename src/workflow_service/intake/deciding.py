@@ -7,19 +7,32 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.admission import About, Choice, Ended, Known, Limits, Running, about, choose, storm_names
-from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
+from workflow_service.domain.admission import (
+    About,
+    Choice,
+    Ended,
+    Known,
+    Limits,
+    Quiet,
+    Running,
+    about,
+    choose,
+    storm_names,
+)
+from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
+from workflow_service.domain.silence import Silence, holding
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.intake import statements as sql
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
-from workflow_service.store import resolutions
+from workflow_service.store import resolutions, silences
 from workflow_service.store.executions import Record
 from workflow_service.store.locks import Wake
 
@@ -120,6 +133,8 @@ class Decider:
         for identity, *end in ends:
             ended[identity].append(Ended(*end))
         known.ended = ended
+        if resting := await silences.current(connection, now):
+            known.quiet = partial(_quiet, resting, now)
         if storms:
             for row in await connection.execute(sql.BEGUN, {"since": now - limits.storm_window}):
                 cluster = row.cluster or limits.cluster
@@ -161,6 +176,15 @@ class Decider:
             if row.owner is None and self.wake is not None:
                 await self.wake(connection, row.id, row.enqueued)
         return bool(noted)
+
+
+def _quiet(resting: Sequence[Silence], now: datetime, alert: Alert) -> Quiet | None:
+    found = holding(resting, alert_to_json(alert), now)
+    if found is None:
+        return None
+    silence, until = found
+    why = "in maintenance" if silence.kind == "maintenance" else "silenced"
+    return Quiet(silence.id, f"{why}: {silence.comment}" if silence.comment else why, until)
 
 
 def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:

@@ -125,6 +125,21 @@ alerts = sa.Table(
     ),
 )
 
+silences = sa.Table(
+    "silences",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),  # silence | maintenance
+    sa.Column("match", Words, nullable=False),
+    sa.Column("starts_at", Moment, nullable=False),
+    sa.Column("ends_at", Moment, nullable=False, index=True),
+    sa.Column("weekly", Document),
+    sa.Column("comment", Words, nullable=False),
+    sa.Column("created_by", Words, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("ended_by", Words),  # before its time
+)
+
 workflows = sa.Table(
     "workflows",
     metadata,

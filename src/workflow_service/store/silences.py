@@ -1,0 +1,76 @@
+"""The rows of silences and maintenance windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain.errors import NotFound
+from workflow_service.domain.silence import Silence, Weekly
+from workflow_service.store.database import Database
+from workflow_service.store.queries import plain
+from workflow_service.store.tables import Moment, silences
+
+_NOW = sa.bindparam("now", type_=Moment)
+_CURRENT = sa.select(silences).where(silences.c.ends_at > _NOW, silences.c.starts_at <= _NOW)
+
+
+async def current(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
+    """Those between whose start and end this moment is, whether or not it is one of their weekly times."""
+    return [silence(plain(row)) for row in (await connection.execute(_CURRENT, {"now": now})).mappings()]
+
+
+async def keep(database: Database, new: Silence, *, by: str, now: datetime) -> Mapping[str, Any]:
+    """Store a new one; how it is kept.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    names = ("id", "kind", "match", "starts_at", "ends_at", "weekly", "comment")
+    row = {**{name: getattr(new, name) for name in names}, "created_by": by, "created_at": now}
+    async with database.write() as connection:
+        await connection.execute(sa.insert(silences).values(row))
+        kept = (await connection.execute(sa.select(silences).where(silences.c.id == new.id))).mappings().one()
+    return plain(kept)
+
+
+async def end(database: Database, silence_id: str, *, by: str, now: datetime) -> Mapping[str, Any]:
+    """End it before its time; one that is over stays as it is.
+
+    Raises:
+        NotFound: there is none.
+        StoreUnavailable: the database is away.
+    """
+    update = sa.update(silences).where(silences.c.id == silence_id, silences.c.ends_at > now)
+    async with database.write() as connection:
+        await connection.execute(update.values(ends_at=now, ended_by=by))
+        found = await connection.execute(sa.select(silences).where(silences.c.id == silence_id))
+    row = found.mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"no silence {silence_id}")
+    return plain(row)
+
+
+async def listed(database: Database, *, ending_after: datetime | None, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Those that end last first; `ending_after` None: those that are over too.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(silences).order_by(silences.c.ends_at.desc(), silences.c.id).limit(limit)
+    if ending_after is not None:
+        query = query.where(silences.c.ends_at > ending_after)
+    async with database.read() as connection:
+        return [plain(row) for row in (await connection.execute(query)).mappings()]
+
+
+def silence(row: Mapping[str, Any]) -> Silence:
+    """What a row says."""
+    given = row["weekly"]
+    weekly = Weekly(**{**given, "weekdays": tuple(given["weekdays"])}) if given else None
+    names = ("id", "kind", "match", "starts_at", "ends_at", "comment")
+    return Silence(**{name: row[name] for name in names}, weekly=weekly)

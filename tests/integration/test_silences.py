@@ -1,0 +1,85 @@
+"""Silences and maintenance windows over the API, and what they do to alerts, on one replica."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_openapi import document_of, holds
+from tests.support.replica import HIGH_CPU, act, replica, rules_of
+from tests.support.scripted_executor import ScriptedExecutor
+
+pytestmark = [pytest.mark.requirement("BR-WF-010")]
+
+POST, LIST = ("post", "/api/v1/silences"), ("get", "/api/v1/silences")
+DELETE = ("delete", "/api/v1/silences/{silence_id}")
+
+
+def body(**values: Any) -> dict[str, Any]:
+    """A silence of an hour for everything in production."""
+    now = datetime.now(UTC)
+    span = {"starts_at": (now - timedelta(minutes=1)).isoformat(), "ends_at": (now + timedelta(hours=1)).isoformat()}
+    return {"match": "alert.namespace == 'production'", "comment": "backup", **span, **values}
+
+
+async def test_alerts_rest_until_it_is_ended(tmp_path: Path) -> None:
+    """Nothing is done about what it speaks of, and the answer says why; once it is ended all goes on."""
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        document = await document_of(running)
+        made = await running.http.post("/api/v1/silences", json=body(), headers={"X-Service-Name": "ana"})
+        holds(document, POST, made)
+        assert (made.status_code, made.json()["created_by"]) == (201, "ana")
+        intake = (await running.result(HIGH_CPU))["execution_details"]["intake"]
+        assert intake["outcome"] == "silenced"
+        assert intake["reason"].startswith(f"silenced: backup ({made.json()['id']})")
+        other = (await running.result({**HIGH_CPU, "namespace": "staging"}))["execution_details"]["intake"]
+        assert other["outcome"] == "admitted"
+        listed = await running.http.get("/api/v1/silences")
+        holds(document, LIST, listed)
+        assert [one["id"] for one in listed.json()["silences"]] == [made.json()["id"]]
+        assert listed.json()["silences"][0]["open_until"] is not None
+        ended = await running.http.delete(f"/api/v1/silences/{made.json()['id']}", headers={"X-Service-Name": "bo"})
+        holds(document, DELETE, ended)
+        assert (ended.json()["ended_by"], ended.json()["open_until"]) == ("bo", None)
+        assert (await running.http.get("/api/v1/silences")).json()["silences"] == []
+        over = await running.http.get("/api/v1/silences", params={"over": "true"})
+        assert len(over.json()["silences"]) == 1
+        again = (await running.result(HIGH_CPU))["execution_details"]["intake"]
+        assert again["outcome"] == "admitted"
+        missing = await running.http.delete("/api/v1/silences/no-such")
+        holds(document, DELETE, missing)
+        assert missing.status_code == 404
+
+
+async def test_a_window_that_is_not_open_holds_nothing_back(tmp_path: Path) -> None:
+    """A weekly time on another day is kept, and lets alerts pass."""
+    day = (datetime.now(UTC) + timedelta(days=3)).strftime("%a").lower()
+    weekly = {"weekdays": [day], "begins": "10:00", "until": "11:00", "timezone": "UTC"}
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        made = await running.http.post("/api/v1/silences", json=body(weekly=weekly, kind="maintenance"))
+        assert (made.status_code, made.json()["open_until"]) == (201, None)
+        assert (await running.result(HIGH_CPU))["execution_details"]["intake"]["outcome"] == "admitted"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"match": "alert.nothing"}, "match"),
+        ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at"),
+        ({"weekly": {"weekdays": ["x"], "begins": "1", "until": "10:00", "timezone": "UTC"}}, "weekly.weekdays"),
+        ({"starts_at": "2026-01-01T00:00:00"}, "starts_at"),
+        ({"stranger": 1}, "stranger"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any], field: str) -> None:
+    """400 with the field, and nothing is kept."""
+    async with replica(tmp_path, ScriptedExecutor()) as running:
+        answer = await running.http.post("/api/v1/silences", json=body(**wrong))
+        holds(await document_of(running), POST, answer)
+        assert answer.status_code == 400
+        assert field in {one["field"].removeprefix("body.") for one in answer.json()["errors"]}
+        assert (await running.http.get("/api/v1/silences")).json()["silences"] == []
