@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import server as http
+from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import application
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
@@ -38,7 +39,9 @@ from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
+from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Intake
+from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.planning.filling import PlanLimits
@@ -129,17 +132,15 @@ class Replica:
             driving=self.driver.driving,
             interval=settings.orchestration.monitoring_interval,
         )
+        cluster, cooldown = settings.cluster_name, timedelta(seconds=settings.intake.cooldown)
         self.intake = Intake(
-            self.database,
-            self.engine,
-            cluster=settings.cluster_name,
-            cooldown=timedelta(seconds=settings.intake.cooldown),
-            clock=now,
-            starter=self.driver,
+            self.database, self.engine, cluster=cluster, cooldown=cooldown, clock=now, starter=self.driver
         )
+        self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
-            workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
+            workflows=Workflows(self.intake, self.reception, self.database, self.bus, settings.intake.execute_wait),
+            alerts=Alerts(self.reception, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
             controls=Controls(self._orders(), self.database),
             health=self._health(),
             metrics=self.metrics,

@@ -154,12 +154,13 @@ def commit_answer_lost(database: Database, *, times: int = 1, of: str = "") -> I
 def away(database: Database) -> Iterator[None]:
     """Nothing that is written arrives."""
 
-    def refuse(connection: sa.Connection) -> None:
+    # Not at `begin`: its listeners are gone through while they wait, and must not change meanwhile.
+    def refuse(*_statement: object) -> None:
         raise sa.exc.OperationalError("BEGIN", {}, ConnectionRefusedError("the database is away"))
 
     engine = database._writer.sync_engine
-    sa.event.listen(engine, "begin", refuse)
+    sa.event.listen(engine, "before_cursor_execute", refuse)
     try:
         yield
     finally:
-        sa.event.remove(engine, "begin", refuse)
+        sa.event.remove(engine, "before_cursor_execute", refuse)

@@ -13,8 +13,8 @@ What fails together is tried one by one, so that nothing suffers from its neighb
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -27,22 +27,33 @@ from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.intake import statements as sql
 from workflow_service.intake.deciding import Decider, Outcome
 from workflow_service.intake.gathering import Gathering
+from workflow_service.intake.receiving import Form
 from workflow_service.intake.starter import Starter, Starts
 from workflow_service.ports import Engine
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts
 
-__all__ = ("Delivery", "Intake", "Outcome")
+__all__ = ("Delivery", "Flaw", "Intake", "Outcome")
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
 SWEPT = 500  # alerts that one sweep decides
 RACES = 5  # lost races in a row, each of which means that somebody else made progress
 TOGETHER = 100  # deliveries, or alerts, in one transaction at most
+UNREADABLE = 64 * 1024  # bytes that are kept of a delivery in which no alert can be told
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What cannot be understood of a delivery."""
+
+    index: int | None  # among its alerts, from 0; None: the delivery itself
+    reason: str
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,11 @@ class Delivery:
     source: str | None = None
     request_id: str | None = None
     start: bool = True  # False: a workflow of its alerts waits for somebody to start it
+    form: Form | None = None  # None: as the route says
+    headers: Mapping[str, str] = field(default_factory=dict)  # those that belong to what is in the body
+    origin: str | None = None  # the delivery that this one repeats
+    flaws: tuple[Flaw, ...] = ()
+    id: str | None = None  # None: a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,10 @@ class Intake:
             StoreUnavailable: the database is away; the sweeper will decide.
         """
         return await self._deciding.ask(alert_id)
+
+    async def decide_all(self, alert_ids: Sequence[str]) -> list[Outcome | BaseException]:
+        """What becomes of each stored alert, in their order; an error for each that the sweeper will have to decide."""
+        return await self._deciding.ask_all(alert_ids)
 
     async def sweep(self) -> int:
         """Decide what a crash left undecided; returns how many.
@@ -179,14 +199,21 @@ async def _apart(
 
 
 def _kept(delivery: Delivery, found: Sequence[Alert], now: datetime) -> _Kept:
-    delivery_id = str(uuid.uuid4())
+    delivery_id = delivery.id or str(uuid.uuid4())
+    unreadable = any(flaw.index is None for flaw in delivery.flaws)
     row = {
         "id": delivery_id,
         "received_at": now,
         "route": delivery.route,
         "source": delivery.source,
         "request_id": delivery.request_id,
-        "body": delivery.body,
+        "body": delivery.body[:UNREADABLE] if unreadable else delivery.body,
+        "form": delivery.form,
+        "headers": dict(delivery.headers) or None,
+        "size": len(delivery.body),
+        "origin": delivery.origin,
+        "quarantined": len(delivery.flaws),
+        "flaws": delivery.flaws or None,
     }
     rows = [
         {

@@ -122,6 +122,10 @@ class Intake:
     execute_wait: float = _setting("EXECUTE_WAIT", "60s", rules.duration("0s", "1h"))
     cooldown: float = _setting("INTAKE_COOLDOWN", "5m", rules.duration("0s", "24h"))
     rules_file: Path | None = _setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
+    max_pending: int = _setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))
+    pagerduty_secret: str | None = _setting(  # None: PagerDuty's webhooks are refused
+        "PAGERDUTY_SECRET", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
+    )
 
 
 @dataclass(frozen=True, slots=True)
