@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.replica import Running, replica
 from tests.support.rows import away, count
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.unit.test_alertmanager import a_notification, an_alert
+from tests.unit.test_cloud_events import an_event
+from tests.unit.test_pagerduty import SECRET, a_signature, a_webhook
 from workflow_service.store.tables import alerts, deliveries, workflows
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
@@ -172,3 +175,28 @@ async def test_what_comes_in_is_counted(tmp_path: Path) -> None:
         'wfs_deliveries_refused_total{reason="store_unavailable"} 1.0',
     ):
         assert line in text, line
+
+
+async def test_without_a_secret_nobody_is_pagerduty(tmp_path: Path) -> None:
+    """The format is refused with the reason, however it is signed."""
+    async with replica(tmp_path, ScriptedExecutor()) as running:
+        answer = await post(running, a_webhook(), **{"X-PagerDuty-Signature": "v1=00"})
+        assert answer.status_code == 403
+        assert "PAGERDUTY_SECRET is not set" in answer.json()["detail"]
+        holds(await document_of(running), ROUTE, answer)
+        assert await count(running.parts.database, deliveries) == 0
+
+
+async def test_the_other_forms(tmp_path: Path) -> None:
+    """A batch of events with a broken one between two good ones; a signed incident, acknowledged, then resolved."""
+    async with replica(tmp_path, ScriptedExecutor(), PAGERDUTY_SECRET=SECRET.decode()) as running:
+        document = await document_of(running)
+        events = json.dumps([an_event(id="1"), an_event(id=""), an_event(id="2")]).encode()
+        answer = await post(running, events, **{"Content-Type": "application/cloudevents-batch+json"})
+        assert outcomes(answer) == ["admitted", "invalid", "attached"]
+        holds(document, ROUTE, answer)
+        for kind, expected in (("triggered", ["admitted"]), ("acknowledged", []), ("resolved", ["attached"])):
+            body = json.dumps(a_webhook(f"incident.{kind}")).encode()
+            answer = await post(running, body, **{"X-PagerDuty-Signature": f"v1=0,{a_signature(body)}"})
+            assert outcomes(answer) == expected
+            holds(document, ROUTE, answer)
