@@ -12,6 +12,7 @@ from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
 from workflow_service.api import creating, problems, schemas
+from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
@@ -53,6 +54,7 @@ def application(
     problems.install(app)
     app.include_router(workflow_routes.routes(workflows))
     app.include_router(alert_routes.routes(alerts))
+    app.include_router(delivery_routes.routes(alerts.reception, workflows.database))
     app.include_router(creating.routes(workflows.intake, workflows.database))
     app.include_router(control_routes.routes(controls))
     app.include_router(rollback_routes.routes(controls.database))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,9 +16,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from workflow_service.api import results, schemas
+from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
-from workflow_service.domain.errors import Rejected, StoreUnavailable, Violation
+from workflow_service.domain.errors import Rejected, StoreUnavailable
 from workflow_service.intake.bodies import document
 from workflow_service.intake.intake import Delivery, Intake, Outcome
 from workflow_service.intake.receiving import Form
@@ -75,11 +74,11 @@ def routes(parts: Workflows) -> APIRouter:
     )
     async def workflows(asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
         chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}))
-        before, limit = _read_cursor(asked.cursor), asked.limit
+        before, limit = read_cursor(asked.cursor), asked.limit
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
         ahead = await _outlooks(parts.database, found[:limit])
         page = [results.workflow(one, ahead[one["workflow_id"]]) for one in found[:limit]]
-        onward = _cursor(found[limit - 1]) if len(found) > limit else None
+        onward = cursor(found[limit - 1]["created_at"], found[limit - 1]["workflow_id"]) if len(found) > limit else None
         return _json({"workflows": page, "next_cursor": onward})
 
     @router.get(
@@ -188,26 +187,6 @@ def _patience(request: Request, default: float) -> float:
     if asked:
         return min(float(asked.group(1)), LONGEST_WAIT)
     return 0.0 if "respond-async" in prefer else default
-
-
-def _cursor(found: queries.Summary) -> str:
-    raw = f"{found['created_at'].isoformat()}|{found['workflow_id']}"
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        moment, _, workflow_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
-        at = datetime.fromisoformat(moment)
-    except (ValueError, binascii.Error):
-        at, workflow_id = None, ""
-    if at is None or at.tzinfo is None:
-        raise Rejected(
-            "the list cannot go on", [Violation("cursor", cursor, "must be a next_cursor of an earlier page")]
-        )
-    return at, workflow_id
 
 
 def _json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

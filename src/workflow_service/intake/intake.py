@@ -214,6 +214,7 @@ def _kept(delivery: Delivery, found: Sequence[Alert], now: datetime) -> _Kept:
         "origin": delivery.origin,
         "quarantined": len(delivery.flaws),
         "flaws": delivery.flaws or None,
+        "unreadable": unreadable or None,
     }
     rows = [
         {

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
 from workflow_service.domain.alert import Alert, fingerprint
-from workflow_service.domain.errors import Rejected
+from workflow_service.domain.errors import Rejected, WorkflowServiceError
 from workflow_service.domain.received import Invalid, Received, Unreadable
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Delivery, Flaw, Intake, Outcome
 from workflow_service.intake.receiving import Form, read
 from workflow_service.telemetry.intake import IntakeMetrics
 
+# What the routes took before forms were kept.
+_FORMS: Mapping[str, Form] = {"/api/v1/execute": Form.ALERT, "/api/v1/workflows": Form.WORKFLOW}
 LARGE = 256 * 1024  # bytes from which reading a body would keep others waiting
 
 log = structlog.get_logger(__name__)
+
+
+class NotRepeatable(WorkflowServiceError):
+    """A stored delivery cannot be decided again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,28 @@ class Reception:
         for result in results:
             self._metrics.decided(result.outcome)
         return Answer(delivery.id or "", form, results, received.truncated, received.note)
+
+
+def repeated(row: Mapping[str, Any]) -> tuple[Delivery, Form]:
+    """A stored delivery (its row, with `waits`) as a new one that names its origin.
+
+    Raises:
+        NotRepeatable: its bytes are gone, or nobody could ever read them.
+    """
+    form = row["form"] or _FORMS.get(row["route"])
+    if row["unreadable"] or form is None:
+        raise NotRepeatable("no alert can be told in it")
+    if not row["body"]:
+        raise NotRepeatable("its bytes were deleted DELIVERY_RETENTION after their arrival")
+    delivery = Delivery(
+        body=row["body"],
+        route=row["route"],
+        form=Form(form),
+        headers=row["headers"] or {},
+        start=not row["waits"],
+        origin=row["id"],
+    )
+    return delivery, Form(form)
 
 
 async def _read(delivery: Delivery, form: Form) -> Received:

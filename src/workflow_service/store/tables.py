@@ -97,6 +97,7 @@ deliveries = sa.Table(
     sa.Column("origin", sa.Text),  # the delivery that this one repeats
     sa.Column("quarantined", sa.Integer),  # alerts in it that cannot be understood; 1 when it is the delivery itself
     sa.Column("flaws", Document),  # which they are, and why
+    sa.Column("unreadable", sa.Boolean),  # no alert can be told in it at all
     sa.Index(
         "deliveries_quarantined_idx",
         "received_at",

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("deliveries", sa.Column("origin", sa.Text(), nullable=True))
     op.add_column("deliveries", sa.Column("quarantined", sa.Integer(), nullable=True))
     op.add_column("deliveries", sa.Column("flaws", Document(), nullable=True))
+    op.add_column("deliveries", sa.Column("unreadable", sa.Boolean(), nullable=True))
     op.create_index(
         "deliveries_quarantined_idx",
         "deliveries",
@@ -35,5 +36,5 @@ def downgrade() -> None:
         sqlite_where=sa.text("quarantined > 0"),
         postgresql_where=sa.text("quarantined > 0"),
     )
-    for name in ("flaws", "quarantined", "origin", "size", "headers", "form"):
+    for name in ("unreadable", "flaws", "quarantined", "origin", "size", "headers", "form"):
         op.drop_column("deliveries", name)
