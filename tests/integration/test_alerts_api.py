@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from tests.integration.test_openapi import document_of, holds
-from tests.support.replica import Running, replica
+from tests.support.replica import HIGH_CPU, Running, eventually, replica
 from tests.support.rows import away, count
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.unit.test_alertmanager import a_notification, an_alert
 from tests.unit.test_cloud_events import an_event
 from tests.unit.test_pagerduty import SECRET, a_signature, a_webhook
+from workflow_service.intake.inbox import MAX_BYTES
 from workflow_service.store.tables import alerts, deliveries, workflows
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
@@ -200,3 +202,36 @@ async def test_the_other_forms(tmp_path: Path) -> None:
             answer = await post(running, body, **{"X-PagerDuty-Signature": f"v1=0,{a_signature(body)}"})
             assert outcomes(answer) == expected
             holds(document, ROUTE, answer)
+
+
+@pytest.mark.parametrize("route", ["/api/v1/alerts", "/api/v1/execute"])
+async def test_more_than_may_be_under_way(tmp_path: Path, route: str) -> None:
+    """With INTAKE_MAX_PENDING=1 and one that cannot be stored yet the next is to come again; the first is stored."""
+    body = a_notification(an_alert()) if route == "/api/v1/alerts" else HIGH_CPU
+    async with replica(tmp_path, ScriptedExecutor(), INTAKE_MAX_PENDING="1") as running:
+        inbox, document = running.parts.reception.inbox, await document_of(running)
+        headers = {"Prefer": "respond-async"}
+        async with running.parts.database.write():  # SQLite has one writer
+            first = asyncio.create_task(running.http.post(route, json=body, headers=headers))
+            await eventually(lambda: inbox.pending == 1, "the first is being stored")
+            second = await running.http.post(route, json=body)
+            assert (second.status_code, second.headers["retry-after"]) == (503 if "alerts" in route else 500, "5")
+            assert second.headers["content-type"] == "application/problem+json"
+            holds(document, ("post", route), second)
+        assert (await first).status_code in {200, 202}
+        assert inbox.pending == 0
+        assert (await running.http.post(route, json=body, headers=headers)).status_code in {200, 202}
+        assert await count(running.parts.database, deliveries) == 2
+        refused = 'wfs_deliveries_refused_total{reason="full"} 1.0'
+        assert (refused in (await running.http.get("/metrics")).text) is (route == "/api/v1/alerts")
+
+
+async def test_more_bytes_than_may_be_held(tmp_path: Path) -> None:
+    """Bodies that would not fit into memory are refused while they come, and weigh nothing afterwards."""
+    async with replica(tmp_path, ScriptedExecutor()) as running:
+        inbox = running.parts.reception.inbox
+        with inbox.load() as others:
+            others.add(MAX_BYTES - 100)
+            answer = await post(running, a_notification(an_alert()))
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert outcomes(await post(running, a_notification(an_alert()))) == ["admitted"]

@@ -142,6 +142,15 @@ async def test_a_lost_commit_answer_decides_nothing_twice(intake: Intake, databa
     assert await count(database, executions) == 1
 
 
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_lost_commit_answer_stores_nothing_twice(intake: Intake, database: Database, committed: bool) -> None:
+    """When only the answer to the storing is lost, it is found out whether it is there; the caller notices nothing."""
+    with commit_answer_lost(database, times=1 if committed else 2, of="INSERT INTO deliveries", committed=committed):
+        alert_id = await _take(intake)
+    assert await count(database, alerts) == await count(database, deliveries) == 1
+    assert (await intake.decide(alert_id)).outcome == "admitted"
+
+
 async def test_what_cannot_be_stored_is_not_acknowledged(intake: Intake, database: Database) -> None:
     """Without a database storing fails, and leaves nothing behind."""
     with away(database), pytest.raises(StoreUnavailable):

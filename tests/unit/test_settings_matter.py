@@ -244,6 +244,14 @@ async def test_intake_cooldown(tmp_path: Path) -> None:
     assert second["execution_details"]["intake"]["outcome"] == "admitted"
 
 
+async def test_intake_max_pending(tmp_path: Path) -> None:
+    """It is how many deliveries may be under way, on whatever route."""
+    async with replica(tmp_path, ScriptedExecutor(), INTAKE_MAX_PENDING="1") as running:
+        with running.parts.reception.inbox.place():
+            assert (await running.execute(HIGH_CPU)).status_code == 500
+        assert (await running.execute(HIGH_CPU)).status_code == 200
+
+
 async def test_cluster_name(tmp_path: Path) -> None:
     """It says which cluster an alert is about that names none, to the executor and in the list."""
     executor = ScriptedExecutor()

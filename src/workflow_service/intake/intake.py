@@ -12,22 +12,19 @@ What fails together is tried one by one, so that nothing suffers from its neighb
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from workflow_service.domain.alert import Alert, alert_to_json, fingerprint
+from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.intake import statements as sql
 from workflow_service.intake.deciding import Decider, Outcome
 from workflow_service.intake.gathering import Gathering
-from workflow_service.intake.receiving import Form
+from workflow_service.intake.keeping import Delivery, Flaw, Keeper, Kept, kept_of
 from workflow_service.intake.starter import Starter, Starts
 from workflow_service.ports import Engine
 from workflow_service.store.database import Database
@@ -39,45 +36,11 @@ UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that 
 SWEPT = 500  # alerts that one sweep decides
 RACES = 5  # lost races in a row, each of which means that somebody else made progress
 TOGETHER = 100  # deliveries, or alerts, in one transaction at most
-UNREADABLE = 64 * 1024  # bytes that are kept of a delivery in which no alert can be told
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """What cannot be understood of a delivery."""
-
-    index: int | None  # among its alerts, from 0; None: the delivery itself
-    reason: str
-    fingerprint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One HTTP request that brought alerts, as it came."""
-
-    body: bytes
-    route: str
-    source: str | None = None
-    request_id: str | None = None
-    start: bool = True  # False: a workflow of its alerts waits for somebody to start it
-    form: Form | None = None  # None: as the route says
-    headers: Mapping[str, str] = field(default_factory=dict)  # those that belong to what is in the body
-    origin: str | None = None  # the delivery that this one repeats
-    flaws: tuple[Flaw, ...] = ()
-    id: str | None = None  # None: a new one
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A delivery and its alerts as rows."""
-
-    delivery: dict[str, Any]
-    alerts: list[dict[str, Any]]
 
 
 class Outrun(StoreUnavailable):
@@ -99,8 +62,9 @@ class Intake:
     ) -> None:
         """`starter` None: every start is queued."""
         self._database, self._starter, self._clock = database, starter, clock
+        self._keeper = Keeper(database)
         self._decider = Decider(engine, cluster, cooldown)
-        self._storing: Gathering[_Kept, None] = Gathering(self._store_all, most=TOGETHER)
+        self._storing: Gathering[Kept, None] = Gathering(self._store_all, most=TOGETHER)
         self._deciding: Gathering[str, Outcome] = Gathering(self._decide_all, most=TOGETHER)
 
     async def store(self, delivery: Delivery, found: Sequence[Alert]) -> list[str]:
@@ -109,7 +73,7 @@ class Intake:
         Raises:
             StoreUnavailable: the database did not take it; nothing was kept.
         """
-        kept = _kept(delivery, found, self._clock())
+        kept = kept_of(delivery, found, self._clock())
         await self._storing.ask(kept)
         return [str(row["id"]) for row in kept.alerts]
 
@@ -154,19 +118,11 @@ class Intake:
         log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
         return True
 
-    async def _store_all(self, group: Sequence[_Kept]) -> Sequence[BaseException | None]:
-        return await _apart(self._store_together, group)
+    async def _store_all(self, group: Sequence[Kept]) -> Sequence[BaseException | None]:
+        return await _apart(self._keeper.keep, group)
 
     async def _decide_all(self, alert_ids: Sequence[str]) -> Sequence[Outcome | BaseException]:
         return await _apart(self._decide_together, alert_ids)
-
-    async def _store_together(self, group: Sequence[_Kept]) -> Sequence[None]:
-        rows = [row for one in group for row in one.alerts]
-        async with self._database.write() as connection:
-            await connection.execute(sql.KEEP_DELIVERIES, [one.delivery for one in group])
-            if rows:
-                await connection.execute(sql.KEEP_ALERTS, rows)
-        return [None] * len(group)
 
     async def _decide_together(self, alert_ids: Sequence[str]) -> Sequence[Outcome]:
         for _ in range(RACES):
@@ -196,35 +152,3 @@ async def _apart(
         if isinstance(error, StoreUnavailable) and not isinstance(error, Outrun):
             raise  # it is nobody's in particular
     return [answer for one in group for answer in await _apart(together, [one])]
-
-
-def _kept(delivery: Delivery, found: Sequence[Alert], now: datetime) -> _Kept:
-    delivery_id = delivery.id or str(uuid.uuid4())
-    unreadable = any(flaw.index is None for flaw in delivery.flaws)
-    row = {
-        "id": delivery_id,
-        "received_at": now,
-        "route": delivery.route,
-        "source": delivery.source,
-        "request_id": delivery.request_id,
-        "body": delivery.body[:UNREADABLE] if unreadable else delivery.body,
-        "form": delivery.form,
-        "headers": dict(delivery.headers) or None,
-        "size": len(delivery.body),
-        "origin": delivery.origin,
-        "quarantined": len(delivery.flaws),
-        "flaws": delivery.flaws or None,
-        "unreadable": unreadable or None,
-    }
-    rows = [
-        {
-            "id": str(uuid.uuid4()),
-            "delivery_id": delivery_id,
-            "received_at": now,
-            "fingerprint": fingerprint(alert),
-            "document": alert_to_json(alert),
-            "waits_for_start": None if delivery.start else True,
-        }
-        for alert in found
-    ]
-    return _Kept(row, rows)
