@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import server as http
+from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import application
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
@@ -38,7 +39,10 @@ from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
+from workflow_service.engine.slots import at_the_door
+from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
+from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.planning.filling import PlanLimits
@@ -117,7 +121,7 @@ class Replica:
             MANUAL: MANUAL_SLOTS,
             RUNNING: settings.orchestration.max_concurrent_workflows,
         }
-        queues = {queue: Polled(_at_the_door(number), every=POLLING) for queue, number in slots.items()}
+        queues = {queue: Polled(at_the_door(number), every=POLLING) for queue, number in slots.items()}
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
@@ -138,9 +142,11 @@ class Replica:
             starter=self.driver,
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
+        self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
-            workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
+            workflows=Workflows(self.intake, self.reception, self.database, self.bus, settings.intake.execute_wait),
+            alerts=Alerts(self.reception, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
             controls=Controls(self._orders(), self.database),
             health=self._health(),
             metrics=self.metrics,
@@ -278,11 +284,6 @@ def _keep(settings: Settings) -> retention.Keep:
         outcomes=timedelta(seconds=settings.retention.outcomes),
         audit=timedelta(seconds=settings.retention.audit),
     )
-
-
-def _at_the_door(slots: int) -> int:
-    """How many drives a replica takes per look before it has slots: more would wait here while others are free."""
-    return max(1, slots // 5)
 
 
 def limits_of(settings: Settings) -> PlanLimits:

@@ -18,6 +18,7 @@ from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import turn
 from workflow_service.engine.on_dbos import DbosEngine
 from workflow_service.intake.intake import Delivery, Intake
+from workflow_service.intake.receiving import Form
 from workflow_service.store.database import Database
 from workflow_service.store.tables import (
     active_identities,
@@ -158,6 +159,15 @@ async def test_a_lost_commit_answer_decides_nothing_twice(intake: Intake, databa
     assert await count(database, executions) == 1
 
 
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_lost_commit_answer_stores_nothing_twice(intake: Intake, database: Database, committed: bool) -> None:
+    """When only the answer to the storing is lost, it is found out whether it is there; the caller notices nothing."""
+    with commit_answer_lost(database, times=1 if committed else 2, of="INSERT INTO deliveries", committed=committed):
+        alert_id = await _take(intake)
+    assert await count(database, alerts) == await count(database, deliveries) == 1
+    assert (await intake.decide(alert_id)).outcome == "admitted"
+
+
 async def test_what_cannot_be_stored_is_not_acknowledged(intake: Intake, database: Database) -> None:
     """Without a database storing fails, and leaves nothing behind."""
     with away(database), pytest.raises(StoreUnavailable):
@@ -200,7 +210,7 @@ async def test_who_stood_back_is_decided_again(database: Database, engine: DbosE
     intake = Intake(database, engine, limits=Limits(), clock=clock.now)
     await intake.decide(await _take(intake))
     await _end(database, "failed")
-    tracked = Delivery(b"{}", "/api/v1/alerts", tracked=True)
+    tracked = Delivery(b"{}", "/api/v1/alerts", form=Form.ALERTMANAGER)
     told = [alert_from_json(_document(name=name)) for name in ("Again", "Over")]
     ids = await intake.store(tracked, told)
     ids += await intake.store(DELIVERY, told[:1])

@@ -143,7 +143,8 @@ async def test_a_retry_of_what_was_started_does_not_wait_again(tmp_path: Path) -
 async def test_what_nobody_decided_stays_held_back(tmp_path: Path) -> None:
     """Stored and left undecided by a crash, it is decided later and waits all the same."""
     executor = ScriptedExecutor()
-    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, FAILURE_COOLDOWN="0s") as running:
         workflow_id = await waiting(running)
         await tell(running, workflow_id, "cancel")
         await running.ended(workflow_id)

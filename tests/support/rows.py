@@ -124,8 +124,8 @@ async def eventually(look: Callable[[], Awaitable[Found]], what: str, *, within:
 
 
 @contextmanager
-def commit_answer_lost(database: Database, *, times: int = 1, of: str = "") -> Iterator[None]:
-    """The next commits of a statement that contains `of` reach the database, their answers do not reach us."""
+def commit_answer_lost(database: Database, *, times: int = 1, of: str = "", committed: bool = True) -> Iterator[None]:
+    """The next commits of a statement that contains `of` are done, or are not; their answers do not reach us."""
     left, meant = times, False
 
     def notice(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
@@ -136,7 +136,7 @@ def commit_answer_lost(database: Database, *, times: int = 1, of: str = "") -> I
         nonlocal left, meant
         if left > 0 and meant:
             left, meant = left - 1, False
-            connection.connection.commit()
+            connection.connection.commit() if committed else connection.connection.rollback()
             raise sa.exc.OperationalError("COMMIT", {}, ConnectionResetError("the answer was lost"))
 
     engine = database._writer.sync_engine
@@ -154,12 +154,13 @@ def commit_answer_lost(database: Database, *, times: int = 1, of: str = "") -> I
 def away(database: Database) -> Iterator[None]:
     """Nothing that is written arrives."""
 
-    def refuse(connection: sa.Connection) -> None:
+    # Not at `begin`: its listeners are gone through while they wait, and must not change meanwhile.
+    def refuse(*_statement: object) -> None:
         raise sa.exc.OperationalError("BEGIN", {}, ConnectionRefusedError("the database is away"))
 
     engine = database._writer.sync_engine
-    sa.event.listen(engine, "begin", refuse)
+    sa.event.listen(engine, "before_cursor_execute", refuse)
     try:
         yield
     finally:
-        sa.event.remove(engine, "begin", refuse)
+        sa.event.remove(engine, "before_cursor_execute", refuse)

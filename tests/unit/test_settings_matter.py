@@ -261,7 +261,9 @@ async def test_storms(tmp_path: Path, name: str) -> None:
     executor = ScriptedExecutor()
     executor.script("one", *[Answer(slow=True)] * 3)
     rules = rules_of(tmp_path, act("one"))
-    async with replica(tmp_path, executor, RULES_FILE=rules, STORM_WINDOW="1h", **{name: "2"}) as running:
+    thresholds = {"STORM_IN_NAMESPACE": "0", "STORM_IN_CLUSTER": "0", name: "2"}
+    given: dict[str, Any] = {"RULES_FILE": rules, "STORM_WINDOW": "1h", **thresholds}
+    async with replica(tmp_path, executor, **given) as running:
         found = [await running.begin(alert(number)) for number in range(5)]
         executor.finish()
     assert len(set(found)) == 3
@@ -277,6 +279,14 @@ async def test_group_by(tmp_path: Path) -> None:
         found = [await running.begin({**alert(number), "labels": {"service": "shop"}}) for number in range(3)]
         executor.finish()
     assert len(set(found)) == 1
+
+
+async def test_intake_max_pending(tmp_path: Path) -> None:
+    """It is how many deliveries may be under way, on whatever route."""
+    async with replica(tmp_path, ScriptedExecutor(), INTAKE_MAX_PENDING="1") as running:
+        with running.parts.reception.inbox.place():
+            assert (await running.execute(HIGH_CPU)).status_code == 500
+        assert (await running.execute(HIGH_CPU)).status_code == 200
 
 
 async def test_cluster_name(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from workflow_service import __version__
+from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
 from workflow_service.api import creating, explaining, problems, schemas, silences
+from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
+from workflow_service.api.alerts import AlertmanagerAlertIn, Alerts
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
@@ -21,12 +24,18 @@ from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
 from workflow_service.telemetry.metrics import Metrics
 
-COMPONENTS = (problems.Problem, schemas.AlertIn, creating.NewWorkflowIn)  # referred to by name, not by a route's model
+COMPONENTS = (
+    problems.Problem,
+    schemas.AlertIn,
+    AlertmanagerAlertIn,
+    creating.NewWorkflowIn,
+)  # referred to by name, not by a route's model
 
 
 def application(
     *,
     workflows: Workflows,
+    alerts: Alerts,
     controls: Controls,
     health: Health,
     metrics: Metrics,
@@ -44,13 +53,15 @@ def application(
     )
     problems.install(app)
     app.include_router(workflow_routes.routes(workflows))
+    app.include_router(alert_routes.routes(alerts))
+    app.include_router(delivery_routes.routes(alerts.reception, workflows.database))
     app.include_router(creating.routes(workflows.intake, workflows.database))
     app.include_router(explaining.routes(workflows.database))
     app.include_router(silences.routes(workflows.database))
     app.include_router(control_routes.routes(controls))
     app.include_router(rollback_routes.routes(controls.database))
     app.include_router(health_routes.routes(health))
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})
     app.add_middleware(Observing, metrics=metrics)
     made = app.openapi
 

@@ -16,6 +16,7 @@ from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
 from workflow_service.domain.errors import Rejected, Violation
 from workflow_service.intake.intake import Delivery, Intake, Outcome
+from workflow_service.intake.receiving import Form
 from workflow_service.store import queries
 from workflow_service.store.database import Database
 
@@ -79,6 +80,7 @@ def routes(intake: Intake, database: Database) -> APIRouter:
             source=request.headers.get("x-service-name"),
             request_id=request.headers.get("x-request-id"),
             start=start,
+            form=Form.WORKFLOW,
         )
         # Who hangs up has sent the alert all the same.
         return await _answer(database, await asyncio.shield(_take_in(intake, delivery, alert)))

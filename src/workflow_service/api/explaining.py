@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from workflow_service.api.cursors import cursor, read_cursor
+from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.store import kept_alerts
 from workflow_service.store.database import Database

@@ -6,20 +6,24 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from workflow_service.api import results, schemas
-from workflow_service.api.cursors import cursor, read_cursor
+from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
-from workflow_service.domain.errors import InvalidAlert, StoreUnavailable, Violation
+from workflow_service.domain.errors import Rejected, StoreUnavailable
+from workflow_service.intake.bodies import document
 from workflow_service.intake.intake import Delivery, Intake, Outcome
+from workflow_service.intake.receiving import Form
+from workflow_service.intake.reception import Reception
 from workflow_service.ports import EventBus
 from workflow_service.store import estimates, queries, waiting
 from workflow_service.store.database import Database
@@ -35,6 +39,7 @@ class Workflows:
     """What the routes of this module work with."""
 
     intake: Intake
+    reception: Reception
     database: Database
     bus: EventBus
     execute_wait: float  # seconds
@@ -113,28 +118,26 @@ async def _outlooks(database: Database, found: Sequence[queries.Summary]) -> Map
 
 async def _execute(parts: Workflows, request: Request) -> Response:
     body = await request.body()
-    try:
-        alert = alert_from_json(_document(body))
-    except InvalidAlert as error:
-        return problem(request, 400, "Invalid alert payload", str(error), violations=error.violations)
     delivery = Delivery(
         body=body,
         route=request.url.path,
         source=request.headers.get("x-service-name"),
         request_id=request.headers.get("x-request-id"),
+        form=Form.ALERT,
     )
+    try:
+        alert = alert_from_json(document(body))
+    except Rejected as error:
+        with suppress(StoreUnavailable):  # it can never be right, kept or not
+            await asyncio.shield(parts.reception.quarantine(delivery, error))
+        return problem(request, 400, "Invalid alert payload", str(error), violations=error.violations)
     # The work goes on when the caller hangs up: only the waiting is the caller's.
     try:
-        outcome = await asyncio.shield(_take_in(parts.intake, delivery, alert))
+        outcome = await asyncio.shield(parts.reception.take_one(delivery, alert))
         ended = await _wait(parts, outcome, _patience(request, parts.execute_wait))
         return await _answer(parts, outcome, ended=ended)
     except StoreUnavailable as error:
         return problem(request, 500, "Workflow execution failed", str(error), headers={"Retry-After": RETRY_AFTER})
-
-
-async def _take_in(intake: Intake, delivery: Delivery, alert: Any) -> Outcome:
-    (alert_id,) = await intake.store(delivery, [alert])
-    return await intake.decide(alert_id)
 
 
 async def _wait(parts: Workflows, outcome: Outcome, seconds: float) -> bool:
@@ -175,14 +178,6 @@ async def _answer(parts: Workflows, outcome: Outcome, *, ended: bool) -> Respons
         return _json({"status": "success", "result": result, "service": "workflow-service"})
     body = {"status": "accepted", "result": result, "service": "workflow-service"}
     return _json(body, status=202, headers={"Location": f"/api/v1/workflows/{outcome.workflow_id}"})
-
-
-def _document(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        shown = body[:40].decode("utf-8", "replace")
-        raise InvalidAlert("the body is not JSON", [Violation("body", shown, str(error))]) from error
 
 
 def _patience(request: Request, default: float) -> float:

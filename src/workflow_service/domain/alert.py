@@ -19,6 +19,7 @@ MAX_LABEL_NAME = 256
 MAX_LABEL_VALUE = 4096
 MAX_TEXT = 16384  # summary, description and each annotation
 MAX_DEPTH = 32  # of the fields we do not know
+MAX_FINGERPRINT = 256  # a longer one is hashed: fingerprints are keys, and keys of a database are short
 MAX_FLAWS = 100  # of those, how many are named: an answer must stay shorter than the question
 
 # How long each text field may be, in characters.
@@ -97,7 +98,8 @@ def fingerprint(alert: Alert) -> str:
     """The same word for every repetition of the same alert: Alertmanager's own when it sent one, else a hash."""
     given = alert.extra.get("fingerprint")
     if isinstance(given, str) and given.strip():
-        return given.strip()
+        word = given.strip()
+        return word if len(word) <= MAX_FINGERPRINT else hashlib.sha256(word.encode()).hexdigest()
     body = [alert.name, alert.namespace, alert.resource, sorted(alert.labels.items())]
     return hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()[:16]
 

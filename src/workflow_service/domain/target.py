@@ -70,12 +70,15 @@ def resolve(alert: Alert, cluster: str) -> Target | NoTarget:
     daemonset, node, pod), annotations of the same names, `kind/name` in `resource`, and last the application labels:
     they say what something belongs to rather than what it is, and are read as a Deployment.
     """
+    cluster = alert.labels.get("cluster") or cluster
+    if len(cluster) > 253:
+        return NoTarget(f"label cluster={cluster[:80]!r} is longer than 253 characters")
     refused = []
     for mention in _mentions(alert):
         flaw = _flaw(mention)
         if flaw is None and mention.kind is not None:
             namespace = None if mention.kind == "Node" else mention.namespace
-            return Target(alert.labels.get("cluster") or cluster, mention.kind, mention.name, namespace)
+            return Target(cluster, mention.kind, mention.name, namespace)
         refused.append(f"{mention.source} {flaw}")
     return NoTarget("; ".join(refused) or "no label, annotation or resource names a Kubernetes object")
 

@@ -6,6 +6,11 @@ import asyncio
 from collections import deque
 
 
+def at_the_door(slots: int) -> int:
+    """How many drives a replica takes per look before it has slots: more would wait here while others are free."""
+    return max(1, slots // 5)
+
+
 class Slots:
     """A number of slots; who has to wait for one gets it in the order of coming, before anybody who does not wait."""
 

@@ -87,12 +87,13 @@ class Decider:
     async def decide(
         self, connection: AsyncConnection, alert_ids: Iterable[str], starts: Starts, *, now: datetime
     ) -> Decided:
-        """The outcome of each; of those that were decided before, the one that they have.
+        """The outcome of each, decided in the order given; of those decided before, the one that they have.
 
         Raises:
             IntegrityError: another replica has just admitted an alert about the same thing.
         """
-        rows = (await connection.execute(sql.ALERTS, {"ids": list(alert_ids)})).all()
+        order = {alert_id: place for place, alert_id in enumerate(alert_ids)}
+        rows = sorted(await connection.execute(sql.ALERTS, {"ids": list(order)}), key=lambda row: order[row.id])
         outcomes = {
             row.id: Outcome(row.id, row.outcome, row.outcome_reason or "", row.workflow_id)
             for row in rows

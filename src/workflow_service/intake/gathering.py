@@ -27,11 +27,18 @@ class Gathering(Generic[T, R]):
         Raises:
             Exception: what the work says.
         """
+        return await self._begin(thing)
+
+    async def ask_all(self, things: Sequence[T]) -> list[R | BaseException]:
+        """For each thing, in their order, the result or what the work says; they are worked on together."""
+        return await asyncio.gather(*[self._begin(thing) for thing in things], return_exceptions=True)
+
+    def _begin(self, thing: T) -> asyncio.Future[R]:
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((thing, done))
         if self._working is None:
             self._working = asyncio.create_task(self._work_off())
-        return await done
+        return done
 
     async def _work_off(self) -> None:
         try:

@@ -12,29 +12,29 @@ What fails together is tried one by one, so that nothing suffers from its neighb
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
 from workflow_service.domain.admission import Limits
-from workflow_service.domain.alert import Alert, alert_to_json, fingerprint
+from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.intake import statements as sql
 from workflow_service.intake.deciding import Decider, Outcome
 from workflow_service.intake.gathering import Gathering
+from workflow_service.intake.keeping import Delivery, Flaw, Keeper, Kept, kept_of
 from workflow_service.intake.starter import Starter, Starts
 from workflow_service.ports import Engine
 from workflow_service.store.database import Database
 from workflow_service.store.locks import Wake
 from workflow_service.store.tables import alerts
 
-__all__ = ("Delivery", "Heard", "Intake", "Outcome")
+__all__ = ("Delivery", "Flaw", "Heard", "Intake", "Outcome")
 
 UNDECIDED = timedelta(seconds=5)  # after which the sweeper takes an alert that a crash left undecided
 SWEPT = 500  # alerts that one sweep decides
@@ -48,31 +48,11 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One HTTP request that brought alerts, as it came."""
-
-    body: bytes
-    route: str
-    source: str | None = None
-    request_id: str | None = None
-    tracked: bool = False  # its source tells, too, when an alert has resolved
-    start: bool = True  # False: a workflow of its alerts waits for somebody to start it
-
-
-@dataclass(frozen=True, slots=True)
 class Heard:
     """How workflows hear that their alerts have resolved."""
 
     wake: Wake  # a drive for an execution that nobody drives
     tell: Callable[[], Awaitable[None]]  # there is something to hear, for whoever drives
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A delivery and its alerts as rows."""
-
-    delivery: dict[str, Any]
-    alerts: list[dict[str, Any]]
 
 
 class Outrun(StoreUnavailable):
@@ -94,9 +74,10 @@ class Intake:
     ) -> None:
         """`starter` None: every start is queued; `heard` None: the ends of alerts are heard of at the next look."""
         self._database, self._starter, self._clock = database, starter, clock
+        self._keeper = Keeper(database)
         self._heard = heard
         self._decider = Decider(engine, limits, heard.wake if heard is not None else None)
-        self._storing: Gathering[_Kept, None] = Gathering(self._store_all, most=TOGETHER)
+        self._storing: Gathering[Kept, None] = Gathering(self._store_all, most=TOGETHER)
         self._deciding: Gathering[str, Outcome] = Gathering(self._decide_all, most=TOGETHER)
 
     async def store(self, delivery: Delivery, found: Sequence[Alert]) -> list[str]:
@@ -105,7 +86,7 @@ class Intake:
         Raises:
             StoreUnavailable: the database did not take it; nothing was kept.
         """
-        kept = _kept(delivery, found, self._clock())
+        kept = kept_of(delivery, found, self._clock())
         await self._storing.ask(kept)
         return [str(row["id"]) for row in kept.alerts]
 
@@ -116,6 +97,10 @@ class Intake:
             StoreUnavailable: the database is away; the sweeper will decide.
         """
         return await self._deciding.ask(alert_id)
+
+    async def decide_all(self, alert_ids: Sequence[str]) -> list[Outcome | BaseException]:
+        """What becomes of each stored alert, in their order; an error for each that the sweeper will have to decide."""
+        return await self._deciding.ask_all(alert_ids)
 
     async def sweep(self) -> int:
         """Decide what a crash left undecided, and again what stood back for a while; returns how many.
@@ -133,7 +118,8 @@ class Intake:
             )
             left = list((await connection.execute(query)).scalars())
         left += await self._reconsidered()
-        return sum([await self._decide_late(alert_id) for alert_id in left])
+        answers = await self.decide_all(left)
+        return sum(_decided(alert_id, answer) for alert_id, answer in zip(left, answers, strict=True))
 
     async def _reconsidered(self) -> list[str]:
         """Alerts that stood back until now, undecided again."""
@@ -145,31 +131,11 @@ class Intake:
                 await connection.execute(sql.UNDECIDE, {"ids": ids})
         return ids
 
-    async def _decide_late(self, alert_id: str) -> bool:
-        try:
-            outcome = await self.decide(alert_id)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            # One alert that cannot be decided must not keep all that came after it undecided.
-            log.exception("an alert cannot be decided", alert_id=alert_id)
-            return False
-        log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=outcome.outcome)
-        return True
-
-    async def _store_all(self, group: Sequence[_Kept]) -> Sequence[BaseException | None]:
-        return await _apart(self._store_together, group)
+    async def _store_all(self, group: Sequence[Kept]) -> Sequence[BaseException | None]:
+        return await _apart(self._keeper.keep, group)
 
     async def _decide_all(self, alert_ids: Sequence[str]) -> Sequence[Outcome | BaseException]:
         return await _apart(self._decide_together, alert_ids)
-
-    async def _store_together(self, group: Sequence[_Kept]) -> Sequence[None]:
-        rows = [row for one in group for row in one.alerts]
-        async with self._database.write() as connection:
-            await connection.execute(sql.KEEP_DELIVERIES, [one.delivery for one in group])
-            if rows:
-                await connection.execute(sql.KEEP_ALERTS, rows)
-        return [None] * len(group)
 
     async def _decide_together(self, alert_ids: Sequence[str]) -> Sequence[Outcome]:
         for _ in range(RACES):
@@ -189,6 +155,17 @@ class Intake:
         return [found.outcomes[alert_id] for alert_id in alert_ids]
 
 
+def _decided(alert_id: str, answer: Outcome | BaseException) -> bool:
+    """Whether an alert that was left undecided is decided now. One that cannot be decided hurts no other."""
+    if isinstance(answer, StoreUnavailable):
+        raise answer
+    if isinstance(answer, BaseException):
+        log.error("an alert cannot be decided", alert_id=alert_id, exc_info=answer)
+        return False
+    log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=answer.outcome)
+    return True
+
+
 async def _apart(
     together: Callable[[Sequence[T]], Awaitable[Sequence[R]]], group: Sequence[T]
 ) -> Sequence[R | BaseException]:
@@ -201,29 +178,3 @@ async def _apart(
         if isinstance(error, StoreUnavailable) and not isinstance(error, Outrun):
             raise  # it is nobody's in particular
     return [answer for one in group for answer in await _apart(together, [one])]
-
-
-def _kept(delivery: Delivery, found: Sequence[Alert], now: datetime) -> _Kept:
-    delivery_id = str(uuid.uuid4())
-    row = {
-        "id": delivery_id,
-        "received_at": now,
-        "route": delivery.route,
-        "source": delivery.source,
-        "request_id": delivery.request_id,
-        "body": delivery.body,
-    }
-    rows = [
-        {
-            "id": str(uuid.uuid4()),
-            "delivery_id": delivery_id,
-            "received_at": now,
-            "fingerprint": fingerprint(alert),
-            "document": alert_to_json(alert),
-            "waits_for_start": None if delivery.start else True,
-            "tracked": delivery.tracked or None,
-            "resolved": True if alert.status == "resolved" else None,
-        }
-        for alert in found
-    ]
-    return _Kept(row, rows)

@@ -18,6 +18,7 @@ from workflow_service.store.tables import (
 )
 
 KEEP_DELIVERIES, KEEP_ALERTS = sa.insert(deliveries), sa.insert(alerts)
+KEPT = sa.select(deliveries.c.id).where(deliveries.c.id.in_(sa.bindparam("ids", expanding=True)))
 ADMIT_WORKFLOWS, ADMIT_EXECUTIONS = sa.insert(workflows), sa.insert(executions)
 HOLD_IDENTITIES, KEEP_IDENTITIES = sa.insert(active_identities), sa.insert(identities)
 

@@ -128,6 +128,10 @@ class Intake:
     storm_in_cluster: int = _setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
     group_by: tuple[str, ...] = _setting("GROUP_BY", "", rules.labels)
     rules_file: Path | None = _setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
+    max_pending: int = _setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))
+    pagerduty_secret: str | None = _setting(  # None: PagerDuty's webhooks are refused
+        "PAGERDUTY_SECRET", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
+    )
 
 
 @dataclass(frozen=True, slots=True)

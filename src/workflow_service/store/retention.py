@@ -13,12 +13,17 @@ from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, commands, deliveries, executions, journal, metadata, workflows
 
 BATCH = 500  # rows at once: short transactions beside a running service
+UNREADABLE_KEPT = 10_000  # deliveries in which no alert can be told; each is cut to 64 KB
 # Every table whose rows belong to a workflow, those that refer to others of them first.
 BELONGING = tuple(
     table
     for table in reversed(metadata.sorted_tables)
     if any(key.column.table is workflows for key in table.foreign_keys)
 )
+
+
+# What quotes the bytes goes with them; how much was quarantined stays.
+_EMPTY = {"body": b"", "headers": None, "flaws": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ async def forget(database: Database, keep: Keep, *, now: datetime) -> None:
     await forget_workflows(database, ended_before=now - max(keep.outcomes, keep.detail))
     await forget_alerts(database, received_before=now - keep.outcomes)
     await forget_deliveries(database, received_before=now - keep.deliveries)
+    await forget_unreadable(database, keep=UNREADABLE_KEPT)
 
 
 async def forget_detail(database: Database, *, ended_before: datetime) -> int:
@@ -80,7 +86,7 @@ async def forget_bodies(database: Database, *, received_before: datetime) -> int
 
     async def some(connection: AsyncConnection) -> int:
         ids = (await connection.execute(old)).scalars().all()
-        await connection.execute(sa.update(deliveries).where(deliveries.c.id.in_(ids)).values(body=b""))
+        await connection.execute(sa.update(deliveries).where(deliveries.c.id.in_(ids)).values(_EMPTY))
         return len(ids)
 
     return await _in_batches(database, some)
@@ -127,6 +133,18 @@ async def forget_deliveries(database: Database, *, received_before: datetime) ->
     """
     empty = ~sa.exists().where(alerts.c.delivery_id == deliveries.c.id)
     old = sa.select(deliveries.c.id).where(deliveries.c.received_at < received_before, empty).limit(BATCH)
+    return await _in_batches(database, lambda connection: _some(connection, deliveries, old))
+
+
+async def forget_unreadable(database: Database, *, keep: int) -> int:
+    """Delete all but the newest of the deliveries in which no alert can be told; how many.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    unreadable = sa.select(deliveries.c.id).where(deliveries.c.quarantined > 0, deliveries.c.unreadable)
+    newest_first = unreadable.order_by(deliveries.c.received_at.desc(), deliveries.c.id.desc())
+    old = newest_first.offset(keep).limit(BATCH)
     return await _in_batches(database, lambda connection: _some(connection, deliveries, old))
 
 

@@ -91,6 +91,20 @@ deliveries = sa.Table(
     sa.Column("source", sa.Text),
     sa.Column("request_id", sa.Text),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("form", sa.Text),  # how the body is to be read; NULL: as its route says
+    sa.Column("headers", Document),  # those that belong to what is in the body
+    sa.Column("size", sa.Integer),  # bytes that came; of what cannot be read only the beginning is kept
+    sa.Column("origin", sa.Text),  # the delivery that this one repeats
+    sa.Column("quarantined", sa.Integer),  # alerts in it that cannot be understood; 1 when it is the delivery itself
+    sa.Column("flaws", Document),  # which they are, and why
+    sa.Column("unreadable", sa.Boolean),  # no alert can be told in it at all
+    sa.Index(
+        "deliveries_quarantined_idx",
+        "received_at",
+        "id",
+        sqlite_where=sa.text("quarantined > 0"),
+        postgresql_where=sa.text("quarantined > 0"),
+    ),
 )
 
 alerts = sa.Table(

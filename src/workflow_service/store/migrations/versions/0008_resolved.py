@@ -5,8 +5,8 @@ from alembic import op
 
 from workflow_service.store.tables import Moment
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

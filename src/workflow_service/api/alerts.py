@@ -1,0 +1,163 @@
+"""Taking deliveries of alerts in: Alertmanager's webhook, CloudEvents and PagerDuty on one route."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from workflow_service.api.problems import documented, problem
+from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.pagerduty import signed
+from workflow_service.intake.inbox import Full
+from workflow_service.intake.intake import Delivery
+from workflow_service.intake.receiving import SIGNATURES, Form, form_of, needed
+from workflow_service.intake.reception import Answer, Reception
+from workflow_service.telemetry.intake import IntakeMetrics
+
+PATH = "/api/v1/alerts"
+MAX_BODY = 16 * 1024 * 1024  # bytes; a group of a thousand alerts has one or two of these
+
+_EXAMPLE = {
+    "version": "4",
+    "status": "firing",
+    "receiver": "workflow-service",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "HighCPUUsage", "severity": "high", "namespace": "production", "deployment": "web"},
+            "annotations": {"summary": "web is busy"},
+            "startsAt": "2026-11-23T03:00:00Z",
+            "fingerprint": "c3d9f0a1b2e4f567",
+        }
+    ],
+}
+_NOTIFICATION: dict[str, Any] = {
+    "type": "object",
+    "required": ["alerts"],
+    "properties": {
+        "version": {"type": ["string", "null"], "description": '"4"; may be missing'},
+        "status": {"type": ["string", "null"], "description": "of the group; each alert's own counts"},
+        "truncatedAlerts": {"type": ["integer", "null"]},
+        "alerts": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/AlertmanagerAlertIn"}},
+    },
+    "examples": [_EXAMPLE],
+}
+_EVENT: dict[str, Any] = {"type": "object", "required": ["specversion", "id", "source", "type"]}
+_BODIES = {
+    "application/json": {"schema": _NOTIFICATION},
+    "application/cloudevents+json": {"schema": _EVENT},
+    "application/cloudevents-batch+json": {"schema": {"type": "array", "items": _EVENT}},
+}
+
+
+class AlertmanagerAlertIn(BaseModel):
+    """One alert of Alertmanager's. Empty strings, nulls and Go's zero time count as absent; unknown fields are kept."""
+
+    status: str | None = Field(None, description="firing or resolved; missing: the group's, else firing")
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    startsAt: str | None = None  # noqa: N815 - Alertmanager's names
+    endsAt: str | None = None  # noqa: N815
+    generatorURL: str | None = None  # noqa: N815
+    fingerprint: str | None = None
+
+
+class AlertOutcomeOut(BaseModel):
+    """What became of one alert."""
+
+    alert_id: str | None = Field(description="null when it is invalid")
+    fingerprint: str | None = Field(description="Alertmanager's own where it sent one")
+    outcome: str = Field(
+        description="admitted, attached, cooled_down, resolved, invalid (quarantined), undecided (stored; decided soon)"
+    )
+    reason: str
+    workflow_id: str | None
+
+
+class DeliveryOutcomeOut(BaseModel):
+    """What became of a delivery: all of it is stored."""
+
+    delivery_id: str
+    form: Form
+    alerts: list[AlertOutcomeOut] = Field(description="one per alert, in the sender's order")
+    truncated: int = Field(description="alerts that the sender says it has left out")
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """What the route works with."""
+
+    reception: Reception
+    metrics: IntakeMetrics
+    pagerduty_secret: Callable[[], str | None]
+
+
+def routes(parts: Alerts) -> APIRouter:
+    """The route."""
+    router = APIRouter()
+
+    @router.post(
+        PATH,
+        summary="Take alerts in: Alertmanager's webhook, CloudEvents 1.0, PagerDuty V3",
+        responses={
+            200: {"model": DeliveryOutcomeOut, "description": "stored; one outcome per alert"},
+            **documented(400, 403, 413, 503),
+        },
+        openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
+    )
+    async def alerts(request: Request) -> Response:
+        # Who hangs up has sent the alerts all the same.
+        return await asyncio.shield(_take(parts, request))
+
+    return router
+
+
+def answer(found: Answer) -> Response:
+    """The outcome of every alert."""
+    return Response(orjson.dumps(asdict(found)), media_type="application/json")
+
+
+async def _take(parts: Alerts, request: Request) -> Response:
+    headers = {name: ",".join(request.headers.getlist(name)) for name in request.headers}
+    form = form_of(headers)
+    with parts.reception.inbox.load() as load:
+        try:
+            body = bytearray()
+            async for chunk in request.stream():
+                load.add(len(chunk))
+                body += chunk
+            flaw = _forged(parts, bytes(body), headers) if form is Form.PAGERDUTY else None
+            if flaw is not None:
+                parts.metrics.refused("signature")
+                return problem(request, 403, "Signature refused", flaw)
+            return answer(await parts.reception.take(_delivery(form, headers, bytes(body)), form))
+        except StoreUnavailable as error:
+            parts.metrics.refused("full" if isinstance(error, Full) else "store_unavailable")
+            raise
+
+
+def _delivery(form: Form, headers: dict[str, str], body: bytes) -> Delivery:
+    return Delivery(
+        body=body,
+        route=PATH,
+        source=headers.get("x-service-name"),
+        request_id=headers.get("x-request-id"),
+        form=form,
+        headers=needed(form, headers),
+    )
+
+
+def _forged(parts: Alerts, body: bytes, headers: dict[str, str]) -> str | None:
+    """What is wrong with the signature; None: nothing."""
+    secret = parts.pagerduty_secret()
+    if secret is None:
+        return "PAGERDUTY_SECRET is not set, so nobody can tell whether this comes from PagerDuty"
+    return None if signed(body, headers[SIGNATURES], secret.encode()) else f"no signature in {SIGNATURES} is ours"

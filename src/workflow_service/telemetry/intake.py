@@ -1,0 +1,41 @@
+"""Metrics of what comes in: deliveries by form, alerts by what became of them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter
+
+_OUTCOMES = ("admitted", "attached", "cooled_down", "resolved", "invalid", "undecided")
+
+
+class IntakeMetrics:
+    """One process's, in the registry given."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._deliveries = Counter(
+            "wfs_deliveries_total", "Deliveries that were stored", ["form", "quarantined"], registry=registry
+        )
+        self._alerts = Counter(
+            "alerts_received_total", "Alerts that came, by what became of them", ["outcome"], registry=registry
+        )
+        self._refused = Counter(
+            "wfs_deliveries_refused_total",
+            "Deliveries of which nothing was stored: overload, the database away, a wrong signature",
+            ["reason"],
+            registry=registry,
+        )
+        for outcome in _OUTCOMES:
+            self._alerts.labels(outcome)
+        for reason in ("full", "store_unavailable", "signature"):
+            self._refused.labels(reason)
+
+    def delivered(self, form: str, *, quarantined: bool) -> None:
+        """One delivery was stored; quarantined: something in it cannot be understood."""
+        self._deliveries.labels(form, str(quarantined).lower()).inc()
+
+    def decided(self, outcome: str) -> None:
+        """One alert has its outcome."""
+        self._alerts.labels(outcome).inc()
+
+    def refused(self, reason: str) -> None:
+        """One delivery was not stored. `reason`: full | store_unavailable | signature."""
+        self._refused.labels(reason).inc()
