@@ -22,6 +22,7 @@ _OF_DEPLOYMENT = re.compile(rf"(?P<owner>.+)-[{_SAFE}]{{6,10}}-[{_SAFE}]{{5}}")
 _OF_STATEFULSET = re.compile(r"(?P<owner>.+)-\d{1,5}")
 _WELL = frozenset({ExecutionStatus.COMPLETED})
 _NEUTRAL = frozenset({ExecutionStatus.RESOLVED})  # nothing was tried and nothing refused
+DUPLICATE = "duplicate"  # the reason of a workflow that ended since another one is about the same thing
 _LONGEST_STREAK = 16  # doublings that are counted; long before that the longest cool-down is reached
 
 
@@ -59,6 +60,7 @@ class Ended:
     workflow_id: str
     status: str
     at: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +214,10 @@ def _cooldown(alert: Alert, what: About, known: Known, limits: Limits, now: date
 
 def cool_until(ends: Sequence[Ended], limits: Limits) -> tuple[datetime, str]:
     """Until when the same thing is left alone after these ends (newest first), and why."""
-    counted = [end for end in ends if end.status not in _NEUTRAL]
-    if not counted or counted[0] is not ends[0]:
+    tried = [end for end in ends if end.reason != DUPLICATE]
+    if not tried or tried[0].status in _NEUTRAL:
         return ends[0].at, ""
+    counted = [end for end in tried if end.status not in _NEUTRAL]
     last = counted[0]
     if last.status in _WELL:
         why = f"the same thing was remediated less than {limits.cooldown.total_seconds():g} s ago"

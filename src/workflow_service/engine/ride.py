@@ -11,12 +11,14 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workflow_service.domain.admission import DUPLICATE
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import Fenced, Rejected, StoreUnavailable
 from workflow_service.domain.events import Ended, Event, Planned, PlanningStarted
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.held_back import held_back
+from workflow_service.domain.locking import OWNERS
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.resolving import REASON, WHY
@@ -29,6 +31,7 @@ from workflow_service.engine.recorder import NewPlan, Recorder
 from workflow_service.engine.run import Run
 from workflow_service.engine.slots import Seat, Slots
 from workflow_service.ports import Drive
+from workflow_service.store import identities
 from workflow_service.store.entry import Also, kept_plan
 from workflow_service.store.executions import Record, last_generation, load
 
@@ -154,6 +157,9 @@ class Ride:
                     await recorder.write(told)
                     told = []
             plan = await planning
+            if isinstance(plan, Ended):
+                await recorder.write([*told, plan])
+                return
             ordered_at = time.perf_counter()
             graph = validate(plan)
             took = time.perf_counter() - ordered_at
@@ -171,6 +177,15 @@ class Ride:
         else:
             await self._queue(recorder, new, graph)
 
+    async def _twin(self, record: Record, plan: Plan) -> identities.Holder | None:
+        """Another workflow that runs for who decides about the target, which only planning has found out."""
+        found = {str(owner) for target, owner in plan.metadata.get(OWNERS, {}).items() if owner != target}
+        if not found:
+            return None
+        return await patiently(
+            lambda: identities.hold(self._means.database, record.workflow_id, sorted(found)), self._draining
+        )
+
     def _tell(self, plan: Plan, graph: Graph, took: float, plan_hash: str) -> None:
         self._means.metrics.planned(
             steps=len(plan.steps),
@@ -180,11 +195,15 @@ class Ride:
         )
         log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=plan_hash)
 
-    async def _planned(self, record: Record) -> Plan:
+    async def _planned(self, record: Record) -> Plan | Ended:
+        """The plan; or the end, since another workflow turns out to be about the same thing."""
         began = self._means.clock()
         plan, *_ = await self._unless_drained(self._means.plan_for(alert_from_json(record.alert)))
         seconds = (self._means.clock() - began).total_seconds()
         plan = replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+        if (twin := await self._twin(record, plan)) is not None:
+            cause = f"workflow {twin.workflow_id} is about the same thing ({twin.identity})"
+            return Ended(self._means.clock(), ExecutionStatus.CANCELLED, DUPLICATE, cause)
         return held_back(plan) if record.waits_for_start else plan
 
     async def _unless_drained(self, planning: Awaitable[Found]) -> Found:

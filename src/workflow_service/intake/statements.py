@@ -41,7 +41,13 @@ ACTIVE = (
 )
 
 ENDED = (
-    sa.select(identities.c.identity, identities.c.workflow_id, executions.c.status, executions.c.ended_at)
+    sa.select(
+        identities.c.identity,
+        identities.c.workflow_id,
+        executions.c.status,
+        executions.c.ended_at,
+        executions.c.reason,
+    )
     .join(workflows, workflows.c.id == identities.c.workflow_id)
     .join(executions, executions.c.id == workflows.c.execution_id)
     .where(identities.c.identity.in_(_NAMES), executions.c.ended_at > _SINCE)
