@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from workflow_service.cli.alerts import alerts
+from workflow_service.cli.workflows import workflows
+
 if TYPE_CHECKING:
     from workflow_service.settings import Settings
     from workflow_service.store.backup import Source
@@ -27,6 +30,21 @@ def main(context: click.Context, *, health_check: bool, config: Path | None) -> 
         sys.exit(_health_check(config))
     if context.invoked_subcommand is None:
         sys.exit(_serve(config))
+
+
+main.add_command(alerts)
+main.add_command(workflows)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what completes the commands in SHELL: `eval "$(workflow-service completion bash)"`."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(found(main, {}, "workflow-service", "_WORKFLOW_SERVICE_COMPLETE").source())
 
 
 @main.group("config")

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
-_MARKS = {
-    "succeeded": "[green]done   [/]",
-    "failed": "[red]failed [/]",
-    "running": "[yellow]running[/]",
-    "waiting": "[yellow]waiting[/]",
-    "skipped": "[dim]skipped[/]",
-    "cancelled": "[dim]cancelled[/]",
-    "unknown": "[red]unknown[/]",
-    "pending": "[dim]pending[/]",
-}
+from workflow_service.cli.tree import tree
 
 
 def trees(details: Sequence[Any]) -> Group:
     """Every workflow as a tree: alert, reason, steps with their attempts and timings."""
-    return Group(*(_tree(one) for one in details))
+    return Group(*(tree(one) for one in details))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], workloads: Sequence[str]) -> Table:
@@ -41,29 +29,6 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], workloads: Sequ
     return table
 
 
-def _tree(detail: Any) -> Tree:
-    state = detail["status"]
-    colour = {"completed": "green", "failed": "red", "rolled_back": "red"}.get(state, "yellow")
-    head = f"[bold]{escape(detail['alert_name'])}[/] ({detail['severity']})  [{colour}]{state}[/]"
-    if detail["ended_at"]:
-        head += f"  in {_seconds(detail['created_at'], detail['ended_at'])}"
-    tree = Tree(head)
-    details = detail["result"]["execution_details"]
-    if details["plan"]:
-        tree.add(f"[dim]{escape(details['plan']['reason'])}[/]")
-    for step in details["steps"]:
-        branch = tree.add(
-            f"{_MARKS.get(step['status'], step['status'])} {escape(step['id'])}: {step['type']}{_time(step)}"
-        )
-        for event in detail["events"]:
-            if event["kind"] == "AttemptFailed" and event["step"] == step["id"]:
-                onward = "will be tried again" if event["retry_at"] else "no more tries"
-                branch.add(f"[red]{event['error_class']}[/]: {escape(event['message'][:110])} ({onward})")
-        if step["message"] and step["status"] == "succeeded":
-            branch.add(f"[dim]{escape(step['message'][:110])}[/]")
-    return tree
-
-
 def _facts(found: Any) -> dict[str, str]:
     deployment = found["deployment"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -76,16 +41,3 @@ def _facts(found: Any) -> dict[str, str]:
         "image": container["image"].rpartition("/")[2],
         "restart mark": restart,
     }
-
-
-def _time(step: Any) -> str:
-    if not step["started_at"]:
-        return ""
-    tries = f", {step['attempts']} attempts" if step["attempts"] > 1 else ""
-    return (
-        f"  [dim]{_seconds(step['started_at'], step['ended_at'])}{tries}[/]" if step["ended_at"] else f"[dim]{tries}[/]"
-    )
-
-
-def _seconds(start: str, end: str) -> str:
-    return f"{(datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds():.2f} s"

@@ -1,0 +1,119 @@
+"""The commands for people, against a service that runs: what they show, what they tell it, their exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_cli import run
+from tests.support.processes import Stack, eventually, free_port
+from tests.support.replica import HIGH_CPU, act, rules_of
+
+pytestmark = [pytest.mark.requirement("BR-WF-001", "BR-WF-005")]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service with a rule that asks before its second step."""
+    directory = tmp_path_factory.mktemp("people")
+    tell = {"type": "notify_only", "parameters": {"message": "hello"}}
+    gate = {"id": "two", **tell, "needs": ["one"], "approval": {"timeout": "10m"}}
+    rules = rules_of(directory, act("one", "log_incident", parameters={"message": "hello"}), gate)
+    with Stack(directory, RULES_FILE=rules) as running:
+        yield running
+
+
+def cli(stack: Stack, *arguments: str, expect: int = 0) -> str:
+    """What a command prints; its exit code is as expected."""
+    done = run(*arguments, WORKFLOW_SERVICE_URL=stack.workflow.url, USER="ana")
+    assert done.returncode == expect, (done.stdout, done.stderr)
+    return done.stdout if expect in {0, 4} else done.stderr
+
+
+def comes_to(stack: Stack, workflow_id: str, status: str) -> None:
+    """Return once the workflow stands there."""
+    url = f"{stack.workflow.url}/api/v1/workflows/{workflow_id}"
+    eventually(lambda: stack.http.get(url).json()["status"] == status, f"{workflow_id} is {status}")
+
+
+def sent(stack: Stack, directory: Path, resource: str) -> str:
+    """Send an alert from a file; the id of its workflow."""
+    file = directory / "alert.json"
+    file.write_text(json.dumps({**HIGH_CPU, "resource": resource}))
+    answer = json.loads(cli(stack, "alerts", "send", str(file), "-o", "json"))
+    return str(answer["result"]["workflow_id"])
+
+
+def test_an_alert_from_sending_to_its_end(stack: Stack, tmp_path: Path) -> None:
+    """Send, list, explain; show, approve, watch: each says what happened, and by whom."""
+    workflow_id = sent(stack, tmp_path, "deployment/shown")
+    comes_to(stack, workflow_id, "awaiting_approval")
+    assert "attached" in cli(stack, "alerts", "send", str(tmp_path / "alert.json"))
+    listed = cli(stack, "alerts", "list", "--workflow", workflow_id)
+    header, newest, oldest = listed.splitlines()
+    assert header.split() == ["ALERT", "NAME", "NAMESPACE", "OUTCOME", "WORKFLOW", "AGE"]
+    assert "attached" in newest
+    assert "admitted" in oldest
+    explained = cli(stack, "alerts", "explain", oldest.split()[0])
+    assert explained.splitlines()[0] == "admitted"
+    assert any(line.startswith("duplicate ") for line in explained.splitlines())
+    assert workflow_id in cli(stack, "workflows", "list", "--status", "awaiting_approval")
+    assert "approve_two" in cli(stack, "workflows", "show", workflow_id)
+    assert "approve: applied" in cli(stack, "workflows", "approve", workflow_id, "--reason", "seen")
+    watched = cli(stack, "workflows", "watch", workflow_id, "-o", "json")
+    kinds = [json.loads(line)["kind"] for line in watched.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("PlanningStarted", "Ended")
+    found = json.loads(cli(stack, "workflows", "show", workflow_id, "-o", "json"))
+    assert found["status"] == "completed"
+    commands = stack.http.get(f"{stack.workflow.url}/api/v1/workflows/{workflow_id}/commands").json()["commands"]
+    assert [(one["verb"], one["actor"], one["reason"]) for one in commands] == [("approve", "ana", "seen")]
+
+
+def test_what_is_refused_is_told_in_words(stack: Stack, tmp_path: Path) -> None:
+    """Exit 1 with the service's reasons; exit 4 when what was watched is no success; exit 2 for a wrong line."""
+    workflow_id = sent(stack, tmp_path, "deployment/refused")
+    comes_to(stack, workflow_id, "awaiting_approval")
+    refused = cli(stack, "workflows", "resume", workflow_id, expect=1)
+    assert refused.startswith("Command refused: resume is not possible")
+    assert "possible now: approve" in refused
+    assert "--priority" in cli(stack, "workflows", "set-priority", workflow_id, "--priority", "12", expect=2)
+    assert "--set" in cli(stack, "workflows", "retry", workflow_id, "--set", "nonsense", expect=2)
+    assert "cancel: applied" in cli(stack, "workflows", "cancel", workflow_id, "--undo")
+    assert "cancelled" in cli(stack, "workflows", "watch", workflow_id, expect=4)
+    assert cli(stack, "workflows", "show", "no-such", expect=1).startswith("Not found")
+    (tmp_path / "bad.json").write_text('{"name": ""}')
+    assert "name: " in cli(stack, "alerts", "send", str(tmp_path / "bad.json"), expect=1)
+
+
+def test_nobody_there() -> None:
+    """Exit 3 and one line that says where nobody was."""
+    url = f"http://127.0.0.1:{free_port()}"
+    done = run("workflows", "list", "--url", url)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"{url} cannot be reached: ")
+    assert run("workflows", "list", "--url", "ftp://x").returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    """A script for each shell that asks our own program."""
+    done = run("completion", shell)
+    assert done.returncode == 0
+    assert "_WORKFLOW_SERVICE_COMPLETE" in done.stdout
+
+
+def test_a_notification_is_sent_whole(stack: Stack, tmp_path: Path) -> None:
+    """What Alertmanager sends goes the way that Alertmanager's goes: one line for each alert."""
+    alert: dict[str, Any] = {
+        "status": "firing",
+        "labels": {"alertname": "X", "namespace": "shop", "deployment": "cart"},
+    }
+    file = tmp_path / "group.json"
+    file.write_text(json.dumps({"version": "4", "status": "firing", "alerts": [alert, {"labels": {}}]}))
+    lines = cli(stack, "alerts", "send", str(file)).splitlines()
+    assert lines[0].split() == ["ALERT", "OUTCOME", "WORKFLOW", "REASON"]
+    assert [line.split()[1] for line in lines[1:]] == ["admitted", "invalid"]
