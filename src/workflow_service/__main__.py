@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from workflow_service.cli.keys import keys
+
 if TYPE_CHECKING:
     from workflow_service.settings import Settings
     from workflow_service.store.backup import Source
@@ -27,6 +29,9 @@ def main(context: click.Context, *, health_check: bool, config: Path | None) -> 
         sys.exit(_health_check(config))
     if context.invoked_subcommand is None:
         sys.exit(_serve(config))
+
+
+main.add_command(keys)
 
 
 @main.group("config")
@@ -180,14 +185,9 @@ def _source(config: Path | None) -> Source:
 
 
 def _settings(config: Path | None) -> Settings:
-    from workflow_service.settings import SettingsError, from_process
+    from workflow_service.cli.session import settings_of
 
-    try:
-        return from_process(config)
-    except SettingsError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        sys.exit(2)
+    return settings_of(config)
 
 
 def _serve(config: Path | None) -> int:

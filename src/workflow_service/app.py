@@ -38,6 +38,7 @@ from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
+from workflow_service.entrance import Entrance
 from workflow_service.intake.intake import Intake
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
@@ -137,12 +138,14 @@ class Replica:
             clock=now,
             starter=self.driver,
         )
+        self.entrance = Entrance(settings, self.database, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
             workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
             controls=Controls(self._orders(), self.database),
             health=self._health(),
             metrics=self.metrics,
+            access=self.entrance.access,
             lifespan=self.lifespan,
         )
 
@@ -226,7 +229,12 @@ class Replica:
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
-        keep = _keep(self._settings)
+        keep = retention.Keep(
+            detail=timedelta(seconds=self._settings.orchestration.state_retention_period),
+            deliveries=timedelta(seconds=self._settings.retention.deliveries),
+            outcomes=timedelta(seconds=self._settings.retention.outcomes),
+            audit=timedelta(seconds=self._settings.retention.audit),
+        )
 
         async def forget() -> None:
             await retention.forget(self.database, keep, now=now())
@@ -237,6 +245,7 @@ class Replica:
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
+            *self.entrance.chores(),
         ]
 
     def _health(self) -> Health:
@@ -268,15 +277,6 @@ class Replica:
             version=__version__,
             started=self._started,
         )
-
-
-def _keep(settings: Settings) -> retention.Keep:
-    return retention.Keep(
-        detail=timedelta(seconds=settings.orchestration.state_retention_period),
-        deliveries=timedelta(seconds=settings.retention.deliveries),
-        outcomes=timedelta(seconds=settings.retention.outcomes),
-        audit=timedelta(seconds=settings.retention.audit),
-    )
 
 
 def _at_the_door(slots: int) -> int:

@@ -10,12 +10,13 @@ from fastapi import FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, problems, schemas
+from workflow_service.api import creating, problems, schemas, security
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
+from workflow_service.api.gate import Access, Gate
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
@@ -30,6 +31,7 @@ def application(
     controls: Controls,
     health: Health,
     metrics: Metrics,
+    access: Access,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """The app, ready to be served."""
@@ -48,6 +50,7 @@ def application(
     app.include_router(control_routes.routes(controls))
     app.include_router(rollback_routes.routes(controls.database))
     app.include_router(health_routes.routes(health))
+    app.add_middleware(Gate, access=access)
     app.add_middleware(BodyLimit)
     app.add_middleware(Observing, metrics=metrics)
     made = app.openapi
@@ -64,6 +67,7 @@ def application(
         for path in document["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
+        security.describe(document, required=access.authenticator is not None)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from workflow_service.api.callers import expect_orders_for
 from workflow_service.api.problems import documented
 from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
@@ -73,6 +74,7 @@ def routes(intake: Intake, database: Database) -> APIRouter:
     )
     async def create(request: Request) -> Response:
         alert, start = _read(await request.body())
+        expect_orders_for(request, alert.namespace)
         delivery = Delivery(
             body=await request.body(),
             route=request.url.path,

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from workflow_service.domain.errors import NotFound, Rejected, StoreUnavailable, Violation
+from workflow_service.domain.errors import Forbidden, NotFound, Rejected, StoreUnavailable, Violation
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"  # seconds, told to callers while the database is away
@@ -99,9 +99,11 @@ def install(app: FastAPI) -> None:
     async def rejected(request: Request, error: Rejected) -> Response:
         return problem(request, 400, "Invalid request", str(error), violations=error.violations)
 
+    @app.exception_handler(Forbidden)
     @app.exception_handler(NotFound)
-    async def missing(request: Request, error: NotFound) -> Response:
-        return problem(request, 404, "Not found", str(error))
+    async def refused(request: Request, error: Forbidden | NotFound) -> Response:
+        status, title = (403, "Forbidden") if isinstance(error, Forbidden) else (404, "Not found")
+        return problem(request, status, title, str(error))
 
     @app.exception_handler(StoreUnavailable)
     async def away(request: Request, error: StoreUnavailable) -> Response:

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from workflow_service.api import results, schemas
+from workflow_service.api.callers import expect_orders_for, visible_to
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import InvalidAlert, Rejected, StoreUnavailable, Violation
@@ -68,8 +69,8 @@ def routes(parts: Workflows) -> APIRouter:
         summary="List workflows, newest first",
         responses={200: {"model": schemas.WorkflowPage}, **documented(400, 503)},
     )
-    async def workflows(asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
-        chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}))
+    async def workflows(request: Request, asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
+        chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}), within=visible_to(request))
         before, limit = _read_cursor(asked.cursor), asked.limit
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
         ahead = await _outlooks(parts.database, found[:limit])
@@ -118,6 +119,7 @@ async def _execute(parts: Workflows, request: Request) -> Response:
         alert = alert_from_json(_document(body))
     except InvalidAlert as error:
         return problem(request, 400, "Invalid alert payload", str(error), violations=error.violations)
+    expect_orders_for(request, alert.namespace)
     delivery = Delivery(
         body=body,
         route=request.url.path,

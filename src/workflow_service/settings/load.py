@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from workflow_service.domain.errors import WorkflowServiceError
-from workflow_service.settings.tree import Origin, Rule, Settings, Show
+from workflow_service.settings.declaring import Rule, Show
+from workflow_service.settings.tree import Origin, Settings
 
 DEFAULT_FILE = Path("config/workflow-service.yaml")
 _ROOT = "workflow"

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+MODES = ("keys",)
+
 Reader = Callable[[str], Any]
 
 
@@ -85,6 +87,16 @@ def one_of(*words: str) -> Reader:
         return text.lower()
 
     return read
+
+
+def modes(text: str) -> frozenset[str]:
+    """How callers may prove who they are, several separated by commas; nothing at all for `none`."""
+    words = [one.strip().lower() for one in text.split(",")]
+    if words == ["none"]:
+        return frozenset()
+    if not set(words) <= set(MODES):
+        raise ValueError(f"must be none, or one or more of {', '.join(MODES)}, separated by commas")
+    return frozenset(words)
 
 
 def word(pattern: str, rule: str) -> Reader:

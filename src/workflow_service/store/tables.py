@@ -255,3 +255,17 @@ commands = sa.Table(
         postgresql_where=sa.text("outcome IS NULL"),
     ),
 )
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # part of the key itself, and no secret
+    sa.Column("name", sa.Text, nullable=False),  # the identity; keys that follow each other share it
+    sa.Column("digest", sa.Text, nullable=False),  # SHA-256 of the whole key, in hex
+    sa.Column("rights", Document, nullable=False),
+    sa.Column("namespaces", Document),  # NULL: all
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),
+    sa.Column("revoked_at", Moment),
+    sa.Column("used_at", Moment),  # lately; noted once in a while
+)

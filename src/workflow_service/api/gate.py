@@ -1,0 +1,104 @@
+"""The gate before all routes: who calls, and may they. Pure ASGI; nothing of a refused request is read or parsed.
+
+A refusal tells nothing about what exists: without a credential every path answers 401; without the right a route
+answers 403 whatever it is asked about; and what lies outside a caller's namespaces answers as what does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from workflow_service.access.authenticator import Authenticator
+from workflow_service.api import callers
+from workflow_service.api.problems import RETRY_AFTER, problem
+from workflow_service.domain.errors import NotFound, StoreUnavailable, Unauthenticated
+from workflow_service.domain.permissions import About, Caller, Need, Place, Right, methods_of, need_of
+
+CHALLENGE = 'Bearer realm="workflow-service", Basic realm="workflow-service"'
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the gate asks. `authenticator` None: nobody is asked who they are, and everything is open."""
+
+    authenticator: Authenticator | None
+    namespace_of: Callable[[str], Awaitable[str | None]]  # of a workflow, by id; raises NotFound
+
+
+class Gate:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or answer why not."""
+        if scope["type"] == "http" and self._access.authenticator is not None:
+            refusal = await self._refusal(scope, self._access.authenticator)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _refusal(self, scope: Scope, authenticator: Authenticator) -> Response | None:
+        found = need_of(scope["method"], scope["path"])
+        if found is not None and found[0].right is None:
+            return None
+        request = Request(scope)
+        try:
+            caller = await authenticator.caller(Headers(scope=scope).get("authorization"))
+            _introduce(scope, caller)
+            return await self._unfit(request, caller, found)
+        except Unauthenticated as error:
+            return problem(request, 401, "Unauthorized", str(error), headers={"WWW-Authenticate": CHALLENGE})
+        except StoreUnavailable as error:
+            return problem(request, 503, "Store unavailable", str(error), headers={"Retry-After": RETRY_AFTER})
+
+    async def _unfit(self, request: Request, caller: Caller, found: tuple[Need, Place] | None) -> Response | None:
+        if found is None:
+            return _unknown(request, caller)
+        need, place = found
+        reach = caller.reach(need.right) if need.right is not None else None
+        if reach is None:
+            return None
+        if not reach or need.about is About.SERVICE:
+            wanted = f"the right {need.right} is required" + (" in all namespaces" if reach else "")
+            return problem(request, 403, "Forbidden", wanted)
+        if need.about is About.WORKFLOW:
+            return await self._out_of_reach(request, place, reach)
+        return None  # the route itself looks at the namespaces
+
+    async def _out_of_reach(self, request: Request, place: Place, reach: frozenset[str]) -> Response | None:
+        workflow_id = place.values.get("workflow_id") or request.query_params.get("workflow_id")
+        if not workflow_id:
+            return None  # the route says what is missing
+        try:
+            namespace = await self._access.namespace_of(workflow_id)
+        except NotFound:
+            namespace = None
+        # In the words for a workflow that does not exist.
+        return None if namespace in reach else problem(request, 404, "Not found", f"no workflow {workflow_id}")
+
+
+def _unknown(request: Request, caller: Caller) -> Response | None:
+    """What the table of needs does not know exists for nobody but an admin, who gets the application's own answer."""
+    if caller.reach(Right.ADMIN) is None:
+        return None
+    methods = methods_of(request.url.path)
+    if not methods:
+        return problem(request, 404, "Not found", "Not Found")
+    title = "Only POST method allowed" if request.url.path == "/api/v1/execute" else "Method not allowed"
+    return problem(request, 405, title, "Method Not Allowed", headers={"Allow": ", ".join(methods)})
+
+
+def _introduce(scope: Scope, caller: Caller) -> None:
+    """Who was proved to call replaces what they call themselves, for every reader of the request."""
+    scope[callers.KEY] = caller
+    others = [(name, value) for name, value in scope["headers"] if name != b"x-service-name"]
+    scope["headers"] = [*others, (b"x-service-name", caller.name.encode())]
