@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from workflow_service.cli.audit import audit
 from workflow_service.cli.keys import keys
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def main(context: click.Context, *, health_check: bool, config: Path | None) -> 
         sys.exit(_serve(config))
 
 
+main.add_command(audit)
 main.add_command(keys)
 
 

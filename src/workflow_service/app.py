@@ -177,7 +177,7 @@ class Replica:
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
             stack.push_async_callback(self.bus.close)
-        for part in (self.lease, self.journal, self.listening):
+        for part in (self.lease, self.journal, self.listening, self.entrance.audit):
             await part.start()
             stack.push_async_callback(part.stop)
         await self.engine.start(self.driver.deliver)

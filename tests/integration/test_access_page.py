@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -39,9 +42,9 @@ def service(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     program.kill()
 
 
-def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(environment: dict[str, str], *arguments: str, group: str = "keys") -> subprocess.CompletedProcess[str]:
     """`workflow-service keys ...`."""
-    line = [str(BIN / "workflow-service"), "keys", *arguments]
+    line = [str(BIN / "workflow-service"), group, *arguments]
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -89,3 +92,27 @@ def test_wrong_orders(environment: dict[str, str], arguments: list[str], said: s
     assert refused.returncode != 0
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_log_of_writes_on_the_command_line(tmp_path: Path) -> None:
+    """Making and revoking keys stands in the log; verify is content until a row is touched, and then names it."""
+    environment = {"DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    for name in ("ana", "bob"):
+        assert command(environment, "create", "--name", name, "--scope", "viewer").returncode == 0
+    listed = json.loads(command(environment, "list", "--output", "json", group="audit").stdout)
+    assert [(row["what"], row["target"].split()[1]) for row in listed] == [
+        ("keys create", "bob"),
+        ("keys create", "ana"),
+    ]
+    sound = command(environment, "verify", group="audit")
+    assert (sound.returncode, sound.stdout.split(";")[0]) == (0, "2 rows, 0 flaws")
+    anchor = sound.stdout.split()[-1]
+    assert command(environment, "verify", "--anchor", anchor, group="audit").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "workflow-service.sqlite")) as connection:
+        connection.execute("UPDATE audit_log SET who = 'cli:eve' WHERE seq = 1")
+        connection.commit()
+    broken = command(environment, "verify", group="audit")
+    assert broken.returncode == 1
+    assert broken.stderr == "row 1 is not what was written there: it was changed, or moved there\n"
+    wrong = command(environment, "verify", "--anchor", "x", group="audit")
+    assert (wrong.returncode, "anchor: 'x' must be" in wrong.stderr) == (1, True)

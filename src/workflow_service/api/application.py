@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from workflow_service.api import creating, problems, schemas, security
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
+from workflow_service.api.auditing import Auditing
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
 from workflow_service.api.gate import Access, Gate
@@ -51,6 +53,7 @@ def application(
     app.include_router(rollback_routes.routes(controls.database))
     app.include_router(health_routes.routes(health))
     app.add_middleware(Gate, access=access)
+    app.add_middleware(Auditing, access=access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     app.add_middleware(Observing, metrics=metrics)
     made = app.openapi

@@ -6,16 +6,19 @@ answers 403 whatever it is asked about; and what lies outside a caller's namespa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workflow_service.access.audit_log import AuditLog
 from workflow_service.access.authenticator import Authenticator
-from workflow_service.api import callers
+from workflow_service.access.rates import Rates
+from workflow_service.api import callers, limits
 from workflow_service.api.problems import RETRY_AFTER, problem
 from workflow_service.domain.errors import NotFound, StoreUnavailable, Unauthenticated
 from workflow_service.domain.permissions import About, Caller, Need, Place, Right, methods_of, need_of
@@ -25,10 +28,13 @@ CHALLENGE = 'Bearer realm="workflow-service", Basic realm="workflow-service"'
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the gate asks. `authenticator` None: nobody is asked who they are, and everything is open."""
+    """What stands before the routes. `authenticator` None: nobody is asked who they are, and everything is open."""
 
     authenticator: Authenticator | None
     namespace_of: Callable[[str], Awaitable[str | None]]  # of a workflow, by id; raises NotFound
+    rates: Rates  # of callers, by name
+    failures: Rates  # of those who do not prove who they are, by address
+    audit: AuditLog
 
 
 class Gate:
@@ -39,26 +45,41 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer why not."""
-        if scope["type"] == "http" and self._access.authenticator is not None:
-            refusal = await self._refusal(scope, self._access.authenticator)
-            if refusal is not None:
-                await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    async def _refusal(self, scope: Scope, authenticator: Authenticator) -> Response | None:
-        found = need_of(scope["method"], scope["path"])
-        if found is not None and found[0].right is None:
-            return None
-        request = Request(scope)
+        found = need_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        authenticator = self._access.authenticator
+        if scope["type"] != "http" or authenticator is None or (found is not None and found[0].right is None):
+            await self._app(scope, receive, send)
+            return
+        request, slow = Request(scope), found is None or found[0].about is not About.INTAKE
         try:
             caller = await authenticator.caller(Headers(scope=scope).get("authorization"))
-            _introduce(scope, caller)
-            return await self._unfit(request, caller, found)
         except Unauthenticated as error:
-            return problem(request, 401, "Unauthorized", str(error), headers={"WWW-Authenticate": CHALLENGE})
+            await self._nobody(request, str(error), slow=slow)(scope, receive, send)
+            return
         except StoreUnavailable as error:
-            return problem(request, 503, "Store unavailable", str(error), headers={"Retry-After": RETRY_AFTER})
+            await _away(request, error)(scope, receive, send)
+            return
+        _introduce(scope, caller)
+        if slow:
+            allowance = self._access.rates.take(caller.name, time.monotonic())
+            send = _telling(send, limits.headers(self._access.rates, allowance))
+            if not allowance.given:
+                await limits.too_many(request, allowance)(scope, receive, send)
+                return
+        await (await self._refusal(request, caller, found) or self._app)(scope, receive, send)
+
+    def _nobody(self, request: Request, why: str, *, slow: bool) -> Response:
+        address = request.client.host if request.client else ""
+        allowance = self._access.failures.take(address, time.monotonic())
+        if slow and not allowance.given:
+            return limits.too_many(request, allowance)
+        return problem(request, 401, "Unauthorized", why, headers={"WWW-Authenticate": CHALLENGE})
+
+    async def _refusal(self, request: Request, caller: Caller, found: tuple[Need, Place] | None) -> Response | None:
+        try:
+            return await self._unfit(request, caller, found)
+        except StoreUnavailable as error:
+            return _away(request, error)
 
     async def _unfit(self, request: Request, caller: Caller, found: tuple[Need, Place] | None) -> Response | None:
         if found is None:
@@ -84,6 +105,19 @@ class Gate:
             namespace = None
         # In the words for a workflow that does not exist.
         return None if namespace in reach else problem(request, 404, "Not found", f"no workflow {workflow_id}")
+
+
+def _away(request: Request, error: StoreUnavailable) -> Response:
+    return problem(request, 503, "Store unavailable", str(error), headers={"Retry-After": RETRY_AFTER})
+
+
+def _telling(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        await send(message)
+
+    return telling
 
 
 def _unknown(request: Request, caller: Caller) -> Response | None:

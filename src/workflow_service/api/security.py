@@ -24,11 +24,12 @@ def describe(document: dict[str, Any], *, required: bool) -> None:
         for method, operation in operations.items():
             need = NEEDS.get((method.upper(), path), _UNLISTED)
             if need.right is not None:
-                _guard(operation, need.right, required=required)
+                _guard(operation, need, required=required)
 
 
-def _guard(operation: dict[str, Any], right: Right, *, required: bool) -> None:
+def _guard(operation: dict[str, Any], need: Need, *, required: bool) -> None:
+    slowed = () if need.about is About.INTAKE else (429,)
     operation["security"] = [{scheme: []} for scheme in SCHEMES] if required else []
-    operation["x-required-right"] = str(right)
-    for status, entry in documented(401, 403, 503).items():
+    operation["x-required-right"] = str(need.right)
+    for status, entry in documented(401, 403, 503, *slowed).items():
         operation["responses"].setdefault(str(status), entry)

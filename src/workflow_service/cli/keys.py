@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workflow_service.cli.session import in_database, settings_of
+from workflow_service.cli.session import in_database, noted, settings_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +40,7 @@ def create(
     from workflow_service.domain.errors import Rejected
     from workflow_service.domain.permissions import Right
     from workflow_service.settings.rules import duration
-    from workflow_service.store import api_keys
+    from workflow_service.store import api_keys, audit
 
     try:
         lifetime = timedelta(seconds=duration("1m", "87600h")(expires)) if expires is not None else None
@@ -50,7 +50,12 @@ def create(
         sys.exit(f"cannot create: {error}")
     except ValueError as error:
         sys.exit(f"cannot create: expires: {expires!r} {error}")
-    in_database(settings_of(config), lambda database, _now: api_keys.keep(database, row))
+
+    async def keep(database: Database, now: datetime) -> None:
+        await api_keys.keep(database, row)
+        await audit.append(database, [noted("keys create", f"{row.id} {row.name}", now)])
+
+    in_database(settings_of(config), keep)
     print(key)
     print(f"id {row.id}; this is the only time that the key is shown", file=sys.stderr)
 
@@ -86,10 +91,11 @@ def list_(config: Path | None, output: str) -> None:
 def revoke(config: Path | None, key_id: str) -> None:
     """Let a key open nothing any more; every replica knows within five seconds."""
     from workflow_service.domain.errors import NotFound
-    from workflow_service.store import api_keys
+    from workflow_service.store import api_keys, audit
 
     async def end(database: Database, now: datetime) -> None:
         await api_keys.revoke(database, key_id, now=now)
+        await audit.append(database, [noted("keys revoke", key_id, now)])
 
     try:
         in_database(settings_of(config), end)

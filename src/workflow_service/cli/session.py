@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from workflow_service.domain.audit import Entry
     from workflow_service.settings import Settings
     from workflow_service.store.database import Database
 
@@ -24,6 +25,24 @@ def settings_of(config: Path | None) -> Settings:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         sys.exit(2)
+
+
+def noted(what: str, target: str, now: datetime) -> Entry:
+    """What the audit log says of a command that was given here: by whom on which machine."""
+    import os
+    import pwd
+    import socket
+    import uuid
+
+    from workflow_service.domain.audit import Entry
+    from workflow_service.domain.permissions import plain
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    who, where = plain(f"cli:{user}"), plain(socket.gethostname())
+    return Entry(str(uuid.uuid4()), now, who, what, plain(target), where, "", "done")
 
 
 def in_database(settings: Settings, work: Callable[[Database, datetime], Awaitable[None]]) -> None:

@@ -89,6 +89,14 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Limits for each caller, per replica, where callers are asked who they are; none for what brings alerts."""
+
+    rate_limit: int = setting("RATE_LIMIT", "50", rules.whole(1, 100_000))  # requests per second, lastingly
+    rate_burst: int = setting("RATE_BURST", "200", rules.whole(1, 100_000))  # requests at once
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """How alerts are taken and planned."""
 
@@ -133,6 +141,7 @@ class Settings:
     service_coordination: ServiceCoordination = field(default_factory=ServiceCoordination)
     execution: Execution = field(default_factory=Execution)
     storage: Storage = field(default_factory=Storage)
+    access: Access = field(default_factory=Access)
     intake: Intake = field(default_factory=Intake)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
