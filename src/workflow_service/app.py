@@ -48,7 +48,7 @@ from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
-from workflow_service.settings import Settings
+from workflow_service.settings import Settings, current
 from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
@@ -106,10 +106,9 @@ class Replica:
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
-        coordination = settings.service_coordination
+        url, token = settings.service_coordination.executor_service_url, "service_coordination.executor_token"
         self.executor: Executor = executor or BreakingExecutor(
-            HttpExecutor(coordination.executor_service_url, self.session, token=lambda: coordination.executor_token),
-            on_change=self.metrics.breaker_moved,
+            HttpExecutor(url, self.session, token=current(settings, token)), on_change=self.metrics.breaker_moved
         )
         slots = {
             CONTROL: CONTROL_SLOTS,
@@ -138,7 +137,7 @@ class Replica:
             clock=now,
             starter=self.driver,
         )
-        self.entrance = Entrance(settings, self.database, clock=now)
+        self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(
             workflows=Workflows(self.intake, self.database, self.bus, settings.intake.execute_wait),
@@ -177,7 +176,7 @@ class Replica:
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
             stack.push_async_callback(self.bus.close)
-        for part in (self.lease, self.journal, self.listening, self.entrance.audit):
+        for part in (self.lease, self.journal, self.listening, self.entrance):
             await part.start()
             stack.push_async_callback(part.stop)
         await self.engine.start(self.driver.deliver)

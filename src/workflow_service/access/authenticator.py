@@ -10,6 +10,7 @@ import binascii
 
 from workflow_service.access import api_key
 from workflow_service.access.keyring import Keyring
+from workflow_service.access.remembered import Remembered
 from workflow_service.domain.errors import Unauthenticated
 from workflow_service.domain.permissions import Caller
 
@@ -17,10 +18,10 @@ LONGEST = 16 * 1024  # characters of a credential
 
 
 class Authenticator:
-    """Knows who calls. What is None is not accepted here."""
+    """Knows who calls: by a key of ours, or by a token of somebody else's. What is None is not accepted here."""
 
-    def __init__(self, *, keys: Keyring | None) -> None:
-        self._keys = keys
+    def __init__(self, *, keys: Keyring | None = None, tokens: Remembered | None = None) -> None:
+        self._keys, self._tokens = keys, tokens
 
     async def caller(self, authorization: str | None) -> Caller:
         """Who proves to be calling.
@@ -28,11 +29,14 @@ class Authenticator:
         Raises:
             Unauthenticated: nobody that is known here.
             StoreUnavailable: the keys cannot be read now.
+            ProviderAway: who knows the token's owner does not answer.
         """
         credential = credential_of(authorization)
         found = None
-        if self._keys is not None and credential.startswith(api_key.PREFIX):
-            found = await self._keys.caller(credential)
+        if credential.startswith(api_key.PREFIX):
+            found = await self._keys.caller(credential) if self._keys is not None else None
+        elif self._tokens is not None:
+            found = await self._tokens.caller(credential)
         if found is None:
             raise Unauthenticated("the credential is not valid here")
         return found

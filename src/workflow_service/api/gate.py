@@ -20,7 +20,7 @@ from workflow_service.access.authenticator import Authenticator
 from workflow_service.access.rates import Rates
 from workflow_service.api import callers, limits
 from workflow_service.api.problems import RETRY_AFTER, problem
-from workflow_service.domain.errors import NotFound, StoreUnavailable, Unauthenticated
+from workflow_service.domain.errors import NotFound, ProviderAway, StoreUnavailable, Unauthenticated
 from workflow_service.domain.permissions import About, Caller, Need, Place, Right, methods_of, need_of
 
 CHALLENGE = 'Bearer realm="workflow-service", Basic realm="workflow-service"'
@@ -56,7 +56,7 @@ class Gate:
         except Unauthenticated as error:
             await self._nobody(request, str(error), slow=slow)(scope, receive, send)
             return
-        except StoreUnavailable as error:
+        except (StoreUnavailable, ProviderAway) as error:
             await _away(request, error)(scope, receive, send)
             return
         _introduce(scope, caller)
@@ -107,8 +107,9 @@ class Gate:
         return None if namespace in reach else problem(request, 404, "Not found", f"no workflow {workflow_id}")
 
 
-def _away(request: Request, error: StoreUnavailable) -> Response:
-    return problem(request, 503, "Store unavailable", str(error), headers={"Retry-After": RETRY_AFTER})
+def _away(request: Request, error: StoreUnavailable | ProviderAway) -> Response:
+    title = "Store unavailable" if isinstance(error, StoreUnavailable) else "Identity provider unavailable"
+    return problem(request, 503, title, str(error), headers={"Retry-After": RETRY_AFTER})
 
 
 def _telling(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:

@@ -8,7 +8,7 @@ from workflow_service.api.problems import documented
 from workflow_service.domain.permissions import NEEDS, About, Need, Right
 
 SCHEMES: dict[str, Any] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a token"},
     "basic": {"type": "http", "scheme": "basic", "description": "the same as the password; the user is not looked at"},
 }
 _UNLISTED = Need(Right.ADMIN, About.SERVICE)

@@ -9,6 +9,7 @@ WorkflowServiceError
 │   └── InvalidAdvice        an advisor's answer cannot become a plan
 ├── Unauthenticated          nobody that is known here has called (HTTP 401)
 ├── Forbidden                whoever called may not do this (HTTP 403)
+├── ProviderAway             who could tell who calls does not answer (HTTP 503)
 ├── NotFound                 no such workflow, execution or alert (HTTP 404)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
 ├── Fenced                   another drive owns this execution now; the loser stops without a trace
@@ -96,6 +97,10 @@ class Unauthenticated(WorkflowServiceError):
 
 class Forbidden(WorkflowServiceError):
     """Whoever called is known, and may not do this."""
+
+
+class ProviderAway(WorkflowServiceError):
+    """An identity provider does not answer, so that nobody can tell who calls; the caller may try again."""
 
 
 class NotFound(WorkflowServiceError):

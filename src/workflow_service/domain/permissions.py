@@ -54,6 +54,15 @@ class Caller:
         return frozenset().union(*(found for found in fitting if found is not None))
 
 
+Roles = Mapping[str, tuple[Grant, ...]]
+"""What an identity provider's names (groups, roles, users) mean here."""
+
+
+def grants_of(roles: Roles, names: Iterable[str]) -> tuple[Grant, ...]:
+    """What somebody may do who goes by these names; what a name means that is not known here: nothing."""
+    return tuple(dict.fromkeys(grant for name in names for grant in roles.get(name, ())))
+
+
 def plain(name: str) -> str:
     """A name as it can stand in a header, a log line and a row: printable ASCII, the rest escaped, cut."""
     escaped = "".join(one if " " <= one <= "~" else one.encode("unicode_escape").decode() for one in name)

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from workflow_service.domain.errors import WorkflowServiceError
+from workflow_service.settings import rules
 from workflow_service.settings.declaring import Rule, Show
 from workflow_service.settings.tree import Origin, Settings
 
@@ -74,6 +75,11 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
     return rows
 
 
+def rule_of(path: str) -> Rule:
+    """How the setting at that path is declared."""
+    return _RULES[path]
+
+
 def _rules(section: type[Any], prefix: str) -> Iterator[tuple[str, Rule]]:
     for item in fields(section):
         if "rule" in item.metadata:
@@ -107,7 +113,8 @@ def _origin(
     pointer = f"{rule.env}_FILE"
     if rule.show is not Show.WHOLE and environ.get(pointer):
         try:
-            given.append(Origin(Path(environ[pointer]).read_text("utf-8").strip(), f"env {pointer}"))
+            file = Path(environ[pointer])
+            given.append(Origin(file.read_text("utf-8").strip(), f"env {pointer}", file))
         except (OSError, ValueError) as error:
             problems.append(f"{pointer} (env): {environ[pointer]!r} must be a readable text file ({error})")
     _agree(rule, given, problems)
@@ -137,6 +144,15 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"HOST: {settings.host!r} listens beyond loopback, where AUTH_MODE must be given: "
             "AUTH_MODE=none lets everybody who reaches the port command this service"
         )
+    modes = settings.auth_mode or ()
+    needs = {"jwt": ("oidc.issuer", "oidc.audience", "oidc.roles"), "kubernetes": ("kubernetes.roles",)}
+    for mode in sorted({*modes} & {*needs}):
+        for path in needs[mode]:
+            if path not in settings.origins:
+                yield f"{_RULES[path].env}: must be given with AUTH_MODE={mode}"
+    trust = Path(settings.kubernetes.ca_file)
+    if "kubernetes" in modes and settings.kubernetes.api_url.startswith("https:") and not _trusted(trust):
+        yield f"KUBERNETES_CA_FILE: {str(trust)!r} must be a PEM file with CA certificates with AUTH_MODE=kubernetes"
 
     cooldown, kept = settings.intake.cooldown, settings.orchestration.state_retention_period
     if cooldown > kept:
@@ -144,6 +160,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"INTAKE_COOLDOWN: {cooldown:g} s must be at most STATE_RETENTION_PERIOD ({kept:g} s): "
             "a cooled-down alert is answered with the earlier result, which must still be there"
         )
+
+
+def _trusted(file: Path) -> bool:
+    try:
+        return bool(rules.ca_bundle(str(file)))
+    except ValueError:
+        return False
 
 
 def _loopback(host: str) -> bool:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from workflow_service.domain.permissions import Grant, Right
+
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-MODES = ("keys",)
+MODES = ("keys", "jwt", "kubernetes")
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ROLES = "such as sre=operator, leads=operator+approver, shop=operator@shop+shop-staging"
 
 Reader = Callable[[str], Any]
 
@@ -97,6 +102,41 @@ def modes(text: str) -> frozenset[str]:
     if not set(words) <= set(MODES):
         raise ValueError(f"must be none, or one or more of {', '.join(MODES)}, separated by commas")
     return frozenset(words)
+
+
+def roles(text: str) -> Mapping[str, tuple[Grant, ...]]:
+    """`name=right`, several rights with `+`, limited with `@namespace` (several with `+`), separated by commas."""
+    found: dict[str, tuple[Grant, ...]] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, meaning = part.rpartition("=")
+        words, _, where = meaning.partition("@")
+        spaces = frozenset(where.split("+")) if "@" in meaning else None
+        if (
+            not name.strip()
+            or not set(words.split("+")) <= set(Right)
+            or not all(map(_NAMESPACE.fullmatch, spaces or ()))
+        ):
+            raise ValueError(f"must be {_ROLES}")
+        found[name.strip()] = tuple(Grant(Right(one), spaces) for one in words.split("+"))
+    if not found:
+        raise ValueError(f"must be {_ROLES}")
+    return found
+
+
+def algorithms(text: str) -> tuple[str, ...]:
+    """JWS algorithms with public keys; one with a shared secret would make a public key a secret."""
+    words = tuple(one.strip() for one in text.split(","))
+    if not set(words) <= set(ALGORITHMS):
+        raise ValueError(f"must be one or more of {', '.join(ALGORITHMS)}, separated by commas")
+    return words
+
+
+def issuer(text: str) -> str:
+    """An issuer's URL, kept as it is: `iss` must be equal to the letter. Without TLS on loopback only."""
+    url("https", "http")(text)
+    if text.startswith("http:") and urlsplit(text).hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("must be a URL that begins with https:// (http:// on loopback only)")
+    return text
 
 
 def word(pattern: str, rule: str) -> Reader:

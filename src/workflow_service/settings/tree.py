@@ -13,6 +13,7 @@ from pathlib import Path
 
 from workflow_service.settings import rules
 from workflow_service.settings.declaring import Show, setting
+from workflow_service.settings.identity import Kubernetes, Oidc
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class Origin:
 
     text: str  # as written there, never to be printed unmasked
     source: str  # such as "env", "env EXECUTOR_TOKEN_FILE" or "config/workflow-service.yaml:7"
+    file: Path | None = None  # that holds the value, where it came from a `<NAME>_FILE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class Settings:
     execution: Execution = field(default_factory=Execution)
     storage: Storage = field(default_factory=Storage)
     access: Access = field(default_factory=Access)
+    oidc: Oidc = field(default_factory=Oidc)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
