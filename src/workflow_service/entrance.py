@@ -20,7 +20,7 @@ from workflow_service.api.gate import Access
 from workflow_service.clients.identity import HttpIssuer, HttpTokenReview
 from workflow_service.clients.session import SharedSession
 from workflow_service.engine.housekeeping import Chore
-from workflow_service.settings import SecretFile, Settings
+from workflow_service.settings import SecretFile, Settings, current
 from workflow_service.store import api_keys, audit, queries
 from workflow_service.store.database import Database
 
@@ -49,6 +49,7 @@ class Entrance:
             rates=Rates(settings.access.rate_limit, settings.access.rate_burst),
             failures=Rates(FAILURES_PER_SECOND, FAILURES_AT_ONCE),
             audit=self._audit,
+            webhook_secrets=current(settings, "access.webhook_secrets"),
         )
 
     async def start(self) -> None:

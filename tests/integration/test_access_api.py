@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,7 @@ from tests.integration.test_openapi import document_of, holds
 from tests.support.keys import basic, bearer, make_key
 from tests.support.replica import HIGH_CPU, MEMORY_LEAK, Running, act, replica, rules_of, steps
 from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.signing import pagerduty, standard
 from workflow_service.access import api_key
 from workflow_service.domain.permissions import NEEDS, Right
 from workflow_service.store import api_keys
@@ -266,3 +270,25 @@ def test_a_key_holds_enough_chance() -> None:
     assert len({key for _, key in made}) == 100
     assert all(api_key.id_of(key) == key_id for key_id, key in made)
     assert api_key.digest(made[0][1]) not in made[0][1]
+
+
+async def test_who_brings_alerts_may_sign_them(tmp_path: Path) -> None:
+    """A signature lets in what brings alerts and nothing else; with another body, secret or time it lets in nothing."""
+    secrets = f"{'o' * 24}, whsec_{base64.b64encode(b'n' * 24).decode()}"
+    body, other = json.dumps(HIGH_CPU).encode(), json.dumps(MEMORY_LEAK).encode()
+    async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys", WEBHOOK_SECRETS=secrets) as running:
+        http, now = running.http, time.time()
+
+        async def code(headers: dict[str, str], content: bytes = body, path: str = "/api/v1/execute") -> int:
+            return (await http.post(path, content=content, headers=headers)).status_code
+
+        assert await code(standard(b"o" * 24, body, now=now)) == 200
+        assert await code(standard(b"n" * 24, body, now=now)) == 200
+        assert await code(pagerduty(b"o" * 24, other), other) == 200
+        assert await code(standard(b"o" * 24, body, now=now), other) == 401
+        assert await code(standard(b"x" * 24, body, now=now)) == 401
+        assert await code(standard(b"o" * 24, body, now=now - 3600)) == 401
+        assert await code(standard(b"o" * 24, body, now=now), path="/api/v1/workflows") == 401
+        document = await document_of(running)
+    assert {"standard-webhooks": []} in document["paths"]["/api/v1/execute"]["post"]["security"]
+    assert {"standard-webhooks": []} not in document["paths"]["/api/v1/workflows"]["post"]["security"]

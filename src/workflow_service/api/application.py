@@ -70,7 +70,7 @@ def application(
         for path in document["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
-        security.describe(document, required=access.authenticator is not None)
+        security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

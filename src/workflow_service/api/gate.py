@@ -7,21 +7,21 @@ answers 403 whatever it is asked about; and what lies outside a caller's namespa
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workflow_service.access.audit_log import AuditLog
 from workflow_service.access.authenticator import Authenticator
 from workflow_service.access.rates import Rates
-from workflow_service.api import callers, limits
+from workflow_service.api import callers, limits, signed
 from workflow_service.api.problems import RETRY_AFTER, problem
 from workflow_service.domain.errors import NotFound, ProviderAway, StoreUnavailable, Unauthenticated
 from workflow_service.domain.permissions import About, Caller, Need, Place, Right, methods_of, need_of
+from workflow_service.domain.signatures import is_signed
 
 CHALLENGE = 'Bearer realm="workflow-service", Basic realm="workflow-service"'
 
@@ -35,6 +35,7 @@ class Access:
     rates: Rates  # of callers, by name
     failures: Rates  # of those who do not prove who they are, by address
     audit: AuditLog
+    webhook_secrets: Callable[[], Sequence[bytes] | None]  # with which senders of alerts may sign instead
 
 
 class Gate:
@@ -52,7 +53,9 @@ class Gate:
             return
         request, slow = Request(scope), found is None or found[0].about is not About.INTAKE
         try:
-            caller = await authenticator.caller(Headers(scope=scope).get("authorization"))
+            caller, receive = await self._identify(authenticator, request, receive, slow=slow)
+        except ClientDisconnect:
+            return
         except Unauthenticated as error:
             await self._nobody(request, str(error), slow=slow)(scope, receive, send)
             return
@@ -67,6 +70,15 @@ class Gate:
                 await limits.too_many(request, allowance)(scope, receive, send)
                 return
         await (await self._refusal(request, caller, found) or self._app)(scope, receive, send)
+
+    async def _identify(
+        self, authenticator: Authenticator, request: Request, receive: Receive, *, slow: bool
+    ) -> tuple[Caller, Receive]:
+        """Who calls, and where their body comes from now. Who brings alerts may have signed them instead."""
+        authorization, secrets = request.headers.get("authorization"), self._access.webhook_secrets()
+        if secrets and not slow and authorization is None and is_signed(request.headers):
+            return signed.WEBHOOK, await signed.proved(request.headers, receive, secrets)
+        return await authenticator.caller(authorization), receive
 
     def _nobody(self, request: Request, why: str, *, slow: bool) -> Response:
         address = request.client.host if request.client else ""

@@ -150,6 +150,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         for path in needs[mode]:
             if path not in settings.origins:
                 yield f"{_RULES[path].env}: must be given with AUTH_MODE={mode}"
+    if settings.access.webhook_secrets and not modes:
+        yield "WEBHOOK_SECRETS: must not be given without AUTH_MODE, for no signature would be asked for"
     trust = Path(settings.kubernetes.ca_file)
     if "kubernetes" in modes and settings.kubernetes.api_url.startswith("https:") and not _trusted(trust):
         yield f"KUBERNETES_CA_FILE: {str(trust)!r} must be a PEM file with CA certificates with AUTH_MODE=kubernetes"

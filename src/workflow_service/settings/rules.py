@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -10,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workflow_service.domain.permissions import Grant, Right
+from workflow_service.domain.signatures import ACTIVE, SHORTEST
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -120,6 +123,20 @@ def roles(text: str) -> Mapping[str, tuple[Grant, ...]]:
         found[name.strip()] = tuple(Grant(Right(one), spaces) for one in words.split("+"))
     if not found:
         raise ValueError(f"must be {_ROLES}")
+    return found
+
+
+def webhook_secrets(text: str) -> tuple[bytes, ...]:
+    """One or two secrets, separated by spaces or commas: text, or bytes as `whsec_<base64>`."""
+    words = text.replace(",", " ").split()
+    try:
+        found = tuple(
+            base64.b64decode(one[6:], validate=True) if one.startswith("whsec_") else one.encode() for one in words
+        )
+    except binascii.Error:
+        found = ()
+    if not 1 <= len(found) <= ACTIVE or any(len(one) < SHORTEST for one in found):
+        raise ValueError(f"must be one or two secrets of {SHORTEST} bytes or more, as text or as whsec_<base64>")
     return found
 
 

@@ -91,9 +91,10 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Limits for each caller, per replica, where callers are asked who they are; none for what brings alerts."""
+    """What holds where callers are asked who they are. Limits are per replica; what brings alerts has none."""
 
     rate_limit: int = setting("RATE_LIMIT", "50", rules.whole(1, 100_000))  # requests per second, lastingly
+    webhook_secrets: tuple[bytes, ...] | None = setting("WEBHOOK_SECRETS", None, rules.webhook_secrets, show=Show.MASK)
     rate_burst: int = setting("RATE_BURST", "200", rules.whole(1, 100_000))  # requests at once
 
 
