@@ -38,7 +38,7 @@ from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
-from workflow_service.entrance import Entrance
+from workflow_service.entrance import Entrance, tls_of
 from workflow_service.intake.intake import Intake
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
@@ -80,7 +80,8 @@ def serve(settings: Settings) -> int:
     configure(settings.log_level)
     replica = Replica(settings)
     try:
-        http.serve(replica.app, host=settings.host, port=settings.service_port, on_drain=replica.drain)
+        address = http.Address(settings.host, settings.service_port, tls_of(settings))
+        http.serve(replica.app, address, on_drain=replica.drain)
     except http.CannotServe as error:
         raise replica.failure or error from None
     return 0

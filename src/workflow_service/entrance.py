@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from workflow_service.access.remembered import Finding, Remembered
 from workflow_service.access.reviews import Reviews, User
 from workflow_service.access.tokens import Issuer, Tokens
 from workflow_service.api.gate import Access
+from workflow_service.api.tls import Certificate
 from workflow_service.clients.identity import HttpIssuer, HttpTokenReview
 from workflow_service.clients.session import SharedSession
 from workflow_service.engine.housekeeping import Chore
@@ -123,3 +125,9 @@ def _whichever(tokens: Tokens | None, reviews: Reviews | None) -> Callable[[str]
         return await (tokens if tokens.ours(token) else reviews).find_out(token)
 
     return find_out
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """What our own port speaks; None: no TLS."""
+    chain, key = settings.tls.cert_file, settings.tls.key_file
+    return Certificate(chain, key).context if chain is not None and key is not None else None

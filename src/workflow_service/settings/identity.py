@@ -1,9 +1,10 @@
-"""Settings of the identity providers whose tokens `AUTH_MODE` accepts. A part of `tree`."""
+"""Settings of our own certificate, and of the providers whose tokens `AUTH_MODE` accepts. A part of `tree`."""
 
 # ruff: noqa: RUF009 - `setting` returns dataclasses.field()
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from workflow_service.domain.permissions import Roles
 from workflow_service.settings import rules
@@ -11,6 +12,14 @@ from workflow_service.settings.declaring import setting
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _PATH = rules.word(r"/[^\s?#]{1,1023}", "an absolute path without spaces, ? and #")
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS on our own port."""
+
+    cert_file: Path | None = setting("TLS_CERT_FILE", None, rules.file)
+    key_file: Path | None = setting("TLS_KEY_FILE", None, rules.file)
 
 
 @dataclass(frozen=True, slots=True)

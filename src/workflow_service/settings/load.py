@@ -19,6 +19,7 @@ import yaml
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.settings import rules
 from workflow_service.settings.declaring import Rule, Show
+from workflow_service.settings.identity import Tls
 from workflow_service.settings.tree import Origin, Settings
 
 DEFAULT_FILE = Path("config/workflow-service.yaml")
@@ -152,6 +153,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
                 yield f"{_RULES[path].env}: must be given with AUTH_MODE={mode}"
     if settings.access.webhook_secrets and not modes:
         yield "WEBHOOK_SECRETS: must not be given without AUTH_MODE, for no signature would be asked for"
+    yield from _unfit_certificate(settings.tls)
     trust = Path(settings.kubernetes.ca_file)
     if "kubernetes" in modes and settings.kubernetes.api_url.startswith("https:") and not _trusted(trust):
         yield f"KUBERNETES_CA_FILE: {str(trust)!r} must be a PEM file with CA certificates with AUTH_MODE=kubernetes"
@@ -162,6 +164,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"INTAKE_COOLDOWN: {cooldown:g} s must be at most STATE_RETENTION_PERIOD ({kept:g} s): "
             "a cooled-down alert is answered with the earlier result, which must still be there"
         )
+
+
+def _unfit_certificate(tls: Tls) -> Iterator[str]:
+    if (tls.cert_file is None) != (tls.key_file is None):
+        yield "TLS_CERT_FILE, TLS_KEY_FILE: must be given together"
+    elif tls.cert_file is not None and not rules.belong_together(tls.cert_file, tls.key_file):
+        shown = str(tls.cert_file)
+        yield f"TLS_CERT_FILE: {shown!r} must hold a certificate in PEM, and TLS_KEY_FILE its unencrypted key"
 
 
 def _trusted(file: Path) -> bool:

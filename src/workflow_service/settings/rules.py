@@ -219,3 +219,12 @@ def ca_bundle(text: str) -> Path:
     except (ssl.SSLError, ValueError):
         raise ValueError("must be a PEM file with CA certificates") from None
     return path
+
+
+def belong_together(chain: Path, key: Path | None) -> bool:
+    """Whether OpenSSL takes the two for a certificate and its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password=lambda: b"")
+    except (OSError, ValueError):
+        return False
+    return True

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from workflow_service.settings import rules
 from workflow_service.settings.declaring import Show, setting
-from workflow_service.settings.identity import Kubernetes, Oidc
+from workflow_service.settings.identity import Kubernetes, Oidc, Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ class Settings:
     execution: Execution = field(default_factory=Execution)
     storage: Storage = field(default_factory=Storage)
     access: Access = field(default_factory=Access)
+    tls: Tls = field(default_factory=Tls)
     oidc: Oidc = field(default_factory=Oidc)
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
