@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(directory: Path, name: str = "workflow-service") -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 with that common name, in `tls.crt`, and its key in `tls.key`; replaces what is there."""
+    """A certificate for 127.0.0.1 with that common name in `tls.crt`, its key in `tls.key`; replaces what is there."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
