@@ -163,6 +163,40 @@ async def test_a_key_for_some_namespaces(tmp_path: Path) -> None:
         assert len((await http.get("/api/v1/workflows", headers=admin)).json()["workflows"]) == 2
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"labels": {"exported_namespace": "production", "deployment": "web"}},
+        {"labels": {"node": "node-1"}},
+        {"annotations": {"exported_namespace": "production", "pod": "web-1"}, "resource": None},
+    ],
+    ids=["elsewhere", "node", "annotation"],
+)
+async def test_where_an_alert_is_cannot_be_pretended(tmp_path: Path, more: dict[str, object]) -> None:
+    """An alert from a namespace of the caller's whose target lies elsewhere is refused as one from elsewhere."""
+    async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running:
+        staging = await key_of(running, "staging", OP, namespaces=("staging",))
+        for path, body in (("execute", {**MEMORY_LEAK, **more}), ("workflows", {"alert": {**MEMORY_LEAK, **more}})):
+            refused = await running.http.post(f"/api/v1/{path}", json=body, headers=staging)
+            assert refused.status_code == 403, refused.text
+
+
+async def test_a_fingerprint_shows_nothing_of_others(tmp_path: Path) -> None:
+    """An alert that names the fingerprint of another namespace's workflow gets no word about that workflow."""
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=asking(tmp_path), AUTH_MODE="keys") as running:
+        admin = await key_of(running, "root", A)
+        staging = await key_of(running, "staging", OP, namespaces=("staging",))
+        theirs = await running.http.post(
+            "/api/v1/workflows", json={"alert": {**HIGH_CPU, "fingerprint": "f"}}, headers=admin
+        )
+        theirs_id = theirs.json()["workflow_id"]
+        body = {**MEMORY_LEAK, "fingerprint": "f"}
+        for path, sent in (("execute", body), ("workflows", {"alert": body})):
+            answer = await running.http.post(f"/api/v1/{path}", json=sent, headers=staging)
+            assert answer.status_code == 200, answer.text
+            assert theirs_id not in answer.text + str(answer.headers)
+
+
 async def test_paths_that_are_not_there(tmp_path: Path) -> None:
     """A caller who is known is told 404 and 405 as without authentication; an admin by the application itself."""
     async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running:

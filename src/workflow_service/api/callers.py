@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 
+from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import Forbidden
 from workflow_service.domain.permissions import Caller, Right
+from workflow_service.domain.target import NoTarget, resolve
+from workflow_service.intake.intake import Outcome
+from workflow_service.store import queries
+from workflow_service.store.database import Database
 
 KEY = "workflow_service.caller"  # in the ASGI scope; only the gate writes it
 
@@ -22,13 +29,30 @@ def visible_to(request: Request) -> frozenset[str] | None:
     return None if caller is None else caller.reach(Right.VIEWER)
 
 
-def expect_orders_for(request: Request, namespace: str | None) -> None:
-    """Let only those go on who may have something done in that namespace.
+def expect_orders_for(request: Request, alert: Alert) -> None:
+    """Let only those go on who may have something done about that alert: where it says it is, and where its target is.
 
     Raises:
         Forbidden: the caller is limited to other namespaces.
     """
     caller = caller_of(request)
     reach = None if caller is None else caller.reach(Right.OPERATOR)
-    if reach is not None and namespace not in reach:
-        raise Forbidden(f"namespace: {namespace!r} must be one of those that the caller is limited to")
+    if reach is None:
+        return
+    target = resolve(alert, "")
+    for place in (alert.namespace, alert.namespace if isinstance(target, NoTarget) else target.namespace):
+        if place not in reach:
+            raise Forbidden(f"namespace: {place!r} must be one of those that the caller is limited to")
+
+
+async def within_sight(request: Request, database: Database, outcome: Outcome) -> Outcome:
+    """The outcome of an alert without a workflow that its sender may not see: fingerprints are the sender's own words.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    reach = visible_to(request)
+    if reach is None or outcome.workflow_id is None:
+        return outcome
+    hidden = await queries.namespace_of(database, outcome.workflow_id) not in reach
+    return replace(outcome, workflow_id=None) if hidden else outcome

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from workflow_service.api import results, schemas
-from workflow_service.api.callers import expect_orders_for, visible_to
+from workflow_service.api.callers import expect_orders_for, visible_to, within_sight
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import InvalidAlert, Rejected, StoreUnavailable, Violation
@@ -119,7 +119,7 @@ async def _execute(parts: Workflows, request: Request) -> Response:
         alert = alert_from_json(_document(body))
     except InvalidAlert as error:
         return problem(request, 400, "Invalid alert payload", str(error), violations=error.violations)
-    expect_orders_for(request, alert.namespace)
+    expect_orders_for(request, alert)
     delivery = Delivery(
         body=body,
         route=request.url.path,
@@ -129,6 +129,7 @@ async def _execute(parts: Workflows, request: Request) -> Response:
     # The work goes on when the caller hangs up: only the waiting is the caller's.
     try:
         outcome = await asyncio.shield(_take_in(parts.intake, delivery, alert))
+        outcome = await within_sight(request, parts.database, outcome)
         ended = await _wait(parts, outcome, _patience(request, parts.execute_wait))
         return await _answer(parts, outcome, ended=ended)
     except StoreUnavailable as error:
