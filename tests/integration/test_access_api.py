@@ -206,6 +206,8 @@ async def test_paths_that_are_not_there(tmp_path: Path) -> None:
             wrong = await running.http.get("/api/v1/execute", headers=who)
             assert (wrong.status_code, wrong.json()["title"]) == (405, "Only POST method allowed")
             assert wrong.headers["allow"] == "POST"
+            several = await running.http.delete("/api/v1/workflows", headers=who)
+            assert (several.status_code, several.headers["allow"]) == (405, "GET, POST")
 
 
 async def test_expired_and_revoked(tmp_path: Path) -> None:

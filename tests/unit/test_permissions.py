@@ -77,6 +77,7 @@ def test_methods_of_a_path() -> None:
     """The methods that a path knows are told, as `Allow` wants them."""
     assert methods_of("/api/v1/workflows") == ("GET", "POST")
     assert methods_of("/api/v1/workflows/w/approve") == ("POST",)
+    assert methods_of("/api/v1/workflows/w/commands") == ("GET",)
     assert need_of("DELETE", "/api/v1/workflows") is None
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from workflow_service.domain.errors import Forbidden, NotFound, Rejected, StoreUnavailable, Violation
+from workflow_service.domain.permissions import methods_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"  # seconds, told to callers while the database is away
@@ -85,7 +86,10 @@ def install(app: FastAPI) -> None:
         title = titles.get(error.status_code, "Request refused")
         if error.status_code == 405 and request.url.path == "/api/v1/execute":
             title = "Only POST method allowed"  # the specification's words
-        return problem(request, error.status_code, title, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # the router names only the methods of one of its routes
+            headers["Allow"] = ", ".join(methods_of(request.url.path)) or headers.get("Allow", "")
+        return problem(request, error.status_code, title, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

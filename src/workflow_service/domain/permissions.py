@@ -189,6 +189,6 @@ def need_of(method: str, path: str) -> tuple[Need, Place] | None:
 
 
 def methods_of(path: str) -> tuple[str, ...]:
-    """The methods that the path knows, sorted; none: there is no such path."""
-    templates = {place.template for place in _MAP.find(path)}
-    return tuple(sorted({method for method, template in NEEDS if template in templates}))
+    """The methods that the path's most exact route knows, sorted; none: there is no such path."""
+    exact = next((place.template for place in _MAP.find(path)), None)
+    return tuple(sorted({method for method, template in NEEDS if template == exact}))
