@@ -77,6 +77,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "problem", "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
+def _allow(request: Request) -> dict[str, str]:
+    """All methods of the path, where the router names only those of one of its routes."""
+    methods = methods_of(request.url.path)
+    return {"Allow": ", ".join(methods)} if methods else {}
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` in this form."""
 
@@ -86,9 +92,7 @@ def install(app: FastAPI) -> None:
         title = titles.get(error.status_code, "Request refused")
         if error.status_code == 405 and request.url.path == "/api/v1/execute":
             title = "Only POST method allowed"  # the specification's words
-        headers = dict(error.headers or {})
-        if error.status_code == 405:  # the router names only the methods of one of its routes
-            headers["Allow"] = ", ".join(methods_of(request.url.path)) or headers.get("Allow", "")
+        headers = {**(error.headers or {}), **(_allow(request) if error.status_code == 405 else {})}
         return problem(request, error.status_code, title, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
