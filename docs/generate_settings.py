@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from executor_service import settings as executor
-from workflow_service.settings.tree import Rule, Settings, Show
+from workflow_service.settings.declaring import Rule, Show
+from workflow_service.settings.tree import Settings
 
 PAGE = Path(__file__).with_name("settings.md")
 EXAMPLE = Path(__file__).parent.parent / "config" / "workflow-service.yaml"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from workflow_service.cli.alerts import alerts
+from workflow_service.cli.audit import audit
+from workflow_service.cli.keys import keys
 from workflow_service.cli.workflows import workflows
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def main(context: click.Context, *, health_check: bool, config: Path | None) -> 
         sys.exit(_serve(config))
 
 
+main.add_command(audit)
+main.add_command(keys)
 main.add_command(alerts)
 main.add_command(workflows)
 
@@ -198,14 +202,9 @@ def _source(config: Path | None) -> Source:
 
 
 def _settings(config: Path | None) -> Settings:
-    from workflow_service.settings import SettingsError, from_process
+    from workflow_service.cli.session import settings_of
 
-    try:
-        return from_process(config)
-    except SettingsError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        sys.exit(2)
+    return settings_of(config)
 
 
 def _serve(config: Path | None) -> int:
@@ -223,10 +222,14 @@ def _serve(config: Path | None) -> int:
 def _health_check(config: Path | None) -> int:
     """The specification's container health check, its lines and exit codes."""
     import http.client
+    import ssl
 
     settings = _settings(config)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
     connection = http.client.HTTPConnection(host, settings.service_port, timeout=5)
+    if settings.tls.cert_file is not None:  # ourselves, by an address that no certificate names: no secret is sent
+        unchecked = ssl._create_unverified_context()  # noqa: S323, SLF001
+        connection = http.client.HTTPSConnection(host, settings.service_port, timeout=5, context=unchecked)
     try:
         connection.request("GET", "/health")
         status = connection.getresponse().status

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
-from workflow_service.api.application import application
+from workflow_service.api.application import Parts, application
 from workflow_service.api.controls import Controls
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
@@ -40,6 +40,7 @@ from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
 from workflow_service.engine.slots import at_the_door
+from workflow_service.entrance import Entrance, tls_of
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
@@ -51,7 +52,7 @@ from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
-from workflow_service.settings import Settings
+from workflow_service.settings import Settings, current
 from workflow_service.settings.meaning import admission
 from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
@@ -84,7 +85,8 @@ def serve(settings: Settings) -> int:
     configure(settings.log_level)
     replica = Replica(settings)
     try:
-        http.serve(replica.app, host=settings.host, port=settings.service_port, on_drain=replica.drain)
+        address = http.Address(settings.host, settings.service_port, tls_of(settings))
+        http.serve(replica.app, address, on_drain=replica.drain)
     except http.CannotServe as error:
         raise replica.failure or error from None
     return 0
@@ -110,10 +112,9 @@ class Replica:
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
-        coordination = settings.service_coordination
+        url, token = settings.service_coordination.executor_service_url, "service_coordination.executor_token"
         self.executor: Executor = executor or BreakingExecutor(
-            HttpExecutor(coordination.executor_service_url, self.session, token=lambda: coordination.executor_token),
-            on_change=self.metrics.breaker_moved,
+            HttpExecutor(url, self.session, token=current(settings, token)), on_change=self.metrics.breaker_moved
         )
         slots = {
             CONTROL: CONTROL_SLOTS,
@@ -143,15 +144,16 @@ class Replica:
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
         self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
+        self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
-        self.app = application(
+        parts = Parts(
             workflows=Workflows(self.intake, self.reception, self.database, self.bus, settings.intake.execute_wait),
-            alerts=Alerts(self.reception, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
+            alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
             controls=Controls(self._orders(), self.database),
             health=self._health(),
-            metrics=self.metrics,
-            lifespan=self.lifespan,
+            access=self.entrance.access,
         )
+        self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -181,7 +183,7 @@ class Replica:
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
             stack.push_async_callback(self.bus.close)
-        for part in (self.lease, self.journal, self.listening):
+        for part in (self.lease, self.journal, self.listening, self.entrance):
             await part.start()
             stack.push_async_callback(part.stop)
         await self.engine.start(self.driver.deliver)
@@ -233,7 +235,12 @@ class Replica:
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
-        keep = _keep(self._settings)
+        keep = retention.Keep(
+            detail=timedelta(seconds=self._settings.orchestration.state_retention_period),
+            deliveries=timedelta(seconds=self._settings.retention.deliveries),
+            outcomes=timedelta(seconds=self._settings.retention.outcomes),
+            audit=timedelta(seconds=self._settings.retention.audit),
+        )
 
         async def forget() -> None:
             await retention.forget(self.database, keep, now=now())
@@ -244,6 +251,7 @@ class Replica:
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
+            *self.entrance.chores(),
         ]
 
     def _health(self) -> Health:

@@ -10,6 +10,8 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,7 +20,8 @@ from starlette.routing import Route
 
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.connection import Limits
-from workflow_service.api.server import CannotServe, serve
+from workflow_service.api.server import Address, CannotServe, serve
+from workflow_service.api.tls import Certificate
 
 draining = asyncio.Event()
 
@@ -80,10 +83,11 @@ def drain() -> None:
     draining.set()
 
 
-def main(options: dict[str, float]) -> None:
+def main(options: dict[str, Any]) -> None:
     """Serve until told to stop."""
     host, port = "127.0.0.1", int(options.pop("port", 0))
-    starts = options.pop("starts", 1)
+    starts, files = options.pop("starts", 1), options.pop("tls", None)
+    tls = Certificate(*map(Path, files)).context if files else None
     routes = [
         Route("/ok", ok),
         Route("/echo", echo, methods=["POST"]),
@@ -96,9 +100,9 @@ def main(options: dict[str, float]) -> None:
         Starlette(routes=routes, lifespan=lifespan if starts else broken),
         per_path={"/large": 16 * 1024 * 1024, "/tiny": 10},
     )
-    limits = Limits(**options)  # type: ignore[arg-type]
+    limits = Limits(**options)
     try:
-        serve(app, host=host, port=port, on_drain=drain, on_listening=lambda found: say(str(found)), limits=limits)
+        serve(app, Address(host, port, tls), on_drain=drain, on_listening=lambda found: say(str(found)), limits=limits)
     except CannotServe as error:
         sys.exit(str(error))
     say("returned")

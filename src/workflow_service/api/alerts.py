@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from workflow_service.api.callers import hindrance, within_sight
 from workflow_service.api.problems import documented, problem
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.pagerduty import signed
@@ -19,6 +21,7 @@ from workflow_service.intake.inbox import Full
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.receiving import SIGNATURES, Form, form_of, needed
 from workflow_service.intake.reception import Answer, Reception
+from workflow_service.store.database import Database
 from workflow_service.telemetry.intake import IntakeMetrics
 
 PATH = "/api/v1/alerts"
@@ -96,6 +99,7 @@ class Alerts:
     """What the route works with."""
 
     reception: Reception
+    database: Database
     metrics: IntakeMetrics
     pagerduty_secret: Callable[[], str | None]
 
@@ -138,7 +142,11 @@ async def _take(parts: Alerts, request: Request) -> Response:
             if flaw is not None:
                 parts.metrics.refused("signature")
                 return problem(request, 403, "Signature refused", flaw)
-            return answer(await parts.reception.take(_delivery(form, headers, bytes(body)), form))
+            found = await parts.reception.take(
+                _delivery(form, headers, bytes(body)), form, hindrance=partial(hindrance, request)
+            )
+            results = [await within_sight(request, parts.database, one) for one in found.alerts]
+            return answer(replace(found, alerts=tuple(results)))
         except StoreUnavailable as error:
             parts.metrics.refused("full" if isinstance(error, Full) else "store_unavailable")
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,14 +13,16 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, explaining, problems, schemas, silences
+from workflow_service.api import creating, explaining, problems, schemas, security, silences
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
 from workflow_service.api.alerts import AlertmanagerAlertIn, Alerts
+from workflow_service.api.auditing import Auditing
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
+from workflow_service.api.gate import Access, Gate
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
@@ -32,12 +36,20 @@ COMPONENTS = (
 )  # referred to by name, not by a route's model
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work with, and who may call them."""
+
+    workflows: Workflows
+    alerts: Alerts
+    controls: Controls
+    health: Health
+    access: Access
+
+
 def application(
+    parts: Parts,
     *,
-    workflows: Workflows,
-    alerts: Alerts,
-    controls: Controls,
-    health: Health,
     metrics: Metrics,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
@@ -52,15 +64,17 @@ def application(
         redoc_url=None,
     )
     problems.install(app)
-    app.include_router(workflow_routes.routes(workflows))
-    app.include_router(alert_routes.routes(alerts))
-    app.include_router(delivery_routes.routes(alerts.reception, workflows.database))
-    app.include_router(creating.routes(workflows.intake, workflows.database))
-    app.include_router(explaining.routes(workflows.database))
-    app.include_router(silences.routes(workflows.database))
-    app.include_router(control_routes.routes(controls))
-    app.include_router(rollback_routes.routes(controls.database))
-    app.include_router(health_routes.routes(health))
+    app.include_router(workflow_routes.routes(parts.workflows))
+    app.include_router(alert_routes.routes(parts.alerts))
+    app.include_router(delivery_routes.routes(parts.alerts.reception, parts.workflows.database))
+    app.include_router(creating.routes(parts.workflows.intake, parts.workflows.database))
+    app.include_router(explaining.routes(parts.workflows.database))
+    app.include_router(silences.routes(parts.workflows.database))
+    app.include_router(control_routes.routes(parts.controls))
+    app.include_router(rollback_routes.routes(parts.controls.database))
+    app.include_router(health_routes.routes(parts.health))
+    app.add_middleware(Gate, access=parts.access)
+    app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})
     app.add_middleware(Observing, metrics=metrics)
     made = app.openapi
@@ -77,6 +91,8 @@ def application(
         for path in document["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
+        access = parts.access
+        security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -155,5 +155,7 @@ class GuardedConnection(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(raw_problem(status, detail))
-        self.transport.write_eof()  # closing at once, with bytes unread, would reset the connection and lose the answer
+        # Closing at once, with bytes unread, would reset the connection and lose the answer.
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from workflow_service.api.command_bodies import SHAPES, CommandIn, Shape
+from workflow_service.api.four_eyes import expect_other_eyes
 from workflow_service.api.problems import documented, problem
 from workflow_service.domain.controls import Command
 from workflow_service.domain.errors import Violation
@@ -109,7 +110,7 @@ def _endpoint(parts: Controls, verb: Verb, shape: Shape) -> Callable[..., Awaita
 
     async def command(request: Request, workflow_id: WorkflowId, body: Any = given) -> Response:
         said = body or CommandIn()
-        actor = request.headers.get("x-service-name") or "somebody"  # until callers have identities
+        actor = request.headers.get("x-service-name") or "somebody"  # the gate writes it where callers are asked
         order = Command(
             id=str(uuid.uuid4()),
             verb=verb,
@@ -117,6 +118,7 @@ def _endpoint(parts: Controls, verb: Verb, shape: Shape) -> Callable[..., Awaita
             reason=said.reason,
             arguments=_arguments(said),
         )
+        await expect_other_eyes(parts.database, request, workflow_id, order)
         return await _give(parts.orders, request, workflow_id, order)
 
     command.__annotations__["body"] = shape.body if shape.needed else shape.body | None

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from workflow_service.api.callers import expect_orders_for, within_sight
 from workflow_service.api.problems import documented
 from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
@@ -74,6 +75,7 @@ def routes(intake: Intake, database: Database) -> APIRouter:
     )
     async def create(request: Request) -> Response:
         alert, start = _read(await request.body())
+        expect_orders_for(request, alert)
         delivery = Delivery(
             body=await request.body(),
             route=request.url.path,
@@ -83,7 +85,8 @@ def routes(intake: Intake, database: Database) -> APIRouter:
             form=Form.WORKFLOW,
         )
         # Who hangs up has sent the alert all the same.
-        return await _answer(database, await asyncio.shield(_take_in(intake, delivery, alert)))
+        outcome = await asyncio.shield(_take_in(intake, delivery, alert))
+        return await _answer(database, await within_sight(request, database, outcome))
 
     return router
 

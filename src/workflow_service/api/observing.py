@@ -9,6 +9,7 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workflow_service.api import callers
 from workflow_service.telemetry.metrics import Metrics
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
@@ -47,9 +48,11 @@ class Observing:
     def _note(self, scope: Scope, code: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.http_request(method=scope["method"], route=route, code=code, seconds=seconds)
+        caller = scope.get(callers.KEY)
+        who = {"caller": caller.name} if caller is not None else {}
         level = "debug" if scope["path"] in _QUIET else "info"
         getattr(log, level)(
-            "request", method=scope["method"], path=scope["path"], status=code, seconds=round(seconds, 6)
+            "request", method=scope["method"], path=scope["path"], status=code, seconds=round(seconds, 6), **who
         )
 
 

@@ -13,7 +13,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from workflow_service.domain.errors import NotFound, Rejected, StoreUnavailable, Violation
+from workflow_service.domain.errors import Forbidden, NotFound, Rejected, StoreUnavailable, Violation
+from workflow_service.domain.permissions import methods_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"  # seconds, told to callers while the database is away
@@ -76,6 +77,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "problem", "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
+def _allow(request: Request) -> dict[str, str]:
+    """All methods of the path, where the router names only those of one of its routes."""
+    methods = methods_of(request.url.path)
+    return {"Allow": ", ".join(methods)} if methods else {}
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` in this form."""
 
@@ -85,7 +92,8 @@ def install(app: FastAPI) -> None:
         title = titles.get(error.status_code, "Request refused")
         if error.status_code == 405 and request.url.path == "/api/v1/execute":
             title = "Only POST method allowed"  # the specification's words
-        return problem(request, error.status_code, title, str(error.detail), headers=error.headers)
+        headers = {**(error.headers or {}), **(_allow(request) if error.status_code == 405 else {})}
+        return problem(request, error.status_code, title, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -99,9 +107,11 @@ def install(app: FastAPI) -> None:
     async def rejected(request: Request, error: Rejected) -> Response:
         return problem(request, 400, "Invalid request", str(error), violations=error.violations)
 
+    @app.exception_handler(Forbidden)
     @app.exception_handler(NotFound)
-    async def missing(request: Request, error: NotFound) -> Response:
-        return problem(request, 404, "Not found", str(error))
+    async def refused(request: Request, error: Forbidden | NotFound) -> Response:
+        status, title = (403, "Forbidden") if isinstance(error, Forbidden) else (404, "Not found")
+        return problem(request, status, title, str(error))
 
     @app.exception_handler(StoreUnavailable)
     async def away(request: Request, error: StoreUnavailable) -> Response:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api.callers import visible_to
 from workflow_service.api.problems import documented
 from workflow_service.domain.states import UndoStatus
 from workflow_service.store import rollbacks
@@ -63,12 +64,13 @@ def routes(database: Database) -> APIRouter:
         responses={200: {"model": RollbacksOut}, **documented(400, 503)},
     )
     async def history(
+        request: Request,
         namespace: Annotated[str | None, Query(max_length=253)] = None,
         since: AwareDatetime | None = None,
         until: AwareDatetime | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
-        span = rollbacks.Span(namespace, since, until)
+        span = rollbacks.Span(namespace, since, until, within=visible_to(request))
         found, over, done = await rollbacks.rollbacks(database, span, limit=limit)
         rate = round(done / over, 4) if over else None
         body = {"rollbacks": [_row(one) for one in found], "total": over, "success_rate": rate}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
@@ -20,26 +22,34 @@ class CannotServe(WorkflowServiceError):
     """The address is not to be had, or the application did not start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. `port` 0 takes a free one. `tls` None: without TLS."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
 def serve(
     app: ASGIApp,
+    at: Address,
     *,
-    host: str,
-    port: int,
     on_drain: Callable[[], None],
     on_listening: Callable[[int], None] | None = None,
     limits: Limits | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then return.
 
-    `on_listening` gets the port once requests are taken (`port` 0 takes a free one). `on_drain` is called on the event
+    `on_listening` gets the port once requests are taken. `on_drain` is called on the event
     loop when the stop begins: readiness should turn to 503 and streams should end by themselves. Then no more
     connections are taken, requests in flight get `limits.grace_seconds` (a second SIGINT ends that at once), and the
     application's lifespan is always shut down. Raises CannotServe.
     """
     limits = limits or Limits()
-    with _listen(host, port) as listener:
+    with _listen(at.host, at.port) as listener:
         server = _Server(
-            _config(app, limits), on_drain, lambda: on_listening and on_listening(listener.getsockname()[1])
+            _config(app, limits, at.tls), on_drain, lambda: on_listening and on_listening(listener.getsockname()[1])
         )
         try:
             server.run(sockets=[listener])
@@ -73,7 +83,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+def _config(app: ASGIApp, limits: Limits, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=type("Connection", (GuardedConnection,), {"limits": limits}),
@@ -87,6 +97,7 @@ def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.grace_seconds,
         limit_concurrency=limits.concurrency,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
 
 

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from workflow_service.api import results, schemas
+from workflow_service.api.callers import expect_orders_for, visible_to, within_sight
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
@@ -72,8 +73,8 @@ def routes(parts: Workflows) -> APIRouter:
         summary="List workflows, newest first",
         responses={200: {"model": schemas.WorkflowPage}, **documented(400, 503)},
     )
-    async def workflows(asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
-        chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}))
+    async def workflows(request: Request, asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
+        chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}), within=visible_to(request))
         before, limit = read_cursor(asked.cursor), asked.limit
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
         ahead = await _outlooks(parts.database, found[:limit])
@@ -131,9 +132,11 @@ async def _execute(parts: Workflows, request: Request) -> Response:
         with suppress(StoreUnavailable):  # it can never be right, kept or not
             await asyncio.shield(parts.reception.quarantine(delivery, error))
         return problem(request, 400, "Invalid alert payload", str(error), violations=error.violations)
+    expect_orders_for(request, alert)
     # The work goes on when the caller hangs up: only the waiting is the caller's.
     try:
         outcome = await asyncio.shield(parts.reception.take_one(delivery, alert))
+        outcome = await within_sight(request, parts.database, outcome)
         ended = await _wait(parts, outcome, _patience(request, parts.execute_wait))
         return await _answer(parts, outcome, ended=ended)
     except StoreUnavailable as error:

@@ -1,4 +1,4 @@
-"""The command line for people who work with a running service: what it is told, and how answers are shown.
+"""Groups of commands of `workflow-service`. Everything heavy is imported inside the commands: --help answers at once.
 
-Belongs here: commands that speak to the API over HTTP. Does not belong here: anything that looks into the database.
+Belongs here: reading arguments, printing, exit codes. Does not belong here: what the commands do.
 """

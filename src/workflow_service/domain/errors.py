@@ -7,6 +7,9 @@ WorkflowServiceError
 │   ├── InvalidExpression    an expression of a plan or template cannot be evaluated, ever
 │   ├── InvalidRules         the operator's rule file breaks its format
 │   └── InvalidAdvice        an advisor's answer cannot become a plan
+├── Unauthenticated          nobody that is known here has called (HTTP 401)
+├── Forbidden                whoever called may not do this (HTTP 403)
+├── ProviderAway             who could tell who calls does not answer (HTTP 503)
 ├── NotFound                 no such workflow, execution or alert (HTTP 404)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
 ├── Fenced                   another drive owns this execution now; the loser stops without a trace
@@ -86,6 +89,18 @@ class InvalidRules(Rejected):
 
 class InvalidAdvice(Rejected):
     """An advisor's answer breaks its format, or asks for what no plan may do."""
+
+
+class Unauthenticated(WorkflowServiceError):
+    """Nobody that is known here has called; the message tells nothing about who would be."""
+
+
+class Forbidden(WorkflowServiceError):
+    """Whoever called is known, and may not do this."""
+
+
+class ProviderAway(WorkflowServiceError):
+    """An identity provider does not answer, so that nobody can tell who calls; the caller may try again."""
 
 
 class NotFound(WorkflowServiceError):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
-from workflow_service.domain.alert import Alert, fingerprint
+from workflow_service.domain.alert import Alert, alert_to_json, fingerprint
 from workflow_service.domain.errors import Rejected, WorkflowServiceError
 from workflow_service.domain.received import Invalid, Received, Unreadable
 from workflow_service.intake.inbox import Inbox
@@ -58,8 +58,12 @@ class Reception:
         self.inbox = inbox
         self._intake, self._metrics = intake, metrics
 
-    async def take(self, delivery: Delivery, form: Form) -> Answer:
+    async def take(
+        self, delivery: Delivery, form: Form, *, hindrance: Callable[[Alert], str | None] = lambda _alert: None
+    ) -> Answer:
         """Store a delivery, which gets an id unless it has one, then decide its alerts.
+
+        `hindrance` says why the sender may not have something done about an alert; that one is quarantined.
 
         Raises:
             Unreadable: no alert can be told in it; it is kept, quarantined.
@@ -72,7 +76,8 @@ class Reception:
             except Unreadable as error:
                 await self.quarantine(delivery, error)
                 raise
-            return await self._take(delivery, form, received)
+            found = tuple(_held_back(one, hindrance) for one in received.found)
+            return await self._take(delivery, form, replace(received, found=found))
 
     async def take_one(self, delivery: Delivery, alert: Alert) -> Outcome:
         """Store and decide a delivery of one alert.
@@ -143,6 +148,11 @@ def repeated(row: Mapping[str, Any]) -> tuple[Delivery, Form]:
         origin=row["id"],
     )
     return delivery, Form(form)
+
+
+def _held_back(one: Alert | Invalid, hindrance: Callable[[Alert], str | None]) -> Alert | Invalid:
+    why = hindrance(one) if isinstance(one, Alert) else None
+    return one if why is None or isinstance(one, Invalid) else Invalid(why, alert_to_json(one))
 
 
 async def _read(delivery: Delivery, form: Form) -> Received:

@@ -17,7 +17,10 @@ from typing import Any
 import yaml
 
 from workflow_service.domain.errors import WorkflowServiceError
-from workflow_service.settings.tree import Origin, Rule, Settings, Show
+from workflow_service.settings import rules
+from workflow_service.settings.declaring import Rule, Show
+from workflow_service.settings.identity import Tls
+from workflow_service.settings.tree import Origin, Settings
 
 DEFAULT_FILE = Path("config/workflow-service.yaml")
 _ROOT = "workflow"
@@ -73,6 +76,11 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
     return rows
 
 
+def rule_of(path: str) -> Rule:
+    """How the setting at that path is declared."""
+    return _RULES[path]
+
+
 def _rules(section: type[Any], prefix: str) -> Iterator[tuple[str, Rule]]:
     for item in fields(section):
         if "rule" in item.metadata:
@@ -106,7 +114,8 @@ def _origin(
     pointer = f"{rule.env}_FILE"
     if rule.show is not Show.WHOLE and environ.get(pointer):
         try:
-            given.append(Origin(Path(environ[pointer]).read_text("utf-8").strip(), f"env {pointer}"))
+            file = Path(environ[pointer])
+            given.append(Origin(file.read_text("utf-8").strip(), f"env {pointer}", file))
         except (OSError, ValueError) as error:
             problems.append(f"{pointer} (env): {environ[pointer]!r} must be a readable text file ({error})")
     _agree(rule, given, problems)
@@ -136,6 +145,18 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"HOST: {settings.host!r} listens beyond loopback, where AUTH_MODE must be given: "
             "AUTH_MODE=none lets everybody who reaches the port command this service"
         )
+    modes = settings.auth_mode or ()
+    needs = {"jwt": ("oidc.issuer", "oidc.audience", "oidc.roles"), "kubernetes": ("kubernetes.roles",)}
+    for mode in sorted({*modes} & {*needs}):
+        for path in needs[mode]:
+            if path not in settings.origins:
+                yield f"{_RULES[path].env}: must be given with AUTH_MODE={mode}"
+    if settings.access.webhook_secrets and not modes:
+        yield "WEBHOOK_SECRETS: must not be given without AUTH_MODE, for no signature would be asked for"
+    yield from _unfit_certificate(settings.tls)
+    trust = Path(settings.kubernetes.ca_file)
+    if "kubernetes" in modes and settings.kubernetes.api_url.startswith("https:") and not _trusted(trust):
+        yield f"KUBERNETES_CA_FILE: {str(trust)!r} must be a PEM file with CA certificates with AUTH_MODE=kubernetes"
 
     cooldown, kept = settings.intake.cooldown, settings.orchestration.state_retention_period
     if cooldown > kept:
@@ -143,6 +164,21 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"INTAKE_COOLDOWN: {cooldown:g} s must be at most STATE_RETENTION_PERIOD ({kept:g} s): "
             "a cooled-down alert is answered with the earlier result, which must still be there"
         )
+
+
+def _unfit_certificate(tls: Tls) -> Iterator[str]:
+    if (tls.cert_file is None) != (tls.key_file is None):
+        yield "TLS_CERT_FILE, TLS_KEY_FILE: must be given together"
+    elif tls.cert_file is not None and not rules.belong_together(tls.cert_file, tls.key_file):
+        shown = str(tls.cert_file)
+        yield f"TLS_CERT_FILE: {shown!r} must hold a certificate in PEM, and TLS_KEY_FILE its unencrypted key"
+
+
+def _trusted(file: Path) -> bool:
+    try:
+        return bool(rules.ca_bundle(str(file)))
+    except ValueError:
+        return False
 
 
 def _loopback(host: str) -> bool:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from workflow_service.domain.permissions import Grant, Right
+from workflow_service.domain.signatures import ACTIVE, SHORTEST
+
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+MODES = ("keys", "jwt", "kubernetes")
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ROLES = "such as sre=operator, leads=operator+approver, shop=operator@shop+shop-staging"
 
 Reader = Callable[[str], Any]
 
@@ -87,6 +97,65 @@ def one_of(*words: str) -> Reader:
     return read
 
 
+def modes(text: str) -> frozenset[str]:
+    """How callers may prove who they are, several separated by commas; nothing at all for `none`."""
+    words = [one.strip().lower() for one in text.split(",")]
+    if words == ["none"]:
+        return frozenset()
+    if not set(words) <= set(MODES):
+        raise ValueError(f"must be none, or one or more of {', '.join(MODES)}, separated by commas")
+    return frozenset(words)
+
+
+def roles(text: str) -> Mapping[str, tuple[Grant, ...]]:
+    """`name=right`, several rights with `+`, limited with `@namespace` (several with `+`), separated by commas."""
+    found: dict[str, tuple[Grant, ...]] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, meaning = part.rpartition("=")
+        words, _, where = meaning.partition("@")
+        spaces = frozenset(where.split("+")) if "@" in meaning else None
+        if (
+            not name.strip()
+            or not set(words.split("+")) <= set(Right)
+            or not all(map(_NAMESPACE.fullmatch, spaces or ()))
+        ):
+            raise ValueError(f"must be {_ROLES}")
+        found[name.strip()] = tuple(Grant(Right(one), spaces) for one in words.split("+"))
+    if not found:
+        raise ValueError(f"must be {_ROLES}")
+    return found
+
+
+def webhook_secrets(text: str) -> tuple[bytes, ...]:
+    """One or two secrets, separated by spaces or commas: text, or bytes as `whsec_<base64>`."""
+    words = text.replace(",", " ").split()
+    try:
+        found = tuple(
+            base64.b64decode(one[6:], validate=True) if one.startswith("whsec_") else one.encode() for one in words
+        )
+    except binascii.Error:
+        found = ()
+    if not 1 <= len(found) <= ACTIVE or any(len(one) < SHORTEST for one in found):
+        raise ValueError(f"must be one or two secrets of {SHORTEST} bytes or more, as text or as whsec_<base64>")
+    return found
+
+
+def algorithms(text: str) -> tuple[str, ...]:
+    """JWS algorithms with public keys; one with a shared secret would make a public key a secret."""
+    words = tuple(one.strip() for one in text.split(","))
+    if not set(words) <= set(ALGORITHMS):
+        raise ValueError(f"must be one or more of {', '.join(ALGORITHMS)}, separated by commas")
+    return words
+
+
+def issuer(text: str) -> str:
+    """An issuer's URL, kept as it is: `iss` must be equal to the letter. Without TLS on loopback only."""
+    url("https", "http")(text)
+    if text.startswith("http:") and urlsplit(text).hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("must be a URL that begins with https:// (http:// on loopback only)")
+    return text
+
+
 def word(pattern: str, rule: str) -> Reader:
     """A text that matches `pattern` as a whole."""
 
@@ -158,3 +227,12 @@ def ca_bundle(text: str) -> Path:
     except (ssl.SSLError, ValueError):
         raise ValueError("must be a PEM file with CA certificates") from None
     return path
+
+
+def belong_together(chain: Path, key: Path | None) -> bool:
+    """Whether OpenSSL takes the two for a certificate and its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password=lambda: b"")
+    except (OSError, ValueError):
+        return False
+    return True

@@ -4,110 +4,84 @@ An attribute's path in `Settings` is its path under the file's root key `workflo
 `workflow.execution.action_timeout`. Its environment name stands beside it. Durations are seconds here.
 """
 
-# ruff: noqa: RUF009 - `_setting` returns dataclasses.field()
+# ruff: noqa: RUF009 - `setting` returns dataclasses.field()
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
 from workflow_service.settings import rules
-
-
-class Show(Enum):
-    """How much of a value may be printed. What is not `WHOLE` may also come from `<NAME>_FILE`."""
-
-    WHOLE = auto()
-    MASK_PASSWORD = auto()  # a URL that may hold one
-    MASK = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What is known about one setting apart from its place and type."""
-
-    env: str
-    default: str | None  # as a person would write it; None: unset
-    read: rules.Reader
-    show: Show
-    also: str | None  # its second place in the YAML file, where the specification has two
-
-
-def _setting(
-    env: str, default: str | None, read: rules.Reader, *, show: Show = Show.WHOLE, also: str | None = None
-) -> Any:
-    value = None if default is None else read(default)
-    return field(default=value, metadata={"rule": Rule(env, default, read, show, also)}, repr=show is Show.WHOLE)
+from workflow_service.settings.declaring import Show, setting
+from workflow_service.settings.identity import Kubernetes, Oidc, Tls
 
 
 @dataclass(frozen=True, slots=True)
 class Orchestration:
     """Bounds of executions."""
 
-    max_concurrent_workflows: int = _setting("MAX_CONCURRENT_WORKFLOWS", "50", rules.whole(1, 10_000))
-    workflow_execution_timeout: float | None = _setting(  # None: auto, by the number of steps
+    max_concurrent_workflows: int = setting("MAX_CONCURRENT_WORKFLOWS", "50", rules.whole(1, 10_000))
+    workflow_execution_timeout: float | None = setting(  # None: auto, by the number of steps
         "WORKFLOW_EXECUTION_TIMEOUT", "600s", rules.auto_or_duration
     )
-    state_retention_period: float = _setting("STATE_RETENTION_PERIOD", "24h", rules.duration("1m", "87600h"))
-    monitoring_interval: float = _setting("MONITORING_INTERVAL", "30s", rules.duration("100ms", "1h"))
-    lease_ttl: float = _setting("LEASE_TTL", "3s", rules.duration("500ms", "1m"))
+    state_retention_period: float = setting("STATE_RETENTION_PERIOD", "24h", rules.duration("1m", "87600h"))
+    monitoring_interval: float = setting("MONITORING_INTERVAL", "30s", rules.duration("100ms", "1h"))
+    lease_ttl: float = setting("LEASE_TTL", "3s", rules.duration("500ms", "1m"))
 
 
 @dataclass(frozen=True, slots=True)
 class AiIntegration:
     """The advisor. `timeout` is the whole budget of one plan, all retries included."""
 
-    provider: str = _setting("AI_PROVIDER", "holmesgpt", rules.word(r"[A-Za-z0-9_.-]{1,40}", "one word"))
-    endpoint: str = _setting(
+    provider: str = setting("AI_PROVIDER", "holmesgpt", rules.word(r"[A-Za-z0-9_.-]{1,40}", "one word"))
+    endpoint: str = setting(
         "AI_SERVICE_URL",
         "http://ai-service:8082",
         rules.url("http", "https"),
         also="service_coordination.ai_service_url",
     )
-    model: str = _setting(
+    model: str = setting(
         "AI_MODEL", "hf://ggml-org/gpt-oss-20b-GGUF", rules.word(r"\S{1,200}", "a name without spaces")
     )
-    timeout: float = _setting("AI_TIMEOUT", "60s", rules.duration("100ms", "1h"))
-    max_retries: int = _setting("AI_MAX_RETRIES", "3", rules.whole(0, 20))
-    confidence_threshold: float = _setting("AI_CONFIDENCE_THRESHOLD", "0.7", rules.fraction)
+    timeout: float = setting("AI_TIMEOUT", "60s", rules.duration("100ms", "1h"))
+    max_retries: int = setting("AI_MAX_RETRIES", "3", rules.whole(0, 20))
+    confidence_threshold: float = setting("AI_CONFIDENCE_THRESHOLD", "0.7", rules.fraction)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCoordination:
     """The executor and how long one step may keep it busy, all attempts included."""
 
-    executor_service_url: str = _setting(
+    executor_service_url: str = setting(
         "EXECUTOR_SERVICE_URL", "http://executor-service:8084", rules.url("http", "https")
     )
-    executor_token: str | None = _setting(
+    executor_token: str | None = setting(
         "EXECUTOR_TOKEN", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
-    coordination_timeout: float = _setting("COORDINATION_TIMEOUT", "300s", rules.duration("1s"))
-    retry_attempts: int = _setting("RETRY_ATTEMPTS", "3", rules.whole(0, 20))
+    coordination_timeout: float = setting("COORDINATION_TIMEOUT", "300s", rules.duration("1s"))
+    retry_attempts: int = setting("RETRY_ATTEMPTS", "3", rules.whole(0, 20))
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
     """How the steps of one execution run."""
 
-    parallel_execution_enabled: bool = _setting("PARALLEL_EXECUTION_ENABLED", "true", rules.truth)
-    max_parallel_actions: int = _setting("MAX_PARALLEL_ACTIONS", "5", rules.whole(1, 100))
-    action_timeout: float = _setting("ACTION_TIMEOUT", "120s", rules.duration("1s"))
-    rollback_enabled: bool = _setting("ROLLBACK_ENABLED", "true", rules.truth)
-    recovery_enabled: bool = _setting("RECOVERY_ENABLED", "true", rules.truth)
+    parallel_execution_enabled: bool = setting("PARALLEL_EXECUTION_ENABLED", "true", rules.truth)
+    max_parallel_actions: int = setting("MAX_PARALLEL_ACTIONS", "5", rules.whole(1, 100))
+    action_timeout: float = setting("ACTION_TIMEOUT", "120s", rules.duration("1s"))
+    rollback_enabled: bool = setting("ROLLBACK_ENABLED", "true", rules.truth)
+    recovery_enabled: bool = setting("RECOVERY_ENABLED", "true", rules.truth)
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
     """Where rows live; Redis only carries what may be lost."""
 
-    data_dir: Path = _setting("DATA_DIR", "data", rules.directory)
-    database_url: str | None = _setting(
+    data_dir: Path = setting("DATA_DIR", "data", rules.directory)
+    database_url: str | None = setting(
         "DATABASE_URL", None, rules.database, show=Show.MASK_PASSWORD
     )  # None: SQLite in data_dir
-    redis_url: str | None = _setting("REDIS_URL", None, rules.url("redis", "rediss", "unix"), show=Show.MASK_PASSWORD)
+    redis_url: str | None = setting("REDIS_URL", None, rules.url("redis", "rediss", "unix"), show=Show.MASK_PASSWORD)
 
     @property
     def url(self) -> str:
@@ -116,20 +90,29 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What holds where callers are asked who they are. Limits are per replica; what brings alerts has none."""
+
+    rate_limit: int = setting("RATE_LIMIT", "50", rules.whole(1, 100_000))  # requests per second, lastingly
+    webhook_secrets: tuple[bytes, ...] | None = setting("WEBHOOK_SECRETS", None, rules.webhook_secrets, show=Show.MASK)
+    rate_burst: int = setting("RATE_BURST", "200", rules.whole(1, 100_000))  # requests at once
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """How alerts are taken and planned."""
 
-    execute_wait: float = _setting("EXECUTE_WAIT", "60s", rules.duration("0s", "1h"))
-    cooldown: float = _setting("INTAKE_COOLDOWN", "5m", rules.duration("0s", "24h"))
-    failure_cooldown: float = _setting("FAILURE_COOLDOWN", "1m", rules.duration("0s", "24h"))
-    longest_cooldown: float = _setting("LONGEST_COOLDOWN", "1h", rules.duration("0s", "24h"))
-    storm_window: float = _setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
-    storm_in_namespace: int = _setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
-    storm_in_cluster: int = _setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
-    group_by: tuple[str, ...] = _setting("GROUP_BY", "", rules.labels)
-    rules_file: Path | None = _setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
-    max_pending: int = _setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))
-    pagerduty_secret: str | None = _setting(  # None: PagerDuty's webhooks are refused
+    execute_wait: float = setting("EXECUTE_WAIT", "60s", rules.duration("0s", "1h"))
+    cooldown: float = setting("INTAKE_COOLDOWN", "5m", rules.duration("0s", "24h"))
+    failure_cooldown: float = setting("FAILURE_COOLDOWN", "1m", rules.duration("0s", "24h"))
+    longest_cooldown: float = setting("LONGEST_COOLDOWN", "1h", rules.duration("0s", "24h"))
+    storm_window: float = setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
+    storm_in_namespace: int = setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
+    storm_in_cluster: int = setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
+    group_by: tuple[str, ...] = setting("GROUP_BY", "", rules.labels)
+    rules_file: Path | None = setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
+    max_pending: int = setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))
+    pagerduty_secret: str | None = setting(  # None: PagerDuty's webhooks are refused
         "PAGERDUTY_SECRET", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
 
@@ -138,9 +121,9 @@ class Intake:
 class Retention:
     """How long what is over is remembered, beside `orchestration.state_retention_period`."""
 
-    deliveries: float = _setting("DELIVERY_RETENTION", "720h", rules.duration("1h", "87600h"))
-    outcomes: float = _setting("OUTCOME_RETENTION", "720h", rules.duration("24h", "87600h"))  # the longest cool-down
-    audit: float = _setting("AUDIT_RETENTION", "720h", rules.duration("1h", "87600h"))
+    deliveries: float = setting("DELIVERY_RETENTION", "720h", rules.duration("1h", "87600h"))
+    outcomes: float = setting("OUTCOME_RETENTION", "720h", rules.duration("24h", "87600h"))  # the longest cool-down
+    audit: float = setting("AUDIT_RETENTION", "720h", rules.duration("1h", "87600h"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,27 +132,32 @@ class Origin:
 
     text: str  # as written there, never to be printed unmasked
     source: str  # such as "env", "env EXECUTOR_TOKEN_FILE" or "config/workflow-service.yaml:7"
+    file: Path | None = None  # that holds the value, where it came from a `<NAME>_FILE`
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The effective settings. `origins` tells, by path, how a value that is no default was written and where."""
 
-    service_port: int = _setting("WORKFLOW_SERVICE_PORT", "8083", rules.whole(0, 65_535))  # 0: any free port
-    host: str = _setting("HOST", "127.0.0.1", rules.word(r"[A-Za-z0-9.:_-]{1,253}", "an address or a host name"))
-    auth_mode: str | None = _setting("AUTH_MODE", None, rules.one_of("none"))
-    log_level: str = _setting(
+    service_port: int = setting("WORKFLOW_SERVICE_PORT", "8083", rules.whole(0, 65_535))  # 0: any free port
+    host: str = setting("HOST", "127.0.0.1", rules.word(r"[A-Za-z0-9.:_-]{1,253}", "an address or a host name"))
+    auth_mode: frozenset[str] | None = setting("AUTH_MODE", None, rules.modes)  # None: none was said; empty: `none`
+    log_level: str = setting(
         "LOG_LEVEL", "info", rules.one_of("trace", "debug", "info", "warning", "warn", "error", "fatal", "panic")
     )
-    cluster_name: str = _setting(
+    cluster_name: str = setting(
         "CLUSTER_NAME", "default", rules.word(r"[A-Za-z0-9._-]{1,63}", "1 to 63 of A-Z a-z 0-9 . _ -")
     )
-    ca_bundle: Path | None = _setting("CA_BUNDLE", None, rules.ca_bundle)
+    ca_bundle: Path | None = setting("CA_BUNDLE", None, rules.ca_bundle)
     orchestration: Orchestration = field(default_factory=Orchestration)
     ai_integration: AiIntegration = field(default_factory=AiIntegration)
     service_coordination: ServiceCoordination = field(default_factory=ServiceCoordination)
     execution: Execution = field(default_factory=Execution)
     storage: Storage = field(default_factory=Storage)
+    access: Access = field(default_factory=Access)
+    tls: Tls = field(default_factory=Tls)
+    oidc: Oidc = field(default_factory=Oidc)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)

@@ -61,6 +61,7 @@ class Filter:
     namespace: str | None = None
     alert_name: str | None = None
     stuck: bool | None = None
+    within: frozenset[str] | None = None  # namespaces beyond which nothing is seen
 
 
 async def summaries(
@@ -79,6 +80,8 @@ async def summaries(
     for column in ("severity", "namespace", "alert_name"):
         if (value := getattr(chosen, column)) is not None:
             query = query.where(workflows.c[column] == value)
+    if chosen.within is not None:
+        query = query.where(workflows.c.namespace.in_(chosen.within))
     newest_first: sa.ColumnElement[Any] = workflows.c.created_at
     if chosen.stuck is not None:
         stuck = stuck_because(database, datetime.now(UTC))
@@ -101,6 +104,22 @@ async def summary(database: Database, workflow_id: str) -> Summary:
     """
     async with database.read() as connection:
         return await _summary(database, connection, workflow_id)
+
+
+async def namespace_of(database: Database, workflow_id: str) -> str | None:
+    """The namespace that a workflow is about; None: none.
+
+    Raises:
+        NotFound: there is no such workflow.
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(workflows.c.namespace).where(workflows.c.id == workflow_id)
+    async with database.read() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound(f"no workflow {workflow_id}")
+    found: str | None = row.namespace
+    return found
 
 
 async def newest_execution(database: Database, workflow_id: str) -> tuple[str, bool]:

@@ -22,6 +22,7 @@ class Span:
     namespace: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    within: frozenset[str] | None = None  # namespaces beyond which nothing is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def _within(span: Span) -> Sequence[sa.ColumnElement[bool]]:
     bounds: list[sa.ColumnElement[bool]] = []
     if span.namespace is not None:
         bounds.append(workflows.c.namespace == span.namespace)
+    if span.within is not None:
+        bounds.append(workflows.c.namespace.in_(span.within))
     if span.since is not None:
         bounds.append(executions.c.created_at >= span.since)
     if span.until is not None:

@@ -6,14 +6,12 @@ JSONB refuses, and no query looks inside.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
-import orjson
 import sqlalchemy as sa
-from sqlalchemy.types import TypeDecorator
 
 from workflow_service.domain.formats import FORMAT
+from workflow_service.store.columns import Document, Moment, Words, visible
+
+__all__ = ["Document", "Moment", "Words", "visible"]  # beside the tables, which need no word
 
 metadata = sa.MetaData(
     naming_convention={
@@ -23,63 +21,6 @@ metadata = sa.MetaData(
         "uq": "%(table_name)s_%(column_0_N_name)s_key",
     }
 )
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware UTC datetime: `timestamptz` in PostgreSQL, sortable ISO text in SQLite."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
-        """Store UTC; a naive datetime is a bug, not a guess.
-
-        Raises:
-            ValueError: the datetime is naive.
-        """
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        utc = value.astimezone(UTC)
-        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        """Give back aware UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Document(TypeDecorator[Any]):
-    """A JSON document as text."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """Encode; dataclasses, enums and datetimes are understood."""
-        return None if value is None else orjson.dumps(value).decode()
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:  # noqa: ARG002
-        """Decode."""
-        return None if value is None else orjson.loads(value)
-
-
-class Words(TypeDecorator[str]):
-    """Text that quotes others: what UTF-8 or PostgreSQL cannot hold becomes visible instead of refusing the row."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """Show NUL and lone surrogates as escapes."""
-        return None if value is None else visible(value)
-
-
-def visible(text: str) -> str:
-    """Text with NUL and lone surrogates shown as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 deliveries = sa.Table(
@@ -296,4 +237,42 @@ commands = sa.Table(
         sqlite_where=sa.text("outcome IS NULL"),
         postgresql_where=sa.text("outcome IS NULL"),
     ),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # part of the key itself, and no secret
+    sa.Column("name", sa.Text, nullable=False),  # the identity; keys that follow each other share it
+    sa.Column("digest", sa.Text, nullable=False),  # SHA-256 of the whole key, in hex
+    sa.Column("rights", Document, nullable=False),
+    sa.Column("namespaces", Document),  # NULL: all
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),
+    sa.Column("revoked_at", Moment),
+    sa.Column("used_at", Moment),  # lately; noted once in a while
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),  # so that nothing is written twice when an answer is lost
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+)
+
+audit_chain = sa.Table(
+    "audit_chain",
+    metadata,
+    sa.Column("end", sa.Text, primary_key=True),  # head: the newest row; floor: the newest that was forgotten
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
 )

@@ -33,20 +33,39 @@ async def upgrade(database: Database) -> None:
         await connection.run_sync(_upgrade)
 
 
+async def outdated(database: Database) -> bool:
+    """Whether the schema is missing, or older than this version's.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        present = await connection.run_sync(_present)
+    return present is None or (present in revisions() and present != _scripts().get_current_head())
+
+
 def revisions() -> frozenset[str]:
     """Every schema that this version can bring up to date, its own included."""
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return frozenset(script.revision for script in _scripts().walk_revisions())
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    present = context.get_current_revision()
+    present = _present(connection)
     if present is not None and present not in revisions():
         log.warning("a newer version has been here: its schema is used as it is", revision=present)
         return
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _present(connection: sa.Connection) -> str | None:
+    """The revision of the schema; None: there is none."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

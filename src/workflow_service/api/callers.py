@@ -1,0 +1,67 @@
+"""Who has sent a request, as its route sees it. Without authentication there is nobody, and everybody may do all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from workflow_service.domain.alert import Alert
+from workflow_service.domain.errors import Forbidden
+from workflow_service.domain.permissions import Caller, Right
+from workflow_service.domain.target import NoTarget, resolve
+from workflow_service.intake.intake import Outcome
+from workflow_service.intake.reception import Result
+from workflow_service.store import queries
+from workflow_service.store.database import Database
+
+Seen = TypeVar("Seen", Outcome, Result)
+KEY = "workflow_service.caller"  # in the ASGI scope; only the gate writes it
+
+
+def caller_of(request: Request) -> Caller | None:
+    """The caller; None: this service asks nobody who they are."""
+    found: Caller | None = request.scope.get(KEY)
+    return found
+
+
+def visible_to(request: Request) -> frozenset[str] | None:
+    """The namespaces whose workflows the caller may see; None: all."""
+    caller = caller_of(request)
+    return None if caller is None else caller.reach(Right.VIEWER)
+
+
+def expect_orders_for(request: Request, alert: Alert) -> None:
+    """Let only those go on who may have something done about that alert: where it says it is, and where its target is.
+
+    Raises:
+        Forbidden: the caller is limited to other namespaces.
+    """
+    if (why := hindrance(request, alert)) is not None:
+        raise Forbidden(why)
+
+
+def hindrance(request: Request, alert: Alert) -> str | None:
+    """Why the caller may not have something done about that alert; None: it may."""
+    caller = caller_of(request)
+    reach = None if caller is None else caller.reach(Right.OPERATOR)
+    if reach is None:
+        return None
+    target = resolve(alert, "")
+    places = (alert.namespace, alert.namespace if isinstance(target, NoTarget) else target.namespace)
+    beyond = next((place for place in places if place not in reach), ...)
+    return None if beyond is ... else f"namespace: {beyond!r} must be one of those that the caller is limited to"
+
+
+async def within_sight(request: Request, database: Database, outcome: Seen) -> Seen:
+    """The outcome of an alert without a workflow that its sender may not see: fingerprints are the sender's own words.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    reach = visible_to(request)
+    if reach is None or outcome.workflow_id is None:
+        return outcome
+    hidden = await queries.namespace_of(database, outcome.workflow_id) not in reach
+    return replace(outcome, workflow_id=None) if hidden else outcome
