@@ -156,8 +156,8 @@ def plan_group() -> None:
 @click.pass_obj
 def plan_convert(config: Path | None, answer: TextIO, catalogue: TextIO | None) -> None:
     """Show the plan that a multi-stage answer (a JSON file, or - for stdin) describes; nothing is run."""
-    from workflow_service.app import limits_of
     from workflow_service.domain.errors import Rejected, WorkflowServiceError
+    from workflow_service.meaning import limits_of
     from workflow_service.planning.show import shown
 
     settings = _settings(config)

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -46,14 +46,13 @@ from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.planning.filling import PlanLimits
+from workflow_service.meaning import admission, keep, limits_of
 from workflow_service.planning.known_catalogue import KnownCatalogue
 from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings, current
-from workflow_service.settings.meaning import admission
 from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
@@ -138,7 +137,7 @@ class Replica:
         self.intake = Intake(
             self.database,
             self.engine,
-            limits=admission(settings.intake, cluster=settings.cluster_name),
+            limits=admission(settings),
             clock=now,
             starter=self.driver,
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
@@ -235,16 +234,11 @@ class Replica:
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
-        keep = retention.Keep(
-            detail=timedelta(seconds=self._settings.orchestration.state_retention_period),
-            deliveries=timedelta(seconds=self._settings.retention.deliveries),
-            outcomes=timedelta(seconds=self._settings.retention.outcomes),
-            audit=timedelta(seconds=self._settings.retention.audit),
-        )
+        kept = keep(self._settings)
 
         async def forget() -> None:
-            await retention.forget(self.database, keep, now=now())
-            await self.engine.forget(older_than=keep.detail)
+            await retention.forget(self.database, kept, now=now())
+            await self.engine.forget(older_than=kept.detail)
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
@@ -283,26 +277,3 @@ class Replica:
             version=__version__,
             started=self._started,
         )
-
-
-def _keep(settings: Settings) -> retention.Keep:
-    return retention.Keep(
-        detail=timedelta(seconds=settings.orchestration.state_retention_period),
-        deliveries=timedelta(seconds=settings.retention.deliveries),
-        outcomes=timedelta(seconds=settings.retention.outcomes),
-        audit=timedelta(seconds=settings.retention.audit),
-    )
-
-
-def limits_of(settings: Settings) -> PlanLimits:
-    """The bounds for every plan."""
-    return PlanLimits(
-        max_parallel=settings.execution.max_parallel_actions,
-        parallel_enabled=settings.execution.parallel_execution_enabled,
-        action_timeout=settings.execution.action_timeout,
-        coordination_timeout=settings.service_coordination.coordination_timeout,
-        retry_attempts=settings.service_coordination.retry_attempts,
-        rollback_enabled=settings.execution.rollback_enabled,
-        recovery_enabled=settings.execution.recovery_enabled,
-        workflow_timeout=settings.orchestration.workflow_execution_timeout,
-    )

@@ -1,0 +1,49 @@
+"""What settings mean to the parts that are bound by them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from workflow_service.domain.admission import Limits
+from workflow_service.planning.filling import PlanLimits
+from workflow_service.settings import Settings
+from workflow_service.store import retention
+
+
+def admission(settings: Settings) -> Limits:
+    """By what the intake decides."""
+    intake = settings.intake
+    return Limits(
+        cluster=settings.cluster_name,
+        cooldown=timedelta(seconds=intake.cooldown),
+        failure_cooldown=timedelta(seconds=intake.failure_cooldown),
+        longest_cooldown=timedelta(seconds=intake.longest_cooldown),
+        storm_window=timedelta(seconds=intake.storm_window),
+        storm_in_namespace=intake.storm_in_namespace,
+        storm_in_cluster=intake.storm_in_cluster,
+        group_by=intake.group_by,
+    )
+
+
+def keep(settings: Settings) -> retention.Keep:
+    """How long what is over is remembered."""
+    return retention.Keep(
+        detail=timedelta(seconds=settings.orchestration.state_retention_period),
+        deliveries=timedelta(seconds=settings.retention.deliveries),
+        outcomes=timedelta(seconds=settings.retention.outcomes),
+        audit=timedelta(seconds=settings.retention.audit),
+    )
+
+
+def limits_of(settings: Settings) -> PlanLimits:
+    """The bounds for every plan."""
+    return PlanLimits(
+        max_parallel=settings.execution.max_parallel_actions,
+        parallel_enabled=settings.execution.parallel_execution_enabled,
+        action_timeout=settings.execution.action_timeout,
+        coordination_timeout=settings.service_coordination.coordination_timeout,
+        retry_attempts=settings.service_coordination.retry_attempts,
+        rollback_enabled=settings.execution.rollback_enabled,
+        recovery_enabled=settings.execution.recovery_enabled,
+        workflow_timeout=settings.orchestration.workflow_execution_timeout,
+    )
