@@ -57,12 +57,26 @@ def test_a_drain_moves_every_movable_pod(executor: Executor, cluster: Cluster) -
     assert not cordoned(cluster)
 
 
+def test_an_undo_of_a_drain_leaves_a_node_cordoned_that_was_so_before(executor: Executor, cluster: Cluster) -> None:
+    """The cordon was somebody else's; the pods stay where they went; and the answer says why there is no undo."""
+    cluster.merge("nodes", "node-2", {"spec": {"unschedulable": True}})
+    result = executor.execute("drain_node", DRAIN)
+    assert (result["status"], result["undo"]["reason"]) == ("completed", "what it did is not taken back"), result
+    assert {change["kind"] for change in result["changes"]} == {"Pod"}
+    undone = executor.undo(result["key"])
+    assert (undone["status"], undone["result"], undone["changes"]) == ("completed", {"undone": 0}, []), undone
+    assert cordoned(cluster)
+
+
 def test_a_budget_that_never_frees_ends_the_drain_by_its_deadline(executor: Executor, cluster: Cluster) -> None:
-    """The pods that could not go are named, and the error class is timeout."""
+    """The pods that could not go are named, the error class is timeout, and undo opens the node again."""
     budget(cluster, {"app": "web-server"})
     result = executor.execute("drain_node", DRAIN, remaining_seconds=1.5)
     assert (result["status"], result["error"]["class"]) == ("failed", "timeout"), result
     assert "production/web-server" in result["error"]["message"]
+    assert cordoned(cluster)
+    assert executor.undo(result["key"])["status"] == "completed"
+    assert not cordoned(cluster)
 
 
 def test_a_drain_can_be_cancelled_while_it_waits(executor: Executor, cluster: Cluster) -> None:
