@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from executor_service.contract import ObjectRef
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:
