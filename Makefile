@@ -29,9 +29,11 @@ run: $(STAMP) ## both services on embedded parts, kept up for curl
 test: $(STAMP) ## every test that this machine can run, with real PostgreSQL and Redis from wheels; a file stays on one worker
 	@$(RUN)/pytest -n 2 --dist loadfile -q
 
-test-cluster: $(STAMP) ## tests/cluster on a real Kubernetes control plane, built once from Debian's sources into CLUSTER_DIR
+test-cluster: $(STAMP) ## tests/cluster on the sandbox and on a real Kubernetes control plane, built once from Debian's sources into CLUSTER_DIR
 	@tests/cluster/build_control_plane.sh "$(CLUSTER_DIR)"
-	@$(RUN)/pytest -q tests/cluster --kubernetes "$(CLUSTER_DIR)/bin" --proof docs/proof-on-kubernetes.md
+	@$(RUN)/pytest -q tests/cluster --record docs/proof/sandbox.json
+	@$(RUN)/pytest -q tests/cluster --kubernetes "$(CLUSTER_DIR)/bin" --proof docs/proof-on-kubernetes.md --record docs/proof/kubernetes.json
+	@$(RUN)/python docs/generate.py
 
 check: $(STAMP) ## ruff, mypy strict, import contracts, generated documents
 	@$(RUN)/ruff check .

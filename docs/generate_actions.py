@@ -1,5 +1,6 @@
 """Writes docs/actions.md, the page about every action of executor-service, from the actions' own declarations."""
 
+import json
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +11,7 @@ from executor_service.actions.requirements import GUARDING, LOOKING, Rule
 from executor_service.actions.spec import NAME_PATTERN, OBJECT_NAME_PATTERN, ActionSpec
 
 PAGE = Path(__file__).with_name("actions.md")
+_PROOF = {name: Path(__file__).parent / "proof" / f"{name}.json" for name in ("sandbox", "kubernetes")}
 _HEAD = """\
 # What executor-service can do
 
@@ -22,8 +24,13 @@ API server validate the writes, lists the fields that would change, and changes 
 `kubernaut.io/protected: "true"` are never changed, those of `PROTECTED_NAMESPACES` only if `NETWORK_COMPONENTS` names
 them. Where Argo CD, Flux, Helm or kubectl keep an object in shape, `result.managed_by` says so.
 
-Rights are those of the action and its undo. Looking around and [guarding](executor-safety.md) need, whatever is
-offered (`tokenreviews` with `EXECUTOR_AUTH=tokenreview` only):
+`make test-cluster` runs the cases of every action (effect, dry run, undo, drift, rights, rivals) on the sandbox and on
+a real Kubernetes API server: the last two columns of the table are from its last run, and
+[proof-on-kubernetes.md](proof-on-kubernetes.md) has each case.
+
+Rights are those of the action and its undo; `executor-service rbac` prints them as one ClusterRole per family
+(`kubernaut-executor-<family>`) and one for looking around. Looking around and [guarding](executor-safety.md) need,
+whatever is offered (`tokenreviews` with `EXECUTOR_AUTH=tokenreview` only):
 """
 
 
@@ -33,13 +40,26 @@ def render() -> str:
 
 
 def _overview() -> Iterator[str]:
-    yield "| action | family | risk | undo | offered when |"
-    yield "|---|---|---|---|---|"
+    proofs = [json.loads(path.read_text("utf-8")) for path in _PROOF.values()]
+    places = [f"{name} {proof['server']}" for name, proof in zip(("sandbox", "Kubernetes"), proofs, strict=True)]
+    yield f"| action | family | risk | undo | offered when | {' | '.join(places)} |"
+    yield "|---|---|---|---|---|---|---|"
     for spec in Catalogue().specs:
         undo = "yes" if spec.reversible else "no"
         needs = "; ".join(item.text for item in spec.requires) or "always"
-        yield f"| [{spec.name}](#{spec.name}) | {spec.family} | {spec.risk} | {undo} | {needs} |"
+        told = " | ".join(_proven(proof["actions"].get(spec.name)) for proof in proofs)
+        yield f"| [{spec.name}](#{spec.name}) | {spec.family} | {spec.risk} | {undo} | {needs} | {told} |"
     yield ""
+
+
+def _proven(numbers: dict[str, int] | None) -> str:
+    """How the cases of an action ended in the last run."""
+    if not numbers or not numbers["passed"]:
+        return "**no case**"
+    cases = f"{numbers['cases']} case{'s' if numbers['cases'] > 1 else ''}"
+    if numbers["not_passed"]:
+        return f"**{numbers['not_passed']} tests of {cases} did not pass**"
+    return f"pass: {cases}, {numbers['passed']} tests"
 
 
 def _families() -> Iterator[str]:
@@ -70,6 +90,11 @@ def _action(spec: ActionSpec) -> Iterator[str]:
         yield "Rights:"
         yield ""
         yield from _rights(spec.needs)
+        yield ""
+    for name, rules in spec.needs_with.items():
+        yield f"Rights besides, with `{name}`:"
+        yield ""
+        yield from _rights(rules)
         yield ""
 
 

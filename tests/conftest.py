@@ -12,3 +12,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cluster")
     group.addoption("--kubernetes", metavar="FOLDER", help="run tests/cluster on the control plane in this folder")
     group.addoption("--proof", metavar="FILE", help="write what ran on that control plane as a table")
+    group.addoption("--record", metavar="FILE", help="write how many tests of each action passed, for docs/actions.md")

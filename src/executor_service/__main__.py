@@ -35,6 +35,25 @@ def sandbox(port: int, kubeconfig: Path | None, audit_file: Path | None) -> None
         sys.exit(1)
 
 
+@main.command()
+@click.option("--family", "families", multiple=True, help="Only this family of actions (may be repeated).")
+@click.option("--setting", "settings", multiple=True, help="A setting that will be set, such as JOB_TEMPLATES.")
+@click.option("--namespace", default="kubernaut", show_default=True, help="Where the service account is.")
+@click.option("--account", default="executor-service", show_default=True, help="Its name.")
+def rbac(families: tuple[str, ...], settings: tuple[str, ...], namespace: str, account: str) -> None:
+    """Print the ClusterRoles and bindings that the enabled actions need, and nothing else."""
+    from executor_service import __version__
+    from executor_service.actions.catalogue import Catalogue
+    from executor_service.actions.roles import UnknownRoleError, chosen_roles, manifests
+
+    try:
+        roles = chosen_roles(Catalogue().specs, families=families, settings=frozenset(settings))
+    except UnknownRoleError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    click.echo(manifests(roles, namespace=namespace, account=account, version=__version__), nl=False)
+
+
 def _serve() -> int:
     import uvloop
 

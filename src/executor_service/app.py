@@ -142,7 +142,6 @@ def _world(settings: Settings, settler: Settler, *, far: _Far, offering: Offerin
         settler=settler,
         channels=far.channels,
         guard=guard,
-        protected_namespaces=closed,
         irreversible=offering.catalogue.irreversible,
         undo_seconds=settings.snapshot_retention,
         undone_forwards=offering.catalogue.undone_forwards,

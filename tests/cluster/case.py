@@ -8,6 +8,9 @@ from tests.cluster.stage import Stage
 from tests.support.kube import Object, Thing
 from tests.support.places import Right
 
+from executor_service.actions.catalogue import Catalogue
+from executor_service.actions.spec import ActionSpec
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:
@@ -32,7 +35,8 @@ class Case:
 
     name: str
     type: str
-    target: tuple[str, str]
+    target: tuple[str, ...]
+    """Kind and name, or kind, namespace and name; `noted:pod` is a name that `arrange` left in the notes as `pod`."""
     arrange: Callable[[Stage], None]
     parameters: Callable[[Stage], dict[str, Any]]
     effect: Callable[[Stage], bool]
@@ -42,7 +46,24 @@ class Case:
     """After the action, so that its undo is refused; None for what cannot be undone."""
     rival: Drift | None = None
     """Just before the action's write arrives, so that it must look again; None where no such thing is tried."""
+    changes: bool = True
+    """Whether it lists changes; what only looks or tells does not."""
+    creates: bool = False
+    """Whether the target is not there before."""
+    undo_rights: tuple[Right, ...] = ()
+    """Without any one of these its undo must fail as `forbidden`, and change nothing."""
+    lesser: tuple[tuple[Right, Callable[[Object], bool]], ...] = ()
+    """Rights without which it completes, but its result says what it lacks."""
+
+    @property
+    def spec(self) -> ActionSpec:
+        """The declaration of the action."""
+        found = Catalogue().find(self.type)
+        assert found is not None, self.type
+        return found
 
     def thing(self, stage: Stage) -> Thing:
         """The target at this stage."""
-        return stage.thing(*self.target)
+        *place, name = self.target
+        marked, _, note = name.partition("noted:")
+        return stage.thing(*place, marked or stage.notes[note])

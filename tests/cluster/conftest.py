@@ -6,22 +6,26 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from tests.cluster.case import Case
 from tests.cluster.report import Report
+from tests.cluster.scenes import COMPONENTS
 from tests.cluster.stage import Stage
 from tests.executor.conftest import Executor, executor_process
 from tests.support.interposer import Interposer
 from tests.support.kube import Server
+from tests.support.outside import Outside
 from tests.support.places import Place, kubernetes_place, sandbox_place
 
 _REAL_SECONDS = 300.0
+JOB_TEMPLATES = Path(__file__).parents[2] / "deploy/examples/job-templates"
 REPORT = pytest.StashKey[Report]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Whoever asks for a table gets one."""
-    page = config.getoption("--proof")
-    if page:
-        config.stash[REPORT] = Report(Path(page))
+    page, record = (Path(name) if name else None for name in map(config.getoption, ("--proof", "--record")))
+    if page or record:
+        config.stash[REPORT] = Report(page, record)
         config.pluginmanager.register(config.stash[REPORT], "proof-on-a-cluster")
 
 
@@ -43,9 +47,18 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def direct_executor(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-    """executor-service on the API server itself."""
-    with _executor(place.executor, tmp_path_factory.mktemp("direct")) as executor:
+def outside() -> Iterator[Outside]:
+    """Alertmanager, Prometheus and a receiver of webhooks."""
+    found = Outside()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def direct_executor(place: Place, outside: Outside, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    """executor-service on the API server itself, with every setting that an action may ask for."""
+    place.restore()
+    with executor_at(place.executor, tmp_path_factory.mktemp("direct"), outside) as executor:
         yield executor
 
 
@@ -57,28 +70,49 @@ def relay(place: Place) -> Iterator[Interposer]:
 
 
 @pytest.fixture(scope="session")
-def relayed_executor(relay: Interposer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+def relayed_executor(
+    relay: Interposer, outside: Outside, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Executor]:
     """executor-service behind the relay."""
-    with _executor(relay.server, tmp_path_factory.mktemp("relayed")) as executor:
+    with executor_at(relay.server, tmp_path_factory.mktemp("relayed"), outside) as executor:
         yield executor
 
 
 @pytest.fixture
-def stage(place: Place, direct_executor: Executor) -> Stage:
-    """A fresh namespace in a place where no earlier case has left anything."""
-    place.restore()
-    return Stage(place, direct_executor, place.namespace())
+def stage(request: pytest.FixtureRequest, place: Place, direct_executor: Executor, outside: Outside) -> Stage:
+    """A fresh namespace in a place where no earlier case has left anything, with the roles of this case's family."""
+    place.restore(*_families(request))
+    return Stage(place, direct_executor, place.namespace(), outside)
 
 
 @pytest.fixture
-def relayed_stage(place: Place, relayed_executor: Executor, relay: Interposer) -> Stage:
+def relayed_stage(
+    request: pytest.FixtureRequest, place: Place, relayed_executor: Executor, relay: Interposer, outside: Outside
+) -> Stage:
     """The same, with the executor behind the relay."""
-    place.restore()
+    place.restore(*_families(request))
     relay.forget()
-    return Stage(place, relayed_executor, place.namespace())
+    return Stage(place, relayed_executor, place.namespace(), outside)
 
 
-def _executor(server: Server, directory: Path) -> AbstractContextManager[Executor]:
+def executor_at(server: Server, directory: Path, outside: Outside, **settings: str) -> AbstractContextManager[Executor]:
+    """executor-service on a server, with every setting that an action may ask for."""
+    directory.mkdir(parents=True, exist_ok=True)
     kubeconfig = directory / "kubeconfig"
     kubeconfig.write_text(json.dumps(server.kubeconfig()))
-    return executor_process(directory, kubeconfig, SYNC_WAIT="1500ms")
+    given = {
+        "SYNC_WAIT": "1500ms",
+        "ALERTMANAGER_URL": outside.url,
+        "PROMETHEUS_URL": outside.url,
+        "WEBHOOK_ALLOWED_HOSTS": f"!http://127.0.0.1:{outside.port}",
+        "JOB_TEMPLATES": str(JOB_TEMPLATES),
+        "ROTATABLE_SECRETS": "proof-*/*",
+        "NETWORK_COMPONENTS": ",".join(f"{name}={kind}/kube-system/{name}" for name, kind in COMPONENTS.items()),
+    }
+    return executor_process(directory, kubeconfig, **(given | settings))
+
+
+def _families(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The family of the case, if the test has one."""
+    case = request.node.callspec.params.get("case") if hasattr(request.node, "callspec") else None
+    return (case.spec.family,) if isinstance(case, Case) else ()

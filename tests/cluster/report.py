@@ -1,14 +1,17 @@
-"""What ran on a real control plane, as a page for people: every case, and how it ended."""
+"""What ran on a cluster: as a page for people (every case, and how it ended), and as numbers for docs/actions.md."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cluster.case import Case
-from tests.cluster.cases import CASES, RIGHTS_WITHOUT_A_CASE, WITHOUT_A_CASE
+from tests.cluster.cases import AT_THE_START, CASES, OBSERVED
 from tests.cluster.differences import ANSWERS, CONTROLLER_ANNOTATIONS, CONTROLLER_TAINTS, PLACES, SERVER_OWNED
+from tests.support.places import Right
 
 _COLUMNS = {
     "test_effect": "effect",
@@ -18,6 +21,7 @@ _COLUMNS = {
     "test_undo_refuses_drift": "drift refused",
     "test_undo_keeps_what_others_did_elsewhere": "foreign change kept",
     "test_one_right_fewer": "one right fewer",
+    "test_one_right_fewer_leaves_less_to_tell": "one right fewer, told",
     "test_a_rival_in_between_is_seen": "rival seen",
 }
 _WORDS = {"passed": "pass", "failed": "**FAIL**", "skipped": "skipped"}
@@ -35,9 +39,10 @@ class Outcome:
 
 @dataclass(eq=False)
 class Report:
-    """A pytest plugin; writes `page` at the end."""
+    """A pytest plugin; writes `page` and `record` at the end, if they are given."""
 
-    page: Path
+    page: Path | None
+    record: Path | None
     version: str = "unknown"
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -53,8 +58,21 @@ class Report:
         return report  # type: ignore[return-value]
 
     def pytest_sessionfinish(self) -> None:
-        """Write the page."""
-        self.page.write_text("\n".join(self._lines()) + "\n", "utf-8")
+        """Write what is asked for."""
+        if self.page is not None:
+            self.page.write_text("\n".join(self._lines()) + "\n", "utf-8")
+        if self.record is not None:
+            self.record.write_text(json.dumps(self._numbers(), indent=2) + "\n", "utf-8")
+
+    def _numbers(self) -> dict[str, Any]:
+        """By action: its cases, and how their tests ended."""
+        actions: dict[str, dict[str, int]] = {}
+        for name in sorted({case.type for case in CASES}):
+            cases = {case.name for case in CASES if case.type == name}
+            words = [one.word for one in self.outcomes if one.case in cases]
+            passed = words.count(_WORDS["passed"])
+            actions[name] = {"cases": len(cases), "passed": passed, "not_passed": len(words) - passed}
+        return {"server": self.version, "ran_on": f"{datetime.now(UTC):%Y-%m-%d}", "actions": actions}
 
     def _lines(self) -> Iterator[str]:
         number = {word: sum(one.word == word for one in self.outcomes) for word in _WORDS.values()}
@@ -93,11 +111,12 @@ def _summed(words: list[str]) -> str:
 
 
 def _explained() -> Iterator[str]:
-    yield from ("", "## Without a case", "")
-    yield from (f"- `{name}`: {reason}" for name, reason in WITHOUT_A_CASE.items())
-    yield from ("", "Granted by the delivered role beyond what the cases need:", "")
-    for right, reason in RIGHTS_WITHOUT_A_CASE.items():
-        yield f"- {right.verb} {right.resource}{'.' + right.group if right.group else ''}: {reason}"
+    yield from ("", "## Rights that are needed in a rare moment only", "")
+    for right in OBSERVED:
+        yield f"- {_shown(right)}: a vanished pod is observed through an owner of that kind; without it 502"
+    for right, reason in AT_THE_START.items():
+        yield f"- {_shown(right)}: {reason}; shown with an executor that starts without it"
+    yield f"- {_shown(_OF_JOBS)}: whether the owner of a pod opted out, where it is a Job; shown with such a pod"
     yield from ("", "## Differences between the sandbox and the real thing", "")
     yield "From `tests/cluster/differences.py`, which the suite reads. `make test` runs the same tests on the sandbox."
     yield ""
@@ -106,6 +125,11 @@ def _explained() -> Iterator[str]:
     yield from (f"- {name}, {place}: {code} {reason}" for (name, place), (code, reason) in ANSWERS.items())
 
 
+def _shown(right: Right) -> str:
+    return f"{right.verb} {right.resource}{'.' + right.group if right.group else ''}"
+
+
+_OF_JOBS = Right("get", "jobs", "batch")
 _HEAD = """\
 # Proof on a real Kubernetes API server
 
@@ -113,12 +137,16 @@ Written by `make test-cluster`; do not edit. That is also how to repeat it. It b
 kube-controller-manager and kube-scheduler from Debian bookworm's source package and takes Debian's etcd: once,
 about 8 CPU minutes, into `$XDG_CACHE_HOME/workflow-service/cluster` or the folder that `CLUSTER_DIR` names. Then it
 starts them on loopback with TLS and RBAC, and runs `tests/cluster` against executor-service as a process. The
-executor is the service account of `deploy/microservices/executor-deployment.yaml` and has exactly the rights
-granted there.
+executor is the service account of `deploy/microservices/executor-deployment.yaml`, with the roles that
+`executor-service rbac` prints when every setting is set: in the tests of a case only `looking` and the role of the
+case's family are bound. "One right fewer" takes each right from its role in turn, and something fails; no role has a
+right that no such test is about.
 
-What is not real: there are no kubelets and no containers. `tests/support/hollow_nodes.py` reports three nodes as
-Ready and the pods bound to them as running, or as crashing where a pod's annotation says so. API server, storage,
-admission, RBAC, scheduler and controllers are the real ones, of one version of Kubernetes: the one named here.
+What is not real: there are no kubelets, no containers and no disks. `tests/support/hollow_nodes.py` reports three
+nodes as Ready and the pods bound to them as running, as done (a Job's), or as crashing where a pod's annotation says
+so; `tests/support/hollow_storage.py` gives claims their room and makes snapshots ready; the APIs of add-ons (volume
+snapshots, metrics, a mesh) are custom resources of any fields. API server, storage, admission, RBAC, scheduler and
+controllers are the real ones, of one version of Kubernetes: the one named here.
 
 A dash means that the test does not apply: what cannot be undone has no undo to try, and so on.
 """.splitlines()

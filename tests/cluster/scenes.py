@@ -1,4 +1,7 @@
-"""What cases begin with, and how to see what became of it."""
+"""What several cases begin with, and how to see what became of it."""
+
+import time
+from datetime import datetime
 
 from tests.cluster.objects import FAULT, HEALS_ON, REQUESTS, deployment, workload
 from tests.cluster.stage import Stage
@@ -6,9 +9,12 @@ from tests.support.kube import Object, Thing
 from tests.support.processes import eventually
 
 NODE, OTHERS = "node-2", ("node-1", "node-3")
+COMPONENTS = {"dns": "Deployment", "proxy": "DaemonSet", "store": "StatefulSet"}
+"""What NETWORK_COMPONENTS names: workloads of kube-system by their own names."""
 
 
-def _at(stage: Stage, kind: str, name: str) -> Object:
+def at(stage: Stage, kind: str, name: str) -> Object:
+    """An object of the case's namespace, or a node."""
     return stage.kube.get(stage.thing(kind, name))
 
 
@@ -40,7 +46,7 @@ def broken_release(stage: Stage) -> None:
 
 
 def _revision(stage: Stage) -> str:
-    notes = _at(stage, "Deployment", "web")["metadata"].get("annotations") or {}
+    notes = at(stage, "Deployment", "web")["metadata"].get("annotations") or {}
     return str(notes.get("deployment.kubernetes.io/revision"))
 
 
@@ -69,8 +75,53 @@ def uncordon(stage: Stage, *nodes: str) -> None:
         stage.kube.change(Thing("Node", "", node), [{"op": "remove", "path": "/spec/unschedulable"}])
 
 
+def cleared(stage: Stage, node: str = NODE) -> None:
+    """No pod of a protected namespace on the node."""
+    cordon(stage, node)
+    number = len(stage.kube.objects("Pod", "kube-system"))
+    for pod in stage.kube.objects("Pod", "kube-system", fieldSelector=f"spec.nodeName={node}"):
+        stage.kube.remove(Thing("Pod", "kube-system", pod["metadata"]["name"]), gracePeriodSeconds=0)
+    eventually(
+        lambda: _placed_elsewhere(stage, node, number), f"{node} has no protected pods", within=stage.place.patience
+    )
+    uncordon(stage, node)
+
+
+def _placed_elsewhere(stage: Stage, node: str, number: int) -> bool:
+    pods = stage.kube.objects("Pod", "kube-system")
+    return len(pods) == number and all(pod["spec"].get("nodeName") not in {None, node} for pod in pods)
+
+
+def aged(stage: Stage, pods: list[Object], seconds: float = 2.0) -> None:
+    """Wait until the pods are so old that their age tells them from new ones: timestamps are whole seconds."""
+    born = max(datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp() for pod in pods)
+    eventually(lambda: time.time() > born + seconds, "the pods are older", within=stage.place.patience)
+
+
+def claim(stage: Stage, name: str) -> None:
+    """A bound claim of 10Gi that may grow. In a real cluster the test makes its volume, which no driver has."""
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "growing"}
+    if stage.place.name == "kubernetes":
+        ref = {"kind": "PersistentVolumeClaim", "namespace": stage.namespace, "name": name}
+        volume = {"capacity": {"storage": "10Gi"}, "hostPath": {"path": "/nowhere"}, "claimRef": ref}
+        about = {"name": f"{stage.namespace}-{name}"}
+        body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": about, "spec": spec | volume}
+        stage.kube.create(body)
+    wanted = spec | {"resources": {"requests": {"storage": "10Gi"}}}
+    metadata = {"name": name, "namespace": stage.namespace, "labels": {"app": name}}
+    stage.kube.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": wanted})
+    eventually(lambda: capacity(stage, name) == "10Gi", "the claim is bound", within=stage.place.patience)
+
+
+def capacity(stage: Stage, name: str) -> str | None:
+    """What a claim has."""
+    status = at(stage, "PersistentVolumeClaim", name).get("status") or {}
+    return (status.get("capacity") or {}).get("storage") if status.get("phase") == "Bound" else None
+
+
 def full_node(stage: Stage) -> None:
     """Two movable pods and one of a DaemonSet on the node, room elsewhere."""
+    cleared(stage)
     agent(stage)
     cordon(stage, *OTHERS)
     web(stage)
@@ -80,13 +131,13 @@ def full_node(stage: Stage) -> None:
 
 def replicas(stage: Stage, kind: str, name: str, number: int) -> bool:
     """Whether so many pods are wanted, and ready."""
-    found = _at(stage, kind, name)
+    found = at(stage, kind, name)
     return bool(found["spec"]["replicas"] == found["status"].get("readyReplicas") == number)
 
 
 def resources(stage: Stage, kind: str, name: str) -> Object:
     """Requests and limits of a workload's container."""
-    return dict(_at(stage, kind, name)["spec"]["template"]["spec"]["containers"][0]["resources"])
+    return dict(at(stage, kind, name)["spec"]["template"]["spec"]["containers"][0]["resources"])
 
 
 def replaced(stage: Stage, number: int) -> bool:
@@ -97,7 +148,7 @@ def replaced(stage: Stage, number: int) -> bool:
 
 def rolled_back(stage: Stage) -> bool:
     """Whether revision 1's template is back and runs."""
-    template = _at(stage, "Deployment", "web")["spec"]["template"]
+    template = at(stage, "Deployment", "web")["spec"]["template"]
     image = template["spec"]["containers"][0]["image"]
     noted = template["metadata"].get("annotations")
     return image == "registry.local/app:1" and not noted and replicas(stage, "Deployment", "web", 2)
@@ -105,7 +156,7 @@ def rolled_back(stage: Stage) -> bool:
 
 def unschedulable(stage: Stage) -> bool:
     """Whether new pods stay away from the node."""
-    return bool(_at(stage, "Node", NODE)["spec"].get("unschedulable"))
+    return bool(at(stage, "Node", NODE)["spec"].get("unschedulable"))
 
 
 def drained(stage: Stage) -> bool:

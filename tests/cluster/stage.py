@@ -2,17 +2,20 @@
 
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.cluster.differences import without_server_owned
 from tests.executor.conftest import Executor
 from tests.support.kube import Kube, Object, Thing
+from tests.support.outside import Outside
 from tests.support.places import Place
 from tests.support.processes import eventually
 
 _QUIET_SECONDS = 0.5
-_COUNTED = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod")
+_COUNTED = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod", "Job", "NetworkPolicy", "VolumeSnapshot")
+_NOWHERE = ("Node",)
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Stage:
     place: Place
     executor: Executor
     namespace: str
+    outside: Outside
     notes: dict[str, Any] = field(default_factory=dict)
     """What arranging left for later, such as the name of a pod."""
 
@@ -30,9 +34,11 @@ class Stage:
         """The administrator's client."""
         return self.place.kube
 
-    def thing(self, kind: str, name: str) -> Thing:
-        """An object of this case's namespace, or a node."""
-        return Thing(kind, "" if kind == "Node" else self.namespace, name)
+    def thing(self, kind: str, *place: str) -> Thing:
+        """An object by its name in this case's namespace, a node, or by namespace and name an object of another one."""
+        *elsewhere, name = place
+        home = elsewhere[0] if elsewhere else self.namespace
+        return Thing(kind, "" if kind in _NOWHERE else home, name)
 
     def create(self, body: Object) -> None:
         """Create a workload and wait until all its pods run."""
@@ -54,12 +60,20 @@ class Stage:
         return self.kube.objects("Pod", self.namespace, fieldSelector=f"spec.nodeName={node}")
 
     def own(self, thing: Thing) -> Object:
-        """The object without the server's own fields."""
-        return without_server_owned(self.kube.get(thing))
+        """The object without the server's own fields; nothing if there is none."""
+        found = self.kube.find(thing)
+        return without_server_owned(found) if found else {}
+
+    def restored(self, target: Thing, before: Object) -> None:
+        """It is what it was, as soon as its controllers have done their part (a pod is taken in again)."""
+        with suppress(AssertionError):
+            eventually(lambda: self.own(target) == before, f"{target} is restored", within=self.place.patience)
+        assert self.own(target) == before
 
     def versions(self, target: Thing) -> dict[str, str]:
         """The resourceVersions of the target and of everything in the namespace."""
-        found = [self.kube.get(target)] + [one for kind in _COUNTED for one in self.kube.objects(kind, self.namespace)]
+        there = [one for one in (self.kube.find(target),) if one]
+        found = there + [one for kind in _COUNTED for one in self.kube.objects(kind, self.namespace)]
         return {one["metadata"]["uid"]: one["metadata"]["resourceVersion"] for one in found}
 
     def quiet(self, target: Thing) -> dict[str, str]:

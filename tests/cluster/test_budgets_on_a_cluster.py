@@ -13,7 +13,7 @@ def kept_in_place(stage: Stage) -> Thing:
     """The budget that never frees, once it is in force."""
     full_node(stage)
     made = Thing("PodDisruptionBudget", stage.namespace, "never")
-    stage.kube.create(budget(stage.namespace, "web", api_version=stage.kube.policy))
+    stage.kube.create(budget(stage.namespace, "web", api_version=stage.kube.api_version("policy/v1")))
     eventually(lambda: stage.kube.get(made)["status"].get("observedGeneration") == 1, "the budget is in force")
     return made
 

@@ -9,16 +9,17 @@ from tests.cluster.exchanges import EXCHANGES
 from tests.cluster.objects import deployment, workload
 from tests.cluster.stage import Stage
 from tests.executor.conftest import Executor
+from tests.support.outside import Outside
 from tests.support.places import Place
 
 from executor_service.kubernetes.pointers import resolve
 
 
 @pytest.fixture(scope="module")
-def scene(place: Place, direct_executor: Executor) -> Stage:
+def scene(place: Place, direct_executor: Executor, outside: Outside) -> Stage:
     """A namespace with a Deployment and a StatefulSet of one pod each, for all requests."""
     place.restore()
-    stage = Stage(place, direct_executor, place.namespace())
+    stage = Stage(place, direct_executor, place.namespace(), outside)
     stage.create(deployment(stage.namespace, replicas=1))
     stage.create(workload("StatefulSet", stage.namespace, "db", replicas=1))
     stage.quiet(stage.thing("Pod", "db-0"))
@@ -39,5 +40,9 @@ def test_answer(exchange: Exchange, scene: Stage) -> None:
 
 def _filled(exchange: Exchange, scene: Stage) -> tuple[str, object]:
     """Path and body for this namespace and this server."""
-    text = json.dumps(exchange.body).replace("{ns}", scene.namespace).replace("{policy}", scene.kube.policy)
+    text = (
+        json.dumps(exchange.body)
+        .replace("{ns}", scene.namespace)
+        .replace("{policy}", scene.kube.api_version("policy/v1"))
+    )
     return exchange.path.replace("{ns}", scene.namespace), json.loads(text)

@@ -21,6 +21,8 @@ TIGHT = {
     "CONCURRENCY_WAIT": "200ms",
 }
 
+LEAVING = {"leave_protected": True}  # the cluster's DNS may run there
+
 
 def throttled(result: dict[str, Any], rule: str, error_class: str = "throttled") -> str:
     """The message of a refusal, once it is one by that rule."""
@@ -96,7 +98,7 @@ def test_a_full_node_pool(tight: Executor, cluster: Cluster) -> None:
     on = {pod["spec"]["nodeName"] for pod in cluster.pods("app=web-server")} & {"node-1", "node-2"}
     drained = on.pop()
     other = ({"node-1", "node-2"} - {drained}).pop()
-    tight.order("drain_node", {"node_name": drained}, key="drains")
+    tight.order("drain_node", {"node_name": drained, "leave_protected": True}, key="drains")
     begun(tight, "drains")
     message = throttled(tight.execute("uncordon_node", {"node_name": drained}, key="same"), "concurrency")
     assert "node pool a" in message
@@ -222,9 +224,9 @@ def test_only_so_many_nodes_are_cordoned(executor: Executor, cluster: Cluster) -
         if result["status"] == "refused":
             assert "2 of 3 nodes cordoned or not Ready, 1 may be" in throttled(result, "cordoned_nodes", "conflict")
     other = nodes[(done + 1) % 3]
-    throttled(executor.execute("drain_node", other, dry_run=True), "cordoned_nodes", "conflict")
+    throttled(executor.execute("drain_node", other | LEAVING, dry_run=True), "cordoned_nodes", "conflict")
     cluster.merge("nodes", other["node_name"], {"spec": {"unschedulable": True}})
-    throttled(executor.execute("drain_node", other), "cordoned_nodes", "conflict")
+    throttled(executor.execute("drain_node", other | LEAVING), "cordoned_nodes", "conflict")
     assert len(cluster.writes()) == 1
 
 

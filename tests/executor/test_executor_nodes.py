@@ -6,6 +6,7 @@ import pytest
 from tests.executor.conftest import Cluster, Executor, eventually
 
 NODE = {"node_name": "node-2"}
+DRAIN = NODE | {"leave_protected": True}  # the cluster's DNS runs there
 
 
 def cordoned(cluster: Cluster, name: str = "node-2") -> bool:
@@ -47,7 +48,7 @@ def test_an_uncordon_and_its_undo(executor: Executor, cluster: Cluster) -> None:
 
 def test_a_drain_moves_every_movable_pod(executor: Executor, cluster: Cluster) -> None:
     """Only DaemonSet pods and protected namespaces stay; undo lets pods onto the node again."""
-    result = executor.execute("drain_node", NODE)
+    result = executor.execute("drain_node", DRAIN)
     assert result["status"] == "completed", result
     left = [pod for pod in cluster.pods() if pod["spec"].get("nodeName") == "node-2"]
     assert {pod["metadata"]["ownerReferences"][0]["kind"] for pod in left} == {"DaemonSet"}
@@ -56,18 +57,32 @@ def test_a_drain_moves_every_movable_pod(executor: Executor, cluster: Cluster) -
     assert not cordoned(cluster)
 
 
+def test_an_undo_of_a_drain_leaves_a_node_cordoned_that_was_so_before(executor: Executor, cluster: Cluster) -> None:
+    """The cordon was somebody else's; the pods stay where they went; and the answer says why there is no undo."""
+    cluster.merge("nodes", "node-2", {"spec": {"unschedulable": True}})
+    result = executor.execute("drain_node", DRAIN)
+    assert (result["status"], result["undo"]["reason"]) == ("completed", "what it did is not taken back"), result
+    assert {change["kind"] for change in result["changes"]} == {"Pod"}
+    undone = executor.undo(result["key"])
+    assert (undone["status"], undone["result"], undone["changes"]) == ("completed", {"undone": 0}, []), undone
+    assert cordoned(cluster)
+
+
 def test_a_budget_that_never_frees_ends_the_drain_by_its_deadline(executor: Executor, cluster: Cluster) -> None:
-    """The pods that could not go are named, and the error class is timeout."""
+    """The pods that could not go are named, the error class is timeout, and undo opens the node again."""
     budget(cluster, {"app": "web-server"})
-    result = executor.execute("drain_node", NODE, remaining_seconds=1.5)
+    result = executor.execute("drain_node", DRAIN, remaining_seconds=1.5)
     assert (result["status"], result["error"]["class"]) == ("failed", "timeout"), result
     assert "production/web-server" in result["error"]["message"]
+    assert cordoned(cluster)
+    assert executor.undo(result["key"])["status"] == "completed"
+    assert not cordoned(cluster)
 
 
 def test_a_drain_can_be_cancelled_while_it_waits(executor: Executor, cluster: Cluster) -> None:
     """A waiting drain answers 202 with progress; cancel ends it and lists what it changed."""
     budget(cluster, {"app": "web-server"})
-    answer = executor.order("drain_node", NODE, key="drain-cancel")
+    answer = executor.order("drain_node", DRAIN, key="drain-cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     waiting = eventually(lambda: executor.by_key("drain-cancel").json().get("progress"), "progress")
     assert "pods" in waiting
@@ -80,7 +95,7 @@ def test_a_drain_can_be_cancelled_while_it_waits(executor: Executor, cluster: Cl
 
 def test_a_dry_drain_touches_nothing(executor: Executor, cluster: Cluster) -> None:
     """It lists the cordon and every eviction it would ask for."""
-    result = executor.execute("drain_node", NODE, dry_run=True)
+    result = executor.execute("drain_node", DRAIN, dry_run=True)
     assert result["status"] == "completed", result
     assert {change["kind"] for change in result["changes"]} == {"Node", "Pod"}
     assert cluster.writes() == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.executor.conftest import Cluster, Executor, executor_process
+from tests.executor.conftest import Cluster, Executor, eventually, executor_process
 
 SCALE = {"namespace": "production", "resource_name": "web-server", "replicas": 5}
 API = {"namespace": "staging", "resource_name": "api-server", "replicas": 3}
@@ -74,7 +74,8 @@ def test_opt_out_by_object_owner_or_namespace(executor: Executor, cluster: Clust
     error = refused(executor.execute("scale_deployment", SCALE | {"replicas": 4}), "opted_out")
     assert error["value"] == "Deployment production/web-server"
     above = refused(executor.execute("restart_pod", POD), "opted_out")["value"]
-    assert above.startswith("ReplicaSet production/web-server-")  # a Deployment copies its annotations to it
+    # A Deployment copies its annotations to its ReplicaSet, a moment later.
+    assert above.startswith(("ReplicaSet production/web-server-", "Deployment production/web-server"))
     refused(executor.undo(done["key"]), "opted_out")
     annotate(cluster, "staging", PROTECTED)
     assert refused(executor.execute("scale_deployment", API), "opted_out")["value"] == "Namespace staging"
@@ -119,3 +120,81 @@ def test_what_cannot_be_asked_is_not_allowed(executor: Executor, cluster: Cluste
     assert (result["status"], result["error"]["class"], result["changes"]) == ("failed", "forbidden", [])
     assert "Namespace" in result["error"]["message"] or "said about" in result["error"]["message"]
     assert cluster.writes() == []
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_drain_says_what_must_stay_before_it_touches_anything(
+    executor: Executor, cluster: Cluster, *, dry_run: bool
+) -> None:
+    """By annotation of pod, owner or namespace, or by the namespace's name: all pods and rules at once, no cordon."""
+    node = str(cluster.pods("app=coredns", "kube-system")[0]["spec"]["nodeName"])
+    web, stateful = _named(cluster, "web-server", node), _named(cluster, "postgres", node)
+    api, dns = _named(cluster, "api-server", node, "staging"), _named(cluster, "coredns", node, "kube-system")
+    mark(cluster, "pods", web[0].partition("/")[2], PROTECTED)
+    mark(cluster, "statefulsets", "postgres", PROTECTED)
+    annotate(cluster, "staging", PROTECTED)
+    result = executor.execute("drain_node", {"node_name": node}, dry_run=dry_run)
+    assert (result["status"], result["error"]["class"], result["changes"]) == ("refused", "forbidden", []), result
+    assert result["error"]["value"].split(", ") == sorted([*web[:1], *stateful, *api, *dns])
+    for pod, rule in ((web[0], "opted_out"), (stateful[0], "opted_out"), (dns[0], "namespace_protected")):
+        assert f"{pod}: {rule}: " in result["message"]
+    assert "leave_protected" in result["message"]
+    assert cluster.writes() == []
+
+
+def test_a_drain_leaves_what_must_stay_if_told_to(executor: Executor, cluster: Cluster) -> None:
+    """The others go; what stayed is listed."""
+    node = str(cluster.pods("app=coredns", "kube-system")[0]["spec"]["nodeName"])
+    dns = _named(cluster, "coredns", node, "kube-system")
+    mark(cluster, "statefulsets", "postgres", PROTECTED)
+    stateful = _named(cluster, "postgres", node)
+    result = executor.execute("drain_node", {"node_name": node, "leave_protected": True})
+    assert result["status"] == "completed", result
+    assert {*dns, *stateful} <= {*result["result"]["left_in_place"]}
+    assert _named(cluster, "web-server", node) == []
+    assert _named(cluster, "postgres", node) == stateful
+
+
+def test_a_migration_that_drains_its_source_looks_there_before_it_moves(executor: Executor, cluster: Cluster) -> None:
+    """The workload stays where it is when the node that it leaves could not be drained."""
+    node = str(cluster.pods("app=coredns", "kube-system")[0]["spec"]["nodeName"])
+    cluster.merge("deployments", "api-server", _only_on(node), "staging")
+    eventually(lambda: _all_on(cluster, node), "the workload is on one node")
+    target = next(name for name in ("node-1", "node-2", "node-3") if name != node)
+    order = {"namespace": "staging", "resource_name": "api-server", "target_node": target, "drain_source": True}
+    refused(executor.execute("migrate_workload", order), "namespace_protected")
+    assert cluster.writes() == []
+    result = executor.execute("migrate_workload", order | {"leave_protected": True})
+    assert result["status"] == "completed", result
+    assert _named(cluster, "coredns", node, "kube-system")[0] in result["result"]["drained"]["left_in_place"]
+
+
+def test_no_execute_refuses_for_owners_and_namespaces_too(executor: Executor, cluster: Cluster) -> None:
+    """It would delete the pods at once, whatever speaks for them above."""
+    for pod in cluster.pods(namespace="kube-system"):
+        tolerations = {"spec": {"tolerations": [{"operator": "Exists"}]}}
+        cluster.merge("pods", pod["metadata"]["name"], tolerations, "kube-system")
+    mark(cluster, "deployments", "web-server", PROTECTED)
+    annotate(cluster, "staging", PROTECTED)
+    web, api = cluster.pods("app=web-server")[0], cluster.pods("app=api-server", "staging")[0]
+    for pod in (web, api):
+        order = {"resource_name": pod["spec"]["nodeName"], "key": "chase", "effect": "NoExecute"}
+        error = executor.execute("taint_node", order)["error"]
+        assert (error["rule"], pod["metadata"]["name"] in error["value"]) == ("opted_out", True), error
+    assert cluster.writes() == []
+
+
+def _named(cluster: Cluster, app: str, node: str, namespace: str = "production") -> list[str]:
+    pods = [pod for pod in cluster.pods(f"app={app}", namespace) if pod["spec"].get("nodeName") == node]
+    return sorted(
+        f"{namespace}/{pod['metadata']['name']}" for pod in pods if "deletionTimestamp" not in pod["metadata"]
+    )
+
+
+def _all_on(cluster: Cluster, node: str) -> bool:
+    pods = cluster.pods("app=api-server", "staging")
+    return len(pods) == 2 and {pod["spec"].get("nodeName") for pod in pods} == {node}
+
+
+def _only_on(node: str) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": node}}}}}

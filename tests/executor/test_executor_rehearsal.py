@@ -12,7 +12,8 @@ from tests.executor.conftest import Cluster, Executor, eventually, executor_proc
 SCALE = {"namespace": "production", "resource_name": "web-server", "replicas": 5}
 MORE = {"namespace": "staging", "resource_name": "api-server", "resource_type": "deployment", "memory": "2048Mi"}
 RESTART = {"namespace": "production", "resource_name": "web-server-123"}
-DRAIN = {"node_name": "node-2"}
+CORDON = {"node_name": "node-2"}
+DRAIN = CORDON | {"leave_protected": True}
 
 
 def asked(cluster: Cluster) -> list[dict[str, Any]]:
@@ -137,7 +138,7 @@ def test_a_creation_is_tried_first_too(rotating: Executor, cluster: Cluster, our
         ("increase_resources", MORE),
         ("restart_pod", RESTART),
         ("restart_pod", RESTART | {"resource_name": "web-server", "resource_type": "deployment"}),
-        ("cordon_node", DRAIN),
+        ("cordon_node", CORDON),
         ("drain_node", DRAIN),
         ("rollback_deployment", {"namespace": "production", "resource_name": "checkout"}),
     ],

@@ -75,7 +75,7 @@ def test_no_execute_asks_before_it_deletes_pods(executor: Executor, cluster: Clu
     for pod in cluster.pods(namespace="kube-system"):
         if pod["spec"].get("nodeName") == "node-2":
             refused = executor.execute("taint_node", chase)
-            assert "protected namespace" in refused["message"]
+            assert (refused["status"], refused["error"]["rule"]) == ("refused", "namespace_protected")
             tolerate = {"spec": {"tolerations": [{"operator": "Exists"}]}}
             cluster.merge("pods", pod["metadata"]["name"], tolerate, "kube-system")
     refused = executor.execute("taint_node", chase)

@@ -1,4 +1,4 @@
-"""A real control plane on loopback: etcd, kube-apiserver (TLS, RBAC), controllers, scheduler, and hollow nodes."""
+"""A real control plane on loopback: etcd, API server (TLS, RBAC), controllers, scheduler, hollow nodes and storage."""
 
 import json
 import secrets
@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 
 from tests.support.hollow_nodes import NODES, HollowNodes
+from tests.support.hollow_storage import HollowStorage
 from tests.support.kube import Kube, Object, Server
 from tests.support.processes import eventually, free_port
 
@@ -27,7 +28,7 @@ class ControlPlane:
         self.server = Server(
             f"https://127.0.0.1:{free_port()}", directory / "certs/apiserver.crt", secrets.token_hex(16)
         )
-        self._nodes = HollowNodes(self.server)
+        self._nodes, self._storage = HollowNodes(self.server), HollowStorage(self.server)
 
     def start(self) -> None:
         """Start it all; returns when the nodes are Ready. Fails with the end of a log."""
@@ -44,12 +45,14 @@ class ControlPlane:
         self._run("kube-scheduler", common)
         eventually(self._has_namespaces, "the controllers are at work", within=_START_SECONDS)
         self._nodes.start()
+        self._storage.start()
         eventually(self._settled, "the nodes are ready", within=_START_SECONDS)
 
     def stop(self) -> None:
         """End every process that was started, the last first."""
-        if self._nodes.playing:
-            self._nodes.stop()
+        for hollow in (self._nodes, self._storage):
+            if hollow.playing:
+                hollow.stop()
         for _, process in reversed(self._processes):
             process.terminate()
             try:
@@ -81,7 +84,8 @@ class ControlPlane:
 
     def _controllers(self) -> list[str]:
         key = str(self._directory / "service-accounts.key")
-        return ["--service-account-private-key-file", key, "--root-ca-file", str(self.server.ca)]
+        keys = ["--service-account-private-key-file", key, "--root-ca-file", str(self.server.ca)]
+        return [*keys, "--pvclaimbinder-sync-period", "1s"]
 
     def _serves(self) -> bool:
         self._alive()

@@ -2,7 +2,8 @@
 
 A real API server, scheduler and controllers believe what a kubelet reports. This one reports: nodes are Ready (kept
 alive by leases, so that a node object is not written again and again), a bound pod runs and is ready, a deleted pod is
-gone. A pod with the annotation `sandbox.kubernaut.io/fault: crashloop` crashes again and again, as in the sandbox.
+gone. As in the sandbox, a pod with the annotation `sandbox.kubernaut.io/fault: crashloop` crashes again and again, and
+one that is not to be restarted (a Job's) has done its work at once, unless `sandbox.kubernaut.io/job: hang` is on it.
 """
 
 import json
@@ -16,6 +17,7 @@ from tests.support.kube import Kube, Object, Server, Thing
 
 NODES = ("node-1", "node-2", "node-3")
 _FAULT = "sandbox.kubernaut.io/fault"
+_OUTCOME = "sandbox.kubernaut.io/job"
 _LEASES = "kube-node-lease"
 _HEARTBEAT_SECONDS = 5.0
 _WATCH_SECONDS = 5
@@ -127,6 +129,9 @@ def _lease(name: str) -> Object:
 
 
 def _pod_status(pod: Object) -> Object:
+    hangs = (pod["metadata"].get("annotations") or {}).get(_OUTCOME) == "hang"
+    if pod["spec"].get("restartPolicy", "Always") != "Always" and not hangs:
+        return _ended(pod)
     crashes = (pod["metadata"].get("annotations") or {}).get(_FAULT) == "crashloop"
     flag, now = "False" if crashes else "True", _now()
     flags = {"PodScheduled": "True", "Initialized": "True", "ContainersReady": flag, "Ready": flag}
@@ -138,6 +143,17 @@ def _pod_status(pod: Object) -> Object:
     conditions = [{"type": name, "status": value, "lastTransitionTime": now} for name, value in flags.items()]
     address = {"hostIP": "10.0.0.1", "podIP": "10.244.0.9", "startTime": now}
     return {"phase": "Running", "conditions": conditions, "containerStatuses": containers} | address
+
+
+def _ended(pod: Object) -> Object:
+    now, said = _now(), f"{pod['metadata']['name']} is done"
+    ended = {"exitCode": 0, "reason": "Completed", "message": said, "startedAt": now, "finishedAt": now}
+    containers = [
+        {"name": each["name"], "image": each["image"], "imageID": "", "ready": False, "restartCount": 0}
+        | {"state": {"terminated": ended}}
+        for each in pod["spec"]["containers"]
+    ]
+    return {"phase": "Succeeded", "containerStatuses": containers, "startTime": now}
 
 
 def _crashing(now: str) -> Object:

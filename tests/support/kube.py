@@ -19,6 +19,18 @@ _PREFIXES = {
     "Namespace": ("api/v1", "namespaces"),
     "ServiceAccount": ("api/v1", "serviceaccounts"),
     "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets"),
+    "Service": ("api/v1", "services"),
+    "Secret": ("api/v1", "secrets"),
+    "PersistentVolume": ("api/v1", "persistentvolumes"),
+    "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
+    "StorageClass": ("apis/storage.k8s.io/v1", "storageclasses"),
+    "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
+    "Job": ("apis/batch/v1", "jobs"),
+    "VolumeSnapshot": ("apis/snapshot.storage.k8s.io/v1", "volumesnapshots"),
+    "VolumeSnapshotClass": ("apis/snapshot.storage.k8s.io/v1", "volumesnapshotclasses"),
+    "PodMetrics": ("apis/metrics.k8s.io/v1beta1", "pods"),
+    "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles"),
     "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
@@ -63,10 +75,10 @@ class Server:
 
 @dataclass
 class Kube:
-    """Requests to one server."""
+    """Requests to one server. `older` says for an API version which one an old server has in its stead."""
 
     server: Server
-    policy: str = "policy/v1"
+    older: dict[str, str] = field(default_factory=dict)
     http: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,11 +87,13 @@ class Kube:
     def call(
         self, method: str, path: str, body: Any = None, *, patch: str = "", **query: str
     ) -> tuple[int, dict[str, Any]]:
-        """One request; `patch` is the short name of a patch type. The status and the decoded answer."""
+        """One request; `patch` is the short name of a patch type. The status and the decoded answer, if it is JSON."""
         headers = {"Content-Type": f"application/{patch}-patch+json" if patch else "application/json"}
         given: dict[str, Any] = {} if body is None else {"json": body}
         answer = self.http.request(method, path, params=query, headers=headers, **given)
-        return answer.status_code, answer.json() if answer.content else {}
+        # Where nothing is served a real server says so in plain text.
+        readable = answer.headers.get("Content-Type", "").startswith("application/json") and answer.content
+        return answer.status_code, answer.json() if readable else {}
 
     def done(self, method: str, path: str, body: Any = None, *, patch: str = "", **query: str) -> Object:
         """One request that must succeed; its answer."""
@@ -87,10 +101,15 @@ class Kube:
         assert code < 300, f"{method} {path}: {code} {answer}"
         return answer
 
+    def api_version(self, preferred: str) -> str:
+        """The version of an API that this server has."""
+        return self.older.get(preferred, preferred)
+
     def collection(self, kind: str, namespace: str = "") -> str:
         """The path of all objects of a kind."""
         prefix, plural = _PREFIXES[kind]
-        prefix = prefix.replace("policy/v1", self.policy)
+        if prefix.startswith("apis/"):
+            prefix = f"apis/{self.api_version(prefix.removeprefix('apis/'))}"
         return f"/{prefix}/namespaces/{namespace}/{plural}" if namespace else f"/{prefix}/{plural}"
 
     def path(self, thing: Thing) -> str:

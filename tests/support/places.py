@@ -7,18 +7,46 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 import yaml
 
+from executor_service.actions.catalogue import Catalogue
+from executor_service.actions.roles import LOOKING_ROLE, PREFIX
 from tests.executor.conftest import environment
 from tests.support.control_plane import ControlPlane
 from tests.support.kube import Kube, Object, Server, Thing
 from tests.support.processes import eventually
 
 MANIFESTS = Path(__file__).parents[2] / "deploy/microservices/executor-deployment.yaml"
-_ROLE = "kubernaut-executor-service"
+GROUPS = {
+    "snapshot.storage.k8s.io": (
+        ("v1", "VolumeSnapshot", "volumesnapshots", True),
+        ("v1", "VolumeSnapshotClass", "volumesnapshotclasses", False),
+    ),
+    "metrics.k8s.io": (("v1beta1", "PodMetrics", "pods", True),),
+    "networking.istio.io": (("v1", "VirtualService", "virtualservices", True),),
+}
+"""API groups that a plain cluster does not have, with what the cases use of them: version, kind, plural, namespaced."""
+FURNITURE: tuple[Object, ...] = (
+    {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "growing"},
+        "provisioner": "hollow.example.com",
+        "allowVolumeExpansion": True,
+    },
+    {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshotClass",
+        "metadata": {"name": "snap"},
+        "driver": "hollow.example.com",
+        "deletionPolicy": "Retain",
+    },
+)
+_ACCOUNT = {"kind": "ServiceAccount", "name": "executor-service", "namespace": "kubernaut"}
 _ALWAYS = 1_000_000
 
 
@@ -47,8 +75,8 @@ class Place(Protocol):
     def forbid(self, right: Right) -> None:
         """Take one right away from the executor; in force on return."""
 
-    def restore(self) -> None:
-        """All rights again and every node open; what a case left behind is gone or on its way."""
+    def restore(self, *families: str) -> None:
+        """The roles of these families (of all, if none is named); what a case left behind is gone or on its way."""
 
 
 class Sandbox:
@@ -68,27 +96,33 @@ class Sandbox:
     def forbid(self, right: Right) -> None:
         """Every such request is answered 403."""
         resource, _, subresource = right.resource.partition("/")
-        match = {"verb": right.verb, "resource": resource, "subresource": subresource}
+        match = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
         match["user_agent"] = "executor-service"
         self.kube.done("POST", "/sandbox/faults", {"match": match, "status": 403, "times": _ALWAYS})
 
-    def restore(self) -> None:
-        """Begin again from the seed."""
+    def restore(self, *_families: str) -> None:
+        """Begin again from the seed, with what a plain cluster lacks; there are no roles."""
         self.kube.done("POST", "/sandbox/reset")
+        for group in GROUPS:
+            self.kube.done("POST", "/sandbox/groups", {"group": group, "served": True})
+        for body in FURNITURE:
+            self.kube.create(body)
 
 
 class Kubernetes:
-    """A real control plane. The executor is the service account of our manifests, with the role of our manifests."""
+    """A real control plane. The executor is the service account of our manifests, with the roles that it prints."""
 
     name = "kubernetes"
     patience = 90.0
 
     def __init__(self, server: Server) -> None:
-        self.kube = Kube(server, policy="policy/v1beta1")
+        self.kube = Kube(server, older={"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"})
         self._namespaces: list[str] = []
-        for body in _granted():
+        for body in (*_identity(), *_printed_roles()):
             self.kube.create(body)
-        self._role = self.kube.get(Thing("ClusterRole", "", _ROLE))["rules"]
+        self._rules = {role: self.kube.get(_role(role))["rules"] for role in granted_rights()}
+        self._bound, self._intact = set(self._rules), True
+        self._furnish()
         self.executor = Server(server.url, server.ca, self._token())
         self._as_executor = self.executor.client()
 
@@ -101,23 +135,67 @@ class Kubernetes:
         return name
 
     def forbid(self, right: Right) -> None:
-        """The role without this verb on this resource."""
-        self._set_rules([part for rule in self._role for part in _without(rule, right)])
+        """The roles without this verb on this resource."""
+        self._intact = False
+        for role, rules in self._rules.items():
+            left = [part for rule in rules for part in _without(rule, right)]
+            if left != rules:
+                self._set_rules(role, left)
         eventually(lambda: not self.allowed(right), f"the executor may not {right} any more")
 
-    def restore(self) -> None:
-        """The whole role, open nodes, no namespaces of earlier cases."""
-        if self.kube.get(Thing("ClusterRole", "", _ROLE))["rules"] != self._role:
-            self._set_rules(self._role)
+    def restore(self, *families: str) -> None:
+        """The roles as they were printed, bound as asked; open nodes, no namespaces of earlier cases."""
+        self._restore_roles({LOOKING_ROLE, *families} & {*self._rules} if families else {*self._rules})
         for node in self.kube.objects("Node"):
             if node["spec"].get("unschedulable") or node["spec"].get("taints"):
                 path = self.kube.path(Thing("Node", "", node["metadata"]["name"]))
                 self.kube.done("PATCH", path, {"spec": {"unschedulable": None, "taints": None}}, patch="merge")
+        self._empty("kube-system")
         for name in self._namespaces:
             self.kube.remove(Thing("Namespace", "", name))
         self._namespaces.clear()
-        eventually(lambda: all(self.allowed(right) for right in granted_rights()), "the executor has its rights")
         eventually(lambda: not any(one["spec"].get("taints") for one in self.kube.objects("Node")), "nodes are open")
+
+    def _restore_roles(self, wanted: set[str]) -> None:
+        if self._intact and wanted == self._bound:
+            return
+        for role, rules in self._rules.items():
+            self._set_rules(role, rules)
+            if (role in wanted) != (role in self._bound):
+                subjects = [_ACCOUNT] if role in wanted else []
+                change = [{"op": "add", "path": "/subjects", "value": subjects}]
+                self.kube.change(Thing("ClusterRoleBinding", "", f"{PREFIX}{role}"), change)
+        self._bound, self._intact = wanted, True
+        rights = granted_rights()
+        given = {right for role in wanted for right in rights[role]}
+        taken = {right for each in rights.values() for right in each} - given
+        eventually(lambda: all(self.allowed(right) for right in given), "the executor has its rights")
+        eventually(lambda: not any(self.allowed(right) for right in taken), "the executor has no others")
+
+    def _empty(self, namespace: str) -> None:
+        """No workloads where a bare control plane has none."""
+        kinds = ("Deployment", "DaemonSet", "StatefulSet")
+        found = [
+            Thing(kind, namespace, one["metadata"]["name"])
+            for kind in kinds
+            for one in self.kube.objects(kind, namespace)
+        ]
+        for thing in found:
+            self.kube.remove(thing, propagationPolicy="Background")
+        if found:
+            eventually(lambda: not self.kube.objects("Pod", namespace), f"{namespace} is empty", within=self.patience)
+
+    def _furnish(self) -> None:
+        """Serve what a plain cluster lacks."""
+        for group, kinds in GROUPS.items():
+            for kind in kinds:
+                body = self.kube.create(_custom_kind(group, *kind))
+                made = Thing("CustomResourceDefinition", "", body["metadata"]["name"])
+                eventually(lambda made=made: _established(self.kube.get(made)), f"{made.name} is served")  # type: ignore[misc]
+        for body in FURNITURE:
+            path = self.kube.collection(str(body["kind"]))
+            eventually(lambda path=path: self.kube.call("GET", path)[0] == 200, f"{path} is served")  # type: ignore[misc]
+            self.kube.create(body)
 
     def allowed(self, right: Right) -> bool:
         """What the API server says about the executor (SelfSubjectAccessReview)."""
@@ -141,8 +219,8 @@ class Kubernetes:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
         return str(self.kube.done("POST", f"{account}/token", request)["status"]["token"])
 
-    def _set_rules(self, rules: list[Object]) -> None:
-        self.kube.change(Thing("ClusterRole", "", _ROLE), [{"op": "replace", "path": "/rules", "value": rules}])
+    def _set_rules(self, role: str, rules: list[Object]) -> None:
+        self.kube.change(_role(role), [{"op": "replace", "path": "/rules", "value": rules}])
 
 
 def _new_namespace(kube: Kube) -> Object:
@@ -150,23 +228,65 @@ def _new_namespace(kube: Kube) -> Object:
     return kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
-def _granted() -> list[Object]:
-    """What our manifests say about the executor's identity and rights, as they are delivered."""
-    wanted = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+def _identity() -> list[Object]:
+    """Who the executor is, as our manifests say."""
     documents = yaml.safe_load_all(MANIFESTS.read_text("utf-8"))
-    return [document for document in documents if document["kind"] in wanted]
+    return [document for document in documents if document["kind"] in {"Namespace", "ServiceAccount"}]
 
 
-def granted_rights() -> set[Right]:
-    """Everything that the delivered role allows."""
-    role = next(document for document in _granted() if document["kind"] == "ClusterRole")
+@cache
+def _printed_roles() -> tuple[Object, ...]:
+    """What `executor-service rbac` prints when every setting is set that an action may ask for."""
+    specs = Catalogue().specs
+    settings = sorted({item.setting for spec in specs for item in spec.requires if item.setting})
+    given = [word for setting in settings for word in ("--setting", setting)]
+    command = [sys.executable, "-m", "executor_service", "rbac", *given]
+    printed = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
+    return tuple(yaml.safe_load_all(printed))
+
+
+@cache
+def granted_rights() -> dict[str, frozenset[Right]]:
+    """Everything that the printed roles allow, by role."""
+    roles = [document for document in _printed_roles() if document["kind"] == "ClusterRole"]
     return {
-        Right(verb, resource, group)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
+        role["metadata"]["name"].removeprefix(PREFIX): frozenset(
+            Right(verb, resource, group)
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        )
+        for role in roles
     }
+
+
+def _role(role: str) -> Thing:
+    return Thing("ClusterRole", "", f"{PREFIX}{role}")
+
+
+def _custom_kind(group: str, version: str, kind: str, plural: str, namespaced: bool) -> Object:
+    """A kind of any fields, which stands for one that an add-on would bring."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+    approval = {"api-approved.kubernetes.io": "unapproved, a stand-in for tests"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}", "annotations": approval},
+        "spec": {
+            "group": group,
+            "names": names,
+            "scope": "Namespaced" if namespaced else "Cluster",
+            "versions": [served],
+        },
+    }
+
+
+def _established(definition: Object) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or []
+    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
 
 
 def _without(rule: Object, right: Right) -> list[Object]:

@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from executor_service import settings as executor_settings
-from executor_service.actions.catalogue import Catalogue, granted_for
+from executor_service.actions.catalogue import Catalogue
+from executor_service.actions.requirements import GUARDING, LOOKING
+from executor_service.actions.roles import enabled, needs_of
+from executor_service.kubernetes.templates import Template, load_templates
 from workflow_service import __version__
 from workflow_service import settings as workflow_settings
 from workflow_service.settings import Settings, describe
@@ -23,9 +26,9 @@ Document = Mapping[str, Any]
 
 
 def documents(service: str) -> list[Document]:
-    """Every object of a service's manifest."""
-    file = MANIFESTS / f"{service.removesuffix('-service')}-deployment.yaml"
-    return [document for document in yaml.safe_load_all(file.read_text("utf-8")) if document]
+    """Every object of a service's manifests."""
+    files = sorted(MANIFESTS.glob(f"{service.removesuffix('-service')}-*.yaml"))
+    return [document for file in files for document in yaml.safe_load_all(file.read_text("utf-8")) if document]
 
 
 EVERYTHING = [(service, document) for service in PORTS for document in documents(service)]
@@ -242,35 +245,75 @@ def test_one_executor_keeps_its_ledger() -> None:
 
 
 def test_only_the_executor_talks_to_kubernetes() -> None:
-    """workflow-service gets no token; the executor's account is bound to exactly its role."""
+    """workflow-service gets no token; the executor's account is bound to every role of its own, and to no other."""
     assert the("workflow-service", "ServiceAccount")["automountServiceAccountToken"] is False
     assert pod("workflow-service")["automountServiceAccountToken"] is False
-    binding = the("executor-service", "ClusterRoleBinding")
     account = the("executor-service", "ServiceAccount")["metadata"]
     subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
-    assert binding["subjects"] == [subject]
-    assert binding["roleRef"]["name"] == the("executor-service", "ClusterRole")["metadata"]["name"]
+    bindings = [one for one in documents("executor-service") if one["kind"] == "ClusterRoleBinding"]
+    assert [one["subjects"] for one in bindings] == [[subject]] * len(bindings)
+    bound = [(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in bindings]
+    roles = [one["metadata"]["name"] for one in documents("executor-service") if one["kind"] == "ClusterRole"]
+    assert bound == [("ClusterRole", name) for name in roles]
     assert pod("executor-service")["serviceAccountName"] == account["name"]
 
 
-def granted() -> dict[tuple[str, str], set[str]]:
-    """Verbs by (API group, resource)."""
-    verbs: dict[tuple[str, str], set[str]] = {}
-    for rule in the("executor-service", "ClusterRole")["rules"]:
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                verbs.setdefault((group, resource), set()).update(rule["verbs"])
-    return verbs
+def granted() -> list[tuple[str, str, str]]:
+    """What the roles allow, as (API group, resource, verb)."""
+    return [
+        (group, resource, verb)
+        for role in documents("executor-service")
+        if role["kind"] == "ClusterRole"
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    ]
 
 
-def needed() -> dict[tuple[str, str], set[str]]:
-    """What the actions declare that are offered with the settings of the manifest."""
-    given = environment("executor-service").keys()
-    return granted_for(
-        [spec for spec in Catalogue().specs if {item.setting for item in spec.requires} <= {None, *given}]
-    )
+def needed() -> set[tuple[str, str, str]]:
+    """What the actions declare that are offered with the settings of the manifest, with looking and guarding."""
+    given = frozenset(environment("executor-service"))
+    declared = [rule for spec in enabled(Catalogue().specs, given) for rule in needs_of(spec, given)]
+    rules = [*LOOKING, *GUARDING, *declared]
+    return {(rule.group, rule.resource, verb) for rule in rules for verb in rule.verbs}
 
 
 def test_the_executor_may_do_what_its_actions_need_and_nothing_else() -> None:
-    """The role is the catalogue's, verb by verb: a new action fails here until it is granted what it needs."""
-    assert granted() == needed()
+    """Right by right: a new action fails here until its rights are generated; nothing is granted by a wildcard."""
+    assert set(granted()) == needed()
+    assert not any("*" in right for right in granted())
+
+
+def test_secrets_and_pods_of_jobs_are_nobodys_by_default() -> None:
+    """What would let an executor read secrets or start programs of its own is granted with the setting only."""
+    assert not any(resource == "secrets" for _, resource, _ in granted())
+    assert ("batch", "jobs", "create") not in granted()
+
+
+EXAMPLES = ROOT / "deploy" / "examples" / "job-templates"
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_of_a_job_fits_its_schema(path: Path, version: str) -> None:
+    """As it is with a name, which the executor gives it; and its program runs with few rights and bounded memory."""
+    document = yaml.safe_load(path.read_text("utf-8"))
+    kubernetes_validate.validate(document | {"metadata": {"name": "example"}}, version, strict=True)
+    spec = document["spec"]["template"]["spec"]
+    (program,) = spec["containers"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert program["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert program["resources"]["limits"].keys() == {"memory"}
+
+
+def test_every_action_of_a_template_has_an_example() -> None:
+    """One file per action that works through JOB_TEMPLATES; the executor can load each (tests/cluster runs them)."""
+    wanted = {
+        spec.name
+        for spec in Catalogue().specs
+        if "JOB_TEMPLATES" in {*spec.needs_with, *(item.setting for item in spec.requires)}
+    }
+    loaded = load_templates(EXAMPLES)
+    assert loaded.keys() == wanted
+    assert all(isinstance(template, Template) for template in loaded.values()), loaded

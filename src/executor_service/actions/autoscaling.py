@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from executor_service.actions.requirements import rights, served
+from executor_service.actions.requirements import either, rights, served
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import ActionSpec, Done, Namespaced
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef
@@ -115,6 +115,6 @@ SPECS = (
         timeout_seconds=60,
         perform=update_hpa,
         needs=(rights("HorizontalPodAutoscaler", "get", "patch"),),
-        requires=(served("autoscaling/v2"),),
+        requires=(either(served("autoscaling/v2"), served("autoscaling/v2beta2")),),
     ),
 )

@@ -104,12 +104,12 @@ SPECS = (
         perform=backup_data,
         irreversible_reason="a backup is kept on purpose",
         needs=(
-            *NEEDS,
             rights("PersistentVolumeClaim", "get", "list"),
             rights("StatefulSet", "get"),
             rights("VolumeSnapshot", "get", "create"),
             rights("VolumeSnapshotClass", "list"),
         ),
+        needs_with={"JOB_TEMPLATES": NEEDS},
         requires=(either(served(SNAPSHOTS), template(_TEMPLATE)),),
         done_when="every snapshot is ready to use, or the Job is complete",
     ),

@@ -34,7 +34,8 @@ from executor_service.actions import (
     tainting,
     undoing,
 )
-from executor_service.actions.requirements import GUARDING, LOOKING, Rule
+from executor_service.actions.requirements import Rule
+from executor_service.actions.roles import needs_of
 from executor_service.actions.spec import ActionSpec, Parameters
 from executor_service.contract import Json
 from executor_service.kubernetes.surroundings import Surroundings
@@ -136,14 +137,6 @@ def _plain(action_type: str) -> str:
     return action_type.strip().lower().replace("-", "_")
 
 
-def granted_for(specs: list[ActionSpec]) -> dict[tuple[str, str], set[str]]:
-    """The verbs by (API group, resource) that these actions need together with looking around and the guards."""
-    verbs: dict[tuple[str, str], set[str]] = {}
-    for rule in [*LOOKING, *GUARDING, *(rule for spec in specs for rule in spec.needs)]:
-        verbs.setdefault((rule.group, rule.resource), set()).update(rule.verbs)
-    return verbs
-
-
 def _lacking(spec: ActionSpec, here: Surroundings) -> str | None:
     return "; ".join(reason for item in spec.requires if (reason := item.lacking(here))) or None
 
@@ -181,7 +174,7 @@ def _entry(spec: ActionSpec) -> dict[str, Json]:
         "default_timeout_seconds": spec.timeout_seconds,
         "aliases": list(spec.aliases),
         "parameter_aliases": dict(spec.parameter_aliases),
-        "needs": [_rule(rule) for rule in spec.needs],
+        "needs": [_rule(rule) for rule in needs_of(spec, frozenset(spec.needs_with))],
         "requires": [item.text for item in spec.requires],
         "done_when": spec.done_when,
     }

@@ -10,7 +10,6 @@ from executor_service.actions.run import Run
 from executor_service.actions.spec import OBJECT_NAME_PATTERN, ActionSpec, Done, Namespace, Parameters
 from executor_service.contract import Json, ObjectRef
 from executor_service.kubernetes.errors import ApiError, ApiStatusError
-from executor_service.kubernetes.kinds import collection_path, object_path
 from executor_service.kubernetes.observing import canonical_kind, node_facts, observe, pod_facts, selector_text
 
 _MAX_BYTES = 128 * 1024
@@ -123,7 +122,7 @@ async def _events(
 
 async def _usage(run: Run, namespace: str, names: set[str]) -> Json:
     try:
-        measured = await run.kube.read(collection_path("PodMetrics", namespace))
+        measured = await run.kube.read(await run.kube.place("PodMetrics", namespace))
     except ApiError as error:
         return {"unavailable": _why(error)}
     items = [item for item in measured.get("items", []) if item["metadata"]["name"] in names]
@@ -137,7 +136,7 @@ async def _logs(run: Run, pods: list[dict[str, Json]]) -> list[dict[str, Json]]:
         container = pod["spec"]["containers"][0]["name"]
         params = {"container": container, "tailLines": str(_LOG_LINES), "limitBytes": str(_MAX_BYTES // 8)}
         try:
-            text: str | None = await run.kube.read_text(f"{object_path(ref)}/log", params=params)
+            text: str | None = await run.kube.read_text(f"{await run.kube.place_of(ref)}/log", params=params)
             why = None
         except ApiError as error:
             text, why = None, _why(error)

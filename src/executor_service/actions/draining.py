@@ -6,7 +6,8 @@ from pydantic import Field
 
 from executor_service.actions.nodes import CordonNode, cordon
 from executor_service.actions.requirements import READ_PODS, rights
-from executor_service.actions.run import PROTECTED, Planned, Run
+from executor_service.actions.run import Planned, Run
+from executor_service.actions.shielding import name_of, refuse_shielded, shielded
 from executor_service.actions.spec import ActionSpec, Done
 from executor_service.actions.workloads import controller_of
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef, Verb
@@ -26,23 +27,41 @@ class DrainNode(CordonNode):
     ignore_daemonsets: bool = Field(default=True, description="Leave DaemonSet pods where they are")
     delete_local_data: bool = Field(default=False, description="Evict pods with emptyDir volumes too")
     force: bool = Field(default=False, description="Evict pods without a controller too (they do not come back)")
+    leave_protected: bool = Field(
+        default=False, description="Leave pods where they are that a rule protects, instead of refusing to drain"
+    )
 
 
 async def drain_node(run: Run, parameters: DrainNode) -> Done:
     """Cordon, evict, wait until the pods are gone. Disruption budgets are obeyed until the deadline."""
     ref = ObjectRef("Node", None, parameters.node_name)
-    pods = await _pods_on(run, parameters.node_name)
     if "cordon" not in run.intents:
         await run.read(ref)
-        _refuse_unmovable(pods, parameters)
+        await refuse_undrainable(run, parameters)
     await cordon(run, ref)
-    movable = [pod for pod in pods if _movable(run, pod)]
+    pods = await _pods_on(run, parameters.node_name)  # as late as this: until the cordon others could come
+    movable = [pod for pod in pods if not _tied(pod)]
+    kept = await shielded(run, movable) if parameters.leave_protected else {}
+    movable = [pod for pod in movable if name_of(pod) not in kept]
     await _evict_all(run, movable, parameters.grace_period_seconds)
     await _wait_until_gone(run, movable, parameters.node_name)
     evicted = sorted(slot.removeprefix("evict:") for slot in run.intents if slot.startswith("evict:"))
-    left = sorted(_name(pod) for pod in pods if not _movable(run, pod))
+    left = sorted({*kept, *(name_of(pod) for pod in pods if _tied(pod))})
     message = f"{ref} {'would be drained' if run.dry_run else 'is drained'}: {len(evicted or movable)} pods moved"
     return Done(message, {"evicted": len(evicted or movable), "left_in_place": left})
+
+
+async def refuse_undrainable(run: Run, parameters: DrainNode, *, besides: frozenset[str] = frozenset()) -> None:
+    """Before anything is touched: pods that would be lost or must stay, unless the caller accepts that.
+
+    `besides` are the uids of pods that will be gone before the drain begins.
+    """
+    there = await _pods_on(run, parameters.node_name)
+    pods = [pod for pod in there if pod["metadata"]["uid"] not in besides]
+    _refuse_unmovable(pods, parameters)
+    if not parameters.leave_protected:
+        found = await shielded(run, [pod for pod in pods if not _tied(pod)])
+        refuse_shielded(found, f"draining {parameters.node_name}", "leave_protected: true leaves them there")
 
 
 async def _pods_on(run: Run, node: str) -> list[dict[str, Json]]:
@@ -50,30 +69,26 @@ async def _pods_on(run: Run, node: str) -> list[dict[str, Json]]:
 
 
 def _refuse_unmovable(pods: list[dict[str, Json]], parameters: DrainNode) -> None:
-    """Before anything is touched: pods that would be lost, unless the caller accepts that."""
     reasons = []
     for pod in pods:
         owner = controller_of(pod)
         if _ended(pod) or _mirror(pod):
             continue
         if owner is None and not parameters.force:
-            reasons.append(f"{_name(pod)} has no controller (force)")
+            reasons.append(f"{name_of(pod)} has no controller (force)")
         if owner is not None and owner["kind"] == "DaemonSet":
             if not parameters.ignore_daemonsets:
-                reasons.append(f"{_name(pod)} belongs to a DaemonSet (ignore_daemonsets)")
+                reasons.append(f"{name_of(pod)} belongs to a DaemonSet (ignore_daemonsets)")
         elif _has_local_data(pod) and not parameters.delete_local_data:
-            reasons.append(f"{_name(pod)} has local data (delete_local_data)")
+            reasons.append(f"{name_of(pod)} has local data (delete_local_data)")
     if reasons:
         raise ActionFailedError(ErrorClass.PERMANENT, f"cannot drain: {'; '.join(reasons)}")
 
 
-def _movable(run: Run, pod: dict[str, Json]) -> bool:
-    """Neither finished, nor tied to the node, nor protected."""
+def _tied(pod: dict[str, Json]) -> bool:
+    """Finished, or bound to the node by what it is."""
     owner = controller_of(pod)
-    tied = _ended(pod) or _mirror(pod) or (owner is not None and owner["kind"] == "DaemonSet")
-    annotations = pod["metadata"].get("annotations") or {}
-    namespace = pod["metadata"]["namespace"]
-    return not (tied or namespace in run.world.protected_namespaces or annotations.get(PROTECTED) == "true")
+    return _ended(pod) or _mirror(pod) or (owner is not None and owner["kind"] == "DaemonSet")
 
 
 async def _evict_all(run: Run, pods: list[dict[str, Json]], grace_period_seconds: int | None) -> None:
@@ -96,7 +111,7 @@ async def _evict_all(run: Run, pods: list[dict[str, Json]], grace_period_seconds
 
 
 def _kept(pods: list[dict[str, Json]]) -> ActionFailedError:
-    names = ", ".join(sorted(_name(pod) for pod in pods))
+    names = ", ".join(sorted(name_of(pod) for pod in pods))
     return ActionFailedError(ErrorClass.TIMEOUT, f"disruption budgets kept these pods in place: {names}")
 
 
@@ -129,7 +144,7 @@ async def _wait_until_gone(run: Run, pods: list[dict[str, Json]], node: str) -> 
     uids = {pod["metadata"]["uid"] for pod in pods}
 
     async def missing() -> str | None:
-        left = [_name(pod) for pod in await _pods_on(run, node) if pod["metadata"]["uid"] in uids]
+        left = [name_of(pod) for pod in await _pods_on(run, node) if pod["metadata"]["uid"] in uids]
         return f"{len(left)} pods are ending: {', '.join(sorted(left))}" if left else None
 
     await run.until(missing)
@@ -137,10 +152,6 @@ async def _wait_until_gone(run: Run, pods: list[dict[str, Json]], node: str) -> 
 
 def _slot(pod: dict[str, Json]) -> str:
     return f"evict:{pod['metadata']['uid']}"
-
-
-def _name(pod: dict[str, Json]) -> str:
-    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def _mirror(pod: dict[str, Json]) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from executor_service.actions.draining import DrainNode, drain_node
+from executor_service.actions.draining import DrainNode, drain_node, refuse_undrainable
 from executor_service.actions.requirements import READ_PODS, rights
 from executor_service.actions.run import Planned, Run
 from executor_service.actions.spec import NAME_PATTERN, OBJECT_NAME_PATTERN, ActionSpec, Done, Namespaced
@@ -37,6 +37,7 @@ class MigrateWorkload(Namespaced):
         str | None, Field(pattern=NAME_PATTERN, max_length=253, description="Other clusters are refused")
     ] = None
     drain_source: bool = Field(default=False, description="Drain the node that it ran on afterwards")
+    leave_protected: bool = Field(default=False, description="With drain_source: as in drain_node")
 
     @model_validator(mode="after")
     def _one_target(self) -> "MigrateWorkload":
@@ -56,9 +57,13 @@ async def migrate_workload(run: Run, parameters: MigrateWorkload) -> Done:
     async def plan() -> Planned:
         current = await run.read(ref)
         host = await _room(run, node, current)
-        sources = await _sources(run, current, node.name)
+        pods = await _elsewhere(run, current, node.name)
+        sources = sorted({pod["spec"]["nodeName"] for pod in pods})
         if parameters.drain_source and len(sources) > 1:
             raise ActionFailedError(ErrorClass.PERMANENT, f"{ref} runs on {', '.join(sources)}: drain them one by one")
+        if parameters.drain_source and sources:
+            moving = frozenset(pod["metadata"]["uid"] for pod in pods)
+            await refuse_undrainable(run, _drain(parameters, sources[0]), besides=moving)
         write = plan_patch(ref, current, {f"/spec/template/spec/nodeSelector/{escape(_HOST)}": host})
         return (write.noting({"sources": sources}), current) if write else None
 
@@ -68,7 +73,7 @@ async def migrate_workload(run: Run, parameters: MigrateWorkload) -> Done:
     await wait_for_rollout(run, ref)
     facts = {"from": write.notes["sources"], "to": node.name} | await rollout_facts(run, ref)
     if parameters.drain_source and write.notes["sources"]:
-        drained = await drain_node(run, DrainNode(node_name=write.notes["sources"][0]))
+        drained = await drain_node(run, _drain(parameters, write.notes["sources"][0]))
         facts["drained"] = drained.result
     return Done(f"{ref} {'would move' if run.dry_run else 'moved'} to {node.name}", facts)
 
@@ -101,10 +106,14 @@ def _requested(pod: dict[str, Json], resource: str) -> Decimal:
     return sum((parse_quantity(str(amount)) for amount in amounts), Decimal(0))
 
 
-async def _sources(run: Run, workload: dict[str, Json], target: str) -> list[str]:
+async def _elsewhere(run: Run, workload: dict[str, Json], target: str) -> list[dict[str, Json]]:
     selector = selector_text(workload["spec"]["selector"])
     pods = await run.list("Pod", workload["metadata"]["namespace"], labels=selector)
-    return sorted({pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName") not in {None, target}})
+    return [pod for pod in pods if pod["spec"].get("nodeName") not in {None, target}]
+
+
+def _drain(parameters: MigrateWorkload, node: str) -> DrainNode:
+    return DrainNode(node_name=node, leave_protected=parameters.leave_protected)
 
 
 SPECS = (

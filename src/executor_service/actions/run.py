@@ -19,12 +19,11 @@ from executor_service.actions.world import CancelledByCallerError, StoppingError
 from executor_service.contract import OUTSIDE, ActionFailedError, ErrorClass, Json, ObjectRef, Verb, Write
 from executor_service.guards.asked import UNDO, Asked, asked_of
 from executor_service.guards.guard import full
-from executor_service.guards.rules import PROTECTED
 from executor_service.kubernetes.client import KubeClient
 from executor_service.kubernetes.errors import ApiError, failure
 from executor_service.ledger.rows import Intent, IntentState
 
-__all__ = ("PROTECTED", "CancelledByCallerError", "Planned", "Run", "StoppingError", "World")
+__all__ = ("CancelledByCallerError", "Planned", "Run", "StoppingError", "World")
 
 _POLL_FIRST_SECONDS, _POLL_LONGEST_SECONDS = 0.05, 1.0
 _SETTLE_PATIENCE_SECONDS = 3600.0

@@ -64,6 +64,8 @@ class ActionSpec:
     changes: bool = True
     irreversible_reason: str | None = None
     needs: tuple[Rule, ...] = ()
+    needs_with: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    """What it needs besides, where this setting is set."""
     requires: tuple[Requirement, ...] = ()
     aliases: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     """Other names that mean the same, each with the parameters that the name implies."""

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from executor_service.actions.nodes import NodeName
 from executor_service.actions.requirements import READ_PODS, rights
-from executor_service.actions.run import PROTECTED, Planned, Run
+from executor_service.actions.run import Planned, Run
+from executor_service.actions.shielding import name_of, refuse_shielded, shielded
 from executor_service.actions.spec import ActionSpec, Done, Parameters
 from executor_service.actions.workloads import controller_of
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef
@@ -112,19 +113,12 @@ def _refuse_system(key: str) -> None:
 
 async def _refuse_loss(run: Run, ref: ObjectRef, taint: dict[str, Json]) -> None:
     """NoExecute deletes pods at once: refuse where that would hit what is protected, or loses pods for good."""
-    reasons = []
-    for pod in await run.list("Pod", None, fields=f"spec.nodeName={ref.name}"):
-        metadata, name = pod["metadata"], f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-        if any(_tolerates(item, taint) for item in pod["spec"].get("tolerations") or []):
-            continue
-        if metadata["namespace"] in run.world.protected_namespaces:
-            reasons.append(f"{name} is in a protected namespace")
-        elif (metadata.get("annotations") or {}).get(PROTECTED) == "true":
-            reasons.append(f"{name} is protected")
-        elif controller_of(pod) is None:
-            reasons.append(f"{name} has no controller and would not come back")
-    if reasons:
-        text = f"NoExecute on {ref} would delete pods: {'; '.join(reasons)} (drain_node obeys disruption budgets)"
+    pods = await run.list("Pod", None, fields=f"spec.nodeName={ref.name}")
+    hit = [pod for pod in pods if not any(_tolerates(item, taint) for item in pod["spec"].get("tolerations") or [])]
+    refuse_shielded(await shielded(run, hit), f"NoExecute on {ref.name}", "drain_node can leave them there")
+    lost = [f"{name_of(pod)} has no controller and would not come back" for pod in hit if controller_of(pod) is None]
+    if lost:
+        text = f"NoExecute on {ref} would delete pods: {'; '.join(lost)} (drain_node obeys disruption budgets)"
         raise ActionFailedError(ErrorClass.PERMANENT, text)
 
 

@@ -35,7 +35,10 @@ async def undo(run: Run, parameters: Undo) -> Done:
         return Done("nothing to undo: the action changed nothing", {"undone": 0})
     _refuse_irreversible(run, target)
     ordered = applied if target.type in run.world.undone_forwards else applied[::-1]
-    left = [item for item in ordered if item.write.takes_back and item.undone_by in {None, run.key}]
+    reversible = [item for item in ordered if item.write.takes_back]
+    if not reversible:
+        return Done("nothing to undo: what it did is not taken back", {"undone": 0})
+    left = [item for item in reversible if item.undone_by in {None, run.key}]
     if not left:
         return Done("nothing to undo: it has been undone already", {"undone": 0, "already": True})
     for item in left:

@@ -1,6 +1,6 @@
 """What all runs share, what the operator allows, and how a run is interrupted from outside."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from executor_service.actions.locks import ObjectLocks
@@ -45,8 +45,6 @@ class World:
     settler: Settler
     channels: Channels
     guard: Guard
-    protected_namespaces: Container[str]
-    """Namespaces in which nothing is changed."""
     irreversible: Mapping[str, str]
     """Why an action type cannot be undone, for those that cannot."""
     undo_seconds: float

@@ -53,7 +53,7 @@ class Results:
             return spec.irreversible_reason
         patches = [item for item in done if item.write.takes_back]
         if not patches:
-            return "nothing was changed"
+            return "what it did is not taken back" if done else "nothing was changed"
         if all(item.undone_by for item in patches):
             return f"already undone by {patches[-1].undone_by}"
         expired = time.time() > (row.finished_at or 0.0) + self._undo_seconds

@@ -69,9 +69,16 @@ class Guard:
 
         `named`: the operator has named this very object for this action, so a protected namespace does not shield it.
         """
-        _obey(self.closed.refusal(write.ref.namespace, named=named))
-        marks = await _ask(self._facts.marks(write.ref, current), f"reading what is said about {write.ref}")
-        _obey(rules.marks_refusal(self.policy, marks))
+        _obey(await self.refusal(write.ref, current, named=named))
+
+    async def refusal(self, ref: ObjectRef, current: dict[str, Json], *, named: bool = False) -> Refusal | None:
+        """Why an object may not be changed at all, whatever the change; None when it may."""
+        closed = self.closed.refusal(ref.namespace, named=named)
+        if closed is not None:
+            return closed
+        return rules.marks_refusal(
+            self.policy, await _ask(self._facts.marks(ref, current), f"reading what is said about {ref}")
+        )
 
     async def limit(self, asked: Asked, write: Write, current: dict[str, Json]) -> None:
         """Whether it is too soon or too much. What is in doubt counts as done; it is read before the cluster is."""

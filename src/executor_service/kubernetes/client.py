@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from executor_service.contract import Json, ObjectRef
 from executor_service.kubernetes.errors import ApiError, ApiSilentError, ApiStatusError, ApiUnreachableError
-from executor_service.kubernetes.kinds import collection_path, object_path
+from executor_service.kubernetes.kinds import KINDS, collection_path
 
 FIELD_MANAGER = "executor-service"
 _READ_PAUSES = (0.1, 0.4, 1.0)
@@ -48,7 +48,7 @@ class KubeClient:
 
     async def get(self, ref: ObjectRef) -> dict[str, Json]:
         """The object as the server stores it. Raises ApiError; short troubles of a read are tried again."""
-        return dict(await self.read(object_path(ref)))
+        return dict(await self.read(await self.place_of(ref)))
 
     async def find(self, ref: ObjectRef) -> dict[str, Json] | None:
         """The object, or None when there is none. Raises ApiError for anything but 404."""
@@ -65,14 +65,29 @@ class KubeClient:
         """All objects of a kind that match the selectors, page by page. Raises ApiError."""
         params = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         params |= {"fieldSelector": fields} if fields else {}
+        path = await self.place(kind, namespace)
         items: list[dict[str, Json]] = []
         while True:
-            page = await self.read(collection_path(kind, namespace), params=params)
+            page = await self.read(path, params=params)
             items += page.get("items") or []
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return items
             params["continue"] = token
+
+    async def place(self, kind: str, namespace: str | None) -> str:
+        """The path of all objects of a kind, in a version of its API that this cluster serves. Raises ApiError."""
+        known = KINDS[kind]
+        if not known.older:
+            return collection_path(kind, namespace)
+        listed = (await self.read(f"apis/{known.group}")).get("versions") or []
+        served = {entry["version"] for entry in listed}
+        version = next((each for each in (known.version, *known.older) if each in served), known.version)
+        return collection_path(kind, namespace, version=version)
+
+    async def place_of(self, ref: ObjectRef) -> str:
+        """The path of one object. Raises ApiError."""
+        return f"{await self.place(ref.kind, ref.namespace)}/{ref.name}"
 
     async def read(self, path: str, *, params: dict[str, str] | None = None) -> Any:
         """GET a path and decode its JSON. Raises ApiError after a few tries."""

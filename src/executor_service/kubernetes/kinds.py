@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from executor_service.contract import ObjectRef
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -12,6 +10,13 @@ class Kind:
     prefix: str
     plural: str
     namespaced: bool = True
+    older: tuple[str, ...] = ()
+    """Versions with the same fields, for clusters that do not serve the prefix's: the newest first."""
+
+    @property
+    def version(self) -> str:
+        """The version of its API that is asked first."""
+        return self.prefix.rpartition("/")[2]
 
     @property
     def group(self) -> str:
@@ -38,7 +43,7 @@ KINDS: dict[str, Kind] = {
     "Secret": Kind("api/v1", "secrets"),
     "PersistentVolumeClaim": Kind("api/v1", "persistentvolumeclaims"),
     "StorageClass": Kind("apis/storage.k8s.io/v1", "storageclasses", namespaced=False),
-    "HorizontalPodAutoscaler": Kind("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "HorizontalPodAutoscaler": Kind("apis/autoscaling/v2", "horizontalpodautoscalers", older=("v2beta2",)),
     "NetworkPolicy": Kind("apis/networking.k8s.io/v1", "networkpolicies"),
     "Job": Kind("apis/batch/v1", "jobs"),
     "VolumeSnapshot": Kind("apis/snapshot.storage.k8s.io/v1", "volumesnapshots"),
@@ -48,13 +53,9 @@ KINDS: dict[str, Kind] = {
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
 
-def collection_path(kind: str, namespace: str | None) -> str:
-    """The path of all objects of a kind, in one namespace or everywhere."""
+def collection_path(kind: str, namespace: str | None, *, version: str = "") -> str:
+    """The path of all objects of a kind, in one namespace or everywhere; of the first version if none is said."""
     known = KINDS[kind]
     scope = f"/namespaces/{namespace}" if known.namespaced and namespace else ""
-    return f"{known.prefix}{scope}/{known.plural}"
-
-
-def object_path(ref: ObjectRef) -> str:
-    """The path of one object."""
-    return f"{collection_path(ref.kind, ref.namespace)}/{ref.name}"
+    prefix = f"{known.prefix.removesuffix(known.version)}{version or known.version}"
+    return f"{prefix}{scope}/{known.plural}"

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from executor_service.contract import FieldChange, Json, ObjectRef, Verb, Write
 from executor_service.kubernetes.client import KubeClient
-from executor_service.kubernetes.kinds import KINDS, collection_path, object_path
+from executor_service.kubernetes.kinds import KINDS
 from executor_service.kubernetes.pointers import actual, is_keyed, resolve, same
 
 CREATED_BY = "kubernaut.io/created-by"
@@ -144,7 +144,7 @@ def sealed_as_stored(write: Write, answer: dict[str, Json]) -> dict[str, dict[st
 
 async def send(client: KubeClient, write: Write, current: dict[str, Json], *, dry_run: bool) -> dict[str, Json]:
     """Send the write once; the answer is the object as it now is (or the server's Status). Raises ApiError."""
-    path = object_path(write.ref)
+    path = await client.place_of(write.ref)
     if write.verb is Verb.PATCH:
         operations = patch_operations(write, current, await unseal(client, write))
         answer = await client.send("PATCH", path, operations, content_type=JSON_PATCH, dry_run=dry_run)
@@ -174,7 +174,7 @@ async def _create(client: KubeClient, write: Write, *, dry_run: bool) -> dict[st
     document = write.fields[0].after
     for pointer, value in (await unseal(client, write)).items():
         document = document | {pointer.removeprefix("/"): value}
-    path = collection_path(write.ref.kind, write.ref.namespace)
+    path = await client.place(write.ref.kind, write.ref.namespace)
     return dict(await client.send("POST", path, document, dry_run=dry_run))
 
 

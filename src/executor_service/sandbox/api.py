@@ -110,6 +110,7 @@ def _described(verb: str, address: Address, http: web.Request) -> dict[str, str]
     """A request in the words of a fault's `match`."""
     return {
         "verb": verb,
+        "group": address.kind.group,
         "resource": address.kind.resource,
         "namespace": address.namespace,
         "name": address.name,

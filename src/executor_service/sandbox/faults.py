@@ -6,7 +6,7 @@ from typing import Any
 from executor_service.sandbox.errors import bad_request
 from executor_service.sandbox.objects import Object
 
-_MATCHED = ("verb", "resource", "namespace", "name", "subresource", "user_agent")
+_MATCHED = ("verb", "group", "resource", "namespace", "name", "subresource", "user_agent")
 _KNOWN = ("match", "status", "times", "delay_seconds", "drop")
 
 
