@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from workflow_service.api.problems import documented, problem
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.pagerduty import signed
-from workflow_service.intake.inbox import Full
+from workflow_service.intake.inbox import Full, Load
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.receiving import SIGNATURES, Form, form_of, needed
 from workflow_service.intake.reception import Answer, Reception
@@ -133,18 +133,28 @@ async def _take(parts: Alerts, request: Request) -> Response:
     form = form_of(headers)
     with parts.reception.inbox.load() as load:
         try:
-            body = bytearray()
-            async for chunk in request.stream():
-                load.add(len(chunk))
-                body += chunk
-            flaw = _forged(parts, bytes(body), headers) if form is Form.PAGERDUTY else None
+            body = await _body(request, load)
+            flaw = _forged(parts, body, headers) if form is Form.PAGERDUTY else None
             if flaw is not None:
                 parts.metrics.refused("signature")
                 return problem(request, 403, "Signature refused", flaw)
-            return answer(await parts.reception.take(_delivery(form, headers, bytes(body)), form))
+            return answer(await parts.reception.take(_delivery(form, headers, body), form))
         except StoreUnavailable as error:
             parts.metrics.refused("full" if isinstance(error, Full) else "store_unavailable")
             raise
+
+
+async def _body(request: Request, load: Load) -> bytes:
+    """All that is sent, weighed as it comes.
+
+    Raises:
+        Full: the replica holds as much as it may.
+    """
+    chunks = []
+    async for chunk in request.stream():
+        load.add(len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _delivery(form: Form, headers: dict[str, str], body: bytes) -> Delivery:
