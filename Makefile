@@ -53,6 +53,7 @@ bench: $(STAMP) ## ours beside plain DBOS steps, the journal alone and Restate, 
 	@$(RUN)/python -m bench.engine
 	@$(RUN)/python -m bench.decide
 	@$(RUN)/python -m bench.takeover
+	@$(RUN)/python -m bench.intake
 
 build: $(STAMP) ## a wheel whose two console scripts run anywhere
 	@$(UV) build --wheel --quiet --out-dir dist

@@ -71,7 +71,7 @@ class StandIn:
     async def _execute(self, request: web.Request) -> web.Response:
         now = time.perf_counter()
         order = await request.json()
-        first = self._first.get(order["alert"]["resource"])
+        first = self._first.get(order["alert"].get("resource", ""))
         if first is not None and not first.done():
             first.set_result(now)
         await asyncio.sleep(self.takes)
@@ -129,8 +129,8 @@ def main() -> None:
 
 async def _measure(url: str) -> list[Reading]:
     executor = StandIn()
-    async with _service(url, executor) as service, aiohttp.ClientSession(connector=_unlimited()) as session:
-        load = Load(session, f"{service.url}/api/v1/execute", executor)
+    async with service(url, executor) as running, aiohttp.ClientSession(connector=_unlimited()) as session:
+        load = Load(session, f"{running.url}/api/v1/execute", executor)
         executor.takes = TAKES
         await load.steady(WARM_UP)
         steady = await _reading(load, lambda: load.steady(ALERTS))
@@ -159,7 +159,8 @@ def _unlimited() -> aiohttp.TCPConnector:
 
 
 @asynccontextmanager
-async def _service(url: str, executor: StandIn) -> AsyncIterator[Program]:
+async def service(url: str, executor: StandIn) -> AsyncIterator[Program]:
+    """workflow-service as a process on that database, with its default settings and this executor."""
     runner = web.AppRunner(executor.application(), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -70,6 +70,17 @@ def test_an_alert_says_in_labels_what_the_specification_has_fields_for() -> None
     assert alert.extra["generatorURL"].startswith("http://prometheus")
 
 
+def test_the_namespace_is_the_subjects() -> None:
+    """`namespace` may be that of whoever measured; then the subject's is in `exported_namespace`."""
+    labels = {"alertname": "A", "namespace": "monitoring", "exported_namespace": "production", "pod": "web-1"}
+    [alert] = read(an_alert(labels=labels))
+    assert isinstance(alert, Alert)
+    assert alert.namespace == "production"
+    assert resolve(alert, "default") == Target("default", "Pod", "web-1", "production")
+    [broken] = read(an_alert(labels={**labels, "exported_namespace": 7}))
+    assert isinstance(broken, Invalid)
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 500])
 def test_all_alerts_of_a_group_are_read(number: int) -> None:
     """However many there are, each is there, in order."""

@@ -17,7 +17,7 @@ from workflow_service.api.callers import hindrance, within_sight
 from workflow_service.api.problems import documented, problem
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.pagerduty import signed
-from workflow_service.intake.inbox import Full
+from workflow_service.intake.inbox import Full, Load
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.receiving import SIGNATURES, Form, form_of, needed
 from workflow_service.intake.reception import Answer, Reception
@@ -41,6 +41,8 @@ _EXAMPLE = {
         }
     ],
 }
+# What breaks these rules is taken all the same, as one invalid alert.
+_ONE = {"anyOf": [{"$ref": "#/components/schemas/AlertmanagerAlertIn"}, {}]}
 _NOTIFICATION: dict[str, Any] = {
     "type": "object",
     "required": ["alerts"],
@@ -48,15 +50,16 @@ _NOTIFICATION: dict[str, Any] = {
         "version": {"type": ["string", "null"], "description": '"4"; may be missing'},
         "status": {"type": ["string", "null"], "description": "of the group; each alert's own counts"},
         "truncatedAlerts": {"type": ["integer", "null"]},
-        "alerts": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/AlertmanagerAlertIn"}},
+        "alerts": {"type": ["array", "null"], "items": _ONE},
     },
     "examples": [_EXAMPLE],
 }
-_EVENT: dict[str, Any] = {"type": "object", "required": ["specversion", "id", "source", "type"]}
+_ATTRIBUTES = ("specversion", "id", "source", "type")  # an event without them is one invalid alert
+_EVENT: dict[str, Any] = {"type": "object", "properties": {name: {} for name in _ATTRIBUTES}}
 _BODIES = {
     "application/json": {"schema": _NOTIFICATION},
     "application/cloudevents+json": {"schema": _EVENT},
-    "application/cloudevents-batch+json": {"schema": {"type": "array", "items": _EVENT}},
+    "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"anyOf": [_EVENT, {}]}}},
 }
 
 
@@ -134,22 +137,32 @@ async def _take(parts: Alerts, request: Request) -> Response:
     form = form_of(headers)
     with parts.reception.inbox.load() as load:
         try:
-            body = bytearray()
-            async for chunk in request.stream():
-                load.add(len(chunk))
-                body += chunk
-            flaw = _forged(parts, bytes(body), headers) if form is Form.PAGERDUTY else None
+            body = await _body(request, load)
+            flaw = _forged(parts, body, headers) if form is Form.PAGERDUTY else None
             if flaw is not None:
                 parts.metrics.refused("signature")
                 return problem(request, 403, "Signature refused", flaw)
             found = await parts.reception.take(
-                _delivery(form, headers, bytes(body)), form, hindrance=partial(hindrance, request)
+                _delivery(form, headers, body), form, hindrance=partial(hindrance, request)
             )
             results = [await within_sight(request, parts.database, one) for one in found.alerts]
             return answer(replace(found, alerts=tuple(results)))
         except StoreUnavailable as error:
             parts.metrics.refused("full" if isinstance(error, Full) else "store_unavailable")
             raise
+
+
+async def _body(request: Request, load: Load) -> bytes:
+    """All that is sent, weighed as it comes.
+
+    Raises:
+        Full: the replica holds as much as it may.
+    """
+    chunks = []
+    async for chunk in request.stream():
+        load.add(len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _delivery(form: Form, headers: dict[str, str], body: bytes) -> Delivery:

@@ -16,7 +16,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented, problem
-from workflow_service.domain.errors import Rejected, Violation
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.reception import NotRepeatable, Reception, repeated
 from workflow_service.store import inbound
@@ -92,7 +91,7 @@ class ReplayIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["new", "simulation"] = Field("new", alias="as", description="new: as if it had just come")
+    mode: Literal["new"] = Field("new", alias="as", description="new: as if it had just come; nothing else is offered")
 
 
 def routes(reception: Reception, database: Database) -> APIRouter:
@@ -127,11 +126,10 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         },
     )
     async def replay(
-        request: Request, delivery_id: DeliveryId, given: Annotated[ReplayIn | None, Body()] = None
+        request: Request,
+        delivery_id: DeliveryId,
+        given: Annotated[ReplayIn | None, Body()] = None,  # noqa: ARG001 - that it is one is all there is to know
     ) -> Response:
-        if given is not None and given.mode == "simulation":
-            wrong = Violation("as", "simulation", "must be new: simulating a delivery is not offered")
-            raise Rejected("the delivery cannot be replayed", [wrong])
         try:
             return await asyncio.shield(_replay(reception, database, request, delivery_id))
         except NotRepeatable as error:

@@ -48,6 +48,10 @@ def _alert(item: object, group_status: object) -> Alert | Invalid:
     document |= {_NAMES[key]: value for key, value in item.items() if key in _NAMES and not absent(value)}
     if absent(document.get("status")) and isinstance(group_status, str):
         document["status"] = group_status
+    labels = document.get("labels")
+    if absent(document.get("namespace")) and isinstance(labels, Mapping):
+        # Where the scraped target has a namespace of its own, Prometheus moves the subject's there.
+        document["namespace"] = labels.get("exported_namespace") or None
     return read_alert(document, raw=item)
 
 
