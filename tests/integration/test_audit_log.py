@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from tests.support.keys import bearer, make_key
 from tests.support.replica import HIGH_CPU, Running, replica
@@ -22,6 +23,8 @@ from workflow_service.domain.permissions import Right
 from workflow_service.store import audit
 from workflow_service.store.database import Database
 from workflow_service.store.tables import audit_chain, audit_log
+
+pytestmark = pytest.mark.requirement("BR-WF-029")
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -41,12 +44,14 @@ async def test_two_replicas_write_one_chain(postgres_database: Database) -> None
     """Two that write hundreds of entries at once make one chain with all of them, in each one's own order."""
     other = Database(postgres_database.url.render_as_string(hide_password=False))
     logs = [AuditLog(partial(audit.append, one)) for one in (postgres_database, other)]
-    for log in logs:
-        await log.start()
-    done = [log.note(entry(number, who)) for number in range(300) for log, who in zip(logs, "ab", strict=True)]
-    await asyncio.wait_for(asyncio.gather(*done), timeout=30)
-    for log in logs:
-        await log.stop()
+    with capture_logs() as lines:
+        for log in logs:
+            await log.start()
+        done = [log.note(entry(number, who)) for number in range(300) for log, who in zip(logs, "ab", strict=True)]
+        await asyncio.wait_for(asyncio.gather(*done), timeout=30)
+        for log in logs:
+            await log.stop()
+    assert lines == []  # they take turns; nobody runs into the other
     found = await everything(postgres_database)
     assert (await verified(postgres_database))[0] == []
     for who in "ab":
