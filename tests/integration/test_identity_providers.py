@@ -170,6 +170,9 @@ async def test_a_service_account_is_reviewed(tmp_path: Path, cluster: ApiServer)
         assert (await running.http.post(f"{path}/pause", headers=bearer("lead"))).status_code == 403
         for token in ("for others", "unknown"):
             assert (await running.http.get(LIST, headers=bearer(token))).status_code == 401
+        cluster.ignores_audiences = True
+        cluster.users["for the server itself"] = (alertmanager, [], [])
+        assert (await running.http.get(LIST, headers=bearer("for the server itself"))).status_code == 401
         assert set(cluster.authorizations) == {"Bearer our own"}
         cluster.away = True
         assert (await running.http.get(LIST, headers=bearer("good"))).status_code == 200

@@ -63,7 +63,7 @@ class Auditing:
             at=self._clock(),
             who=plain(who),
             what=f"{scope['method']} {place.template}",
-            target=plain(place.values.get("workflow_id") or location.rsplit("/", 1)[-1]),
+            target=plain(next(iter(place.values.values()), "") or location.rsplit("/", 1)[-1]),
             source=plain(client[0] if client else ""),
             request_id=plain(headers.get("x-request-id", "")),
             outcome=str(answer["status"]),

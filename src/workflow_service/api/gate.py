@@ -42,7 +42,7 @@ class Gate:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, *, access: Access) -> None:
-        self._app, self._access = app, access
+        self._app, self._access, self._signed = app, access, signed.SignedBodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer why not."""
@@ -77,7 +77,7 @@ class Gate:
         """Who calls, and where their body comes from now. Who brings alerts may have signed them instead."""
         authorization, secrets = request.headers.get("authorization"), self._access.webhook_secrets()
         if secrets and not slow and authorization is None and is_signed(request.headers):
-            return signed.WEBHOOK, await signed.proved(request.headers, receive, secrets)
+            return signed.WEBHOOK, await self._signed.proved(request.headers, receive, secrets)
         return await authenticator.caller(authorization), receive
 
     def _nobody(self, request: Request, why: str, *, slow: bool) -> Response:
