@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, explaining, problems, schemas, security, silences
+from workflow_service.api import creating, explaining, idempotent, problems, schemas, security, silences
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
@@ -73,6 +73,7 @@ def application(
     app.include_router(control_routes.routes(parts.controls))
     app.include_router(rollback_routes.routes(parts.controls.database))
     app.include_router(health_routes.routes(parts.health))
+    app.add_middleware(idempotent.Idempotent, database=parts.workflows.database, clock=lambda: datetime.now(UTC))
     app.add_middleware(Gate, access=parts.access)
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})
@@ -91,6 +92,7 @@ def application(
         for path in document["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
+        idempotent.describe(document)
         access = parts.access
         security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
         return document

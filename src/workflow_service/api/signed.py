@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
+from workflow_service.api.rereading import again
 from workflow_service.domain.errors import ProviderAway, Unauthenticated
 from workflow_service.domain.permissions import Caller, Grant, Right
 from workflow_service.domain.signatures import BadSignature, verify
@@ -44,7 +45,7 @@ class SignedBodies:
             raise Unauthenticated("the credential is not valid here") from None
         finally:
             self._held -= sum(map(len, parts))
-        return _again(body, receive)
+        return again(body, receive)
 
     async def _read(self, receive: Receive, parts: list[bytes]) -> None:
         more = True
@@ -58,16 +59,3 @@ class SignedBodies:
             self._held += len(part)
             parts.append(part)
             more = message.get("more_body", False)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again

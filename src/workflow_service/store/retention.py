@@ -10,9 +10,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.store.database import Database
-from workflow_service.store.tables import alerts, commands, deliveries, executions, journal, metadata, workflows
+from workflow_service.store.tables import (
+    alerts,
+    commands,
+    deliveries,
+    executions,
+    idempotency_keys,
+    journal,
+    metadata,
+    workflows,
+)
 
 BATCH = 500  # rows at once: short transactions beside a running service
+KEYS_KEPT = timedelta(days=1)  # for which a request that is sent again gets the answer of the first one
 UNREADABLE_KEPT = 10_000  # deliveries in which no alert can be told; each is cut to 64 KB
 # Every table whose rows belong to a workflow, those that refer to others of them first.
 BELONGING = tuple(
@@ -51,6 +61,18 @@ async def forget(database: Database, keep: Keep, *, now: datetime) -> None:
     await forget_alerts(database, received_before=now - keep.outcomes)
     await forget_deliveries(database, received_before=now - keep.deliveries)
     await forget_unreadable(database, keep=UNREADABLE_KEPT)
+    await forget_keys(database, begun_before=now - KEYS_KEPT)
+
+
+async def forget_keys(database: Database, *, begun_before: datetime) -> int:
+    """Delete idempotency keys that were first used before; how many.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    old = sa.delete(idempotency_keys).where(idempotency_keys.c.begun_at < begun_before)
+    async with database.write() as connection:
+        return (await connection.execute(old)).rowcount
 
 
 async def forget_detail(database: Database, *, ended_before: datetime) -> int:

@@ -276,3 +276,16 @@ audit_chain = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
 )
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("caller", sa.Text, primary_key=True),  # keys of one caller mean nothing to another
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("request", sa.Text, nullable=False),  # a hash of method, path, query and body
+    sa.Column("begun_at", Moment, nullable=False, index=True),
+    sa.Column("claim", sa.Text, nullable=False),  # which request is under way
+    sa.Column("status", sa.Integer),  # of the answer; NULL: it is under way
+    sa.Column("headers", Document),
+    sa.Column("body", sa.LargeBinary),
+)

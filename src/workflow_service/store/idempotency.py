@@ -1,0 +1,88 @@
+"""Requests that carried a key: which is under way, and what the others were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from workflow_service.store.database import Database
+from workflow_service.store.tables import idempotency_keys as keys
+
+ABANDONED = timedelta(minutes=15)  # longer than any request may take: whoever began it is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with a key. `request` is a hash of all that makes it this request; `claim` is of this very sending."""
+
+    caller: str
+    key: str
+    request: str
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer as it was given."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier request with the same key is; `answer` None: it is under way."""
+
+    request: str
+    answer: Kept | None
+
+
+async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | None:
+    """Begin the request; or what was begun with that key before.
+
+    Raises:
+        StoreUnavailable: the database is away; nothing was begun.
+    """
+    row = {"caller": asked.caller, "key": asked.key, "request": asked.request, "begun_at": now, "claim": asked.claim}
+    insert = (sqlite_insert if database.sqlite else postgresql_insert)(keys).values(row).on_conflict_do_nothing()
+    stale = sa.delete(keys).where(*_is(asked), keys.c.status.is_(None), keys.c.begun_at < now - ABANDONED)
+    async with database.write() as connection:
+        await connection.execute(stale)
+        await connection.execute(insert)
+        found = (await connection.execute(sa.select(keys).where(*_is(asked)))).one()
+    if found.claim == asked.claim:
+        return None
+    if found.status is None:
+        return Earlier(found.request, None)
+    return Earlier(found.request, Kept(found.status, [(name, value) for name, value in found.headers], found.body))
+
+
+async def keep(database: Database, asked: Asked, answer: Kept) -> None:
+    """Keep what the request was answered.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    values = {"status": answer.status, "headers": list(answer.headers), "body": answer.body}
+    async with database.write() as connection:
+        await connection.execute(sa.update(keys).where(*_is(asked), keys.c.claim == asked.claim).values(values))
+
+
+async def release(database: Database, asked: Asked) -> None:
+    """The request came to nothing: it may be sent again as if for the first time.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.write() as connection:
+        await connection.execute(sa.delete(keys).where(*_is(asked), keys.c.claim == asked.claim))
+
+
+def _is(asked: Asked) -> tuple[sa.ColumnElement[bool], ...]:
+    return keys.c.caller == asked.caller, keys.c.key == asked.key
