@@ -28,6 +28,7 @@ from workflow_service.domain.target import Target
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
 LIMITS = Limits()
+OWN = "alert:production/f1"
 WEB = "target:default/production/deployment/web"
 ALERT = Alert("HighCPU", severity="critical", namespace="production", resource="deployment/web", starts_at=at(0))
 
@@ -58,7 +59,7 @@ def test_nothing_stands_in_its_way() -> None:
     assert [one["decided"] for one in found.trace] == ["goes on"] * 5 + ["admitted"]
 
 
-@pytest.mark.parametrize("name", ["alert:f1", WEB])
+@pytest.mark.parametrize("name", [OWN, WEB])
 def test_any_identity_attaches(name: str) -> None:
     """The alert again, or another one about the same target: it belongs to what runs."""
     known = Known({name: Running("w-1")})
@@ -99,7 +100,7 @@ def test_what_we_may_have_caused_speaks_against_us() -> None:
     assert outcome(acting, alert=firing(starts_at=at(40))) == ("attached", "w-1")
     assert outcome(acting, alert=firing(starts_at=None)) == ("attached", "w-1")
     assert outcome(acting, alert=firing(starts_at=at(60), status="resolved")) == ("attached", "w-1")
-    known = Known({WEB: Running("w-1", began_at=at(50)), "alert:f1": Running("w-1", began_at=at(50))})
+    known = Known({WEB: Running("w-1", began_at=at(50)), OWN: Running("w-1", began_at=at(50))})
     assert outcome(known, alert=firing(starts_at=at(60))) == ("attached", "w-1")
     waiting = Known({WEB: Running("w-1")})
     assert outcome(waiting, alert=firing(starts_at=at(60))) == ("attached", "w-1")
@@ -125,7 +126,7 @@ def test_the_pause_grows_with_every_end_that_helped_nobody() -> None:
 
 def test_cooling_down_says_until_when() -> None:
     """The longest pause of all identities counts; afterwards the alert is admitted."""
-    known = Known(ended={WEB: (Ended("w-1", "completed", at(0)),), "alert:f1": (Ended("w-2", "failed", at(90)),)})
+    known = Known(ended={WEB: (Ended("w-1", "completed", at(0)),), OWN: (Ended("w-2", "failed", at(90)),)})
     found = decided(known)
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("cooled_down", "w-1", at(300))
     assert "less than 300 s ago" in found.reason

@@ -24,6 +24,8 @@ class Shelf:
     def __init__(self) -> None:
         self.rows: list[ApiKey] = []
         self.reads, self.seconds, self.away = 0, 1000.0, False
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
         self.ring = Keyring(self.load, clock=self.now, monotonic=lambda: self.seconds)
 
     def now(self) -> datetime:
@@ -33,10 +35,12 @@ class Shelf:
     async def load(self) -> list[ApiKey]:
         """All rows."""
         self.reads += 1
-        await asyncio.sleep(0)
+        found = list(self.rows)
+        self.begun.set()
+        await self.go_on.wait()
         if self.away:
             raise StoreUnavailable("away")
-        return list(self.rows)
+        return found
 
     def add(self, name: str = "ana", lifetime: timedelta | None = None) -> str:
         """A new key."""
@@ -81,12 +85,28 @@ async def test_a_new_key_works_at_once() -> None:
     """A key that is not known makes the keys be read again, but made-up ones only so often."""
     shelf = Shelf()
     assert await shelf.ring.caller(shelf.add())
+    shelf.seconds += 0.001
     assert await shelf.ring.caller(shelf.add("bob"))
+    shelf.seconds += 0.001
     made_up = [Shelf().add() for _ in range(100)]
     assert [await shelf.ring.caller(key) for key in made_up] == [None] * 100
     assert shelf.reads <= 2 + keyring.UNKNOWN_AT_ONCE
     shelf.seconds += 1
     assert await shelf.ring.caller(shelf.add("eve"))
+
+
+async def test_a_key_that_is_made_while_the_keys_are_read() -> None:
+    """Whoever comes with it joins a reading that does not know it yet, and waits for one that does."""
+    shelf = Shelf()
+    shelf.go_on.clear()
+    first = asyncio.create_task(shelf.ring.caller(shelf.add()))
+    await shelf.begun.wait()
+    shelf.seconds += 0.001
+    second = asyncio.create_task(shelf.ring.caller(shelf.add("bob")))
+    await asyncio.sleep(0)
+    shelf.go_on.set()
+    assert await first
+    assert await second
 
 
 async def test_another_secret_with_the_same_id() -> None:

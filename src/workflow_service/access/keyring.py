@@ -48,8 +48,11 @@ class Keyring:
         key_id = api_key.id_of(key)
         if key_id is None:
             return None
-        now = self._monotonic()
-        if now - self._read_at >= STALE or (key_id not in self._known and self._curiosity.take("", now).given):
+        arrived = self._monotonic()
+        if arrived - self._read_at >= STALE:
+            await self._read()
+        # A reading that had begun when the key was made does not know it: one that began later is needed.
+        while key_id not in self._known and self._read_at < arrived and self._curiosity.take("", arrived).given:
             await self._read()
         return self._check(key_id, key)
 

@@ -133,7 +133,7 @@ class _Answer:
 def about(alert: Alert, fingerprint: str, limits: Limits) -> About:
     """Everything by which this alert and another can be about the same thing, and where it counts."""
     target = resolve(alert, limits.cluster)
-    own = f"alert:{fingerprint}"
+    own = f"alert:{alert.namespace or '-'}/{fingerprint}"  # a sender chooses its words, but not its namespace
     found = {own}
     if isinstance(target, Target):
         found.add(target.identity)
