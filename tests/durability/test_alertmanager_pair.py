@@ -77,6 +77,11 @@ class Pair:
         """How often each alert was stored with that status."""
         return Counter(name for name, found, _ in self.stored() if found == status)
 
+    def outcomes(self) -> Counter[str] | None:
+        """How many alerts have which outcome; None while one has none."""
+        found = [outcome for _, _, outcome in self.stored()]
+        return None if None in found else Counter(outcome for outcome in found if outcome)
+
     def workflows(self) -> list[dict[str, Any]]:
         """As the replica shows them that is never killed."""
         answer = self.stack.http.get(f"{self.stack.other.url}/api/v1/workflows", params={"limit": 200})
@@ -111,9 +116,9 @@ def test_firing_repeated_resolved(pair: Pair) -> None:
 
     pair.tell(endsAt=datetime.now(UTC).isoformat())
     eventually(lambda: len(pair.times("resolved")) == every, "every alert resolves")
-    eventually(lambda: all(outcome for _, _, outcome in pair.stored()), "every alert has its outcome")
     _one_each(pair)
-    outcomes = Counter(outcome for _, _, outcome in pair.stored())
+    outcomes = eventually(pair.outcomes, "every alert has its outcome")
+    assert outcomes is not None
     assert outcomes["admitted"] == len(GROUPS), outcomes
     assert set(outcomes) <= {"admitted", "attached", "cooled_down", "resolved"}, outcomes
 

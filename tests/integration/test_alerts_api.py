@@ -18,6 +18,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 from tests.unit.test_alertmanager import a_notification, an_alert
 from tests.unit.test_cloud_events import an_event
 from tests.unit.test_pagerduty import SECRET, a_signature, a_webhook
+from workflow_service.intake import reception
 from workflow_service.intake.inbox import MAX_BYTES
 from workflow_service.store.tables import alerts, deliveries, workflows
 
@@ -224,6 +225,19 @@ async def test_more_than_may_be_under_way(tmp_path: Path, route: str) -> None:
         assert await count(running.parts.database, deliveries) == 2
         refused = 'wfs_deliveries_refused_total{reason="full"} 1.0'
         assert (refused in (await running.http.get("/metrics")).text) is (route == "/api/v1/alerts")
+
+
+async def test_an_answer_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes too long to decide is answered as stored; it counts as under way until it is decided, which it is."""
+    monkeypatch.setattr(reception, "PATIENCE", 0.0)
+    async with replica(tmp_path, ScriptedExecutor(), INTAKE_MAX_PENDING="1") as running:
+        answer = await post(running, a_notification(an_alert(1), {}, an_alert(2)))
+        holds(await document_of(running), ROUTE, answer)
+        assert outcomes(answer) == ["undecided", "invalid", "undecided"]
+        assert None not in [one["alert_id"] for one in answer.json()["alerts"] if one["outcome"] == "undecided"]
+        await eventually(lambda: running.parts.reception.inbox.pending == 0, "its place is free again")
+        found = (await running.http.get(f"/api/v1/deliveries/{answer.json()['delivery_id']}")).json()
+        assert [one["outcome"] for one in found["outcomes"]] == ["admitted"] * 2
 
 
 async def test_more_bytes_than_may_be_held(tmp_path: Path) -> None:

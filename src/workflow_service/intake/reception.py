@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from workflow_service.telemetry.intake import IntakeMetrics
 
 # What the routes took before forms were kept.
 _FORMS: Mapping[str, Form] = {"/api/v1/execute": Form.ALERT, "/api/v1/workflows": Form.WORKFLOW}
+# Seconds that an answer waits for decisions: Alertmanager may give up after 10 s, and then sends again what is stored.
+PATIENCE = 5.0
 LARGE = 256 * 1024  # bytes from which reading a body would keep others waiting
 
 log = structlog.get_logger(__name__)
@@ -57,6 +60,7 @@ class Reception:
     def __init__(self, intake: Intake, inbox: Inbox, metrics: IntakeMetrics) -> None:
         self.inbox = inbox
         self._intake, self._metrics = intake, metrics
+        self._late: set[asyncio.Task[Any]] = set()  # decisions whose delivery is answered already
 
     async def take(
         self, delivery: Delivery, form: Form, *, hindrance: Callable[[Alert], str | None] = lambda _alert: None
@@ -70,14 +74,23 @@ class Reception:
             StoreUnavailable: nothing of it was stored; the sender is to try again.
         """
         delivery = replace(delivery, id=delivery.id or str(uuid.uuid4()))
-        with self.inbox.place():
+        with ExitStack() as held:
+            held.enter_context(self.inbox.place())
             try:
                 received = await _read(delivery, form)
             except Unreadable as error:
                 await self.quarantine(delivery, error)
                 raise
             found = tuple(_held_back(one, hindrance) for one in received.found)
-            return await self._take(delivery, form, replace(received, found=found))
+            received = replace(received, found=found)
+            alerts = [one for one in received.found if isinstance(one, Alert)]
+            alert_ids = await self._store(delivery, received, alerts)
+            decided = await self._decide(alert_ids, held)
+        known = iter([_result(*one) for one in zip(alert_ids, alerts, decided, strict=True)])
+        results = tuple(_refused(one) if isinstance(one, Invalid) else next(known) for one in received.found)
+        for result in results:
+            self._metrics.decided(result.outcome)
+        return Answer(delivery.id or "", form, results, received.truncated, received.note)
 
     async def take_one(self, delivery: Delivery, alert: Alert) -> Outcome:
         """Store and decide a delivery of one alert.
@@ -104,15 +117,14 @@ class Reception:
         self._metrics.delivered(delivery.form or "", quarantined=True)
         log.warning("a delivery cannot be read and is quarantined", delivery_id=delivery.id, reason=flaw.reason)
 
-    async def _take(self, delivery: Delivery, form: Form, received: Received) -> Answer:
+    async def _store(self, delivery: Delivery, received: Received, alerts: Sequence[Alert]) -> list[str]:
         flaws = tuple(
             Flaw(index, one.reason, one.fingerprint)
             for index, one in enumerate(received.found)
             if isinstance(one, Invalid)
         )
-        good = [one for one in received.found if isinstance(one, Alert)]
-        alert_ids = await self._intake.store(replace(delivery, flaws=flaws), good)
-        self._metrics.delivered(form, quarantined=bool(flaws))
+        alert_ids = await self._intake.store(replace(delivery, flaws=flaws), alerts)
+        self._metrics.delivered(delivery.form or "", quarantined=bool(flaws))
         if flaws:
             log.warning(
                 "alerts that cannot be understood are quarantined",
@@ -120,12 +132,19 @@ class Reception:
                 alerts=len(flaws),
                 reason=flaws[0].reason,
             )
-        decided = await self._intake.decide_all(alert_ids)
-        known = iter([_result(*one) for one in zip(alert_ids, good, decided, strict=True)])
-        results = tuple(_refused(one) if isinstance(one, Invalid) else next(known) for one in received.found)
-        for result in results:
-            self._metrics.decided(result.outcome)
-        return Answer(delivery.id or "", form, results, received.truncated, received.note)
+        return alert_ids
+
+    async def _decide(self, alert_ids: Sequence[str], held: ExitStack) -> Sequence[Outcome | BaseException | None]:
+        """What is decided in time; None for each when it takes longer, and then `held` is held until it is done."""
+        deciding = asyncio.create_task(self._intake.decide_all(alert_ids))
+        done, _ = await asyncio.wait({deciding}, timeout=PATIENCE)
+        if done:
+            return deciding.result()
+        place = held.pop_all()
+        self._late.add(deciding)
+        deciding.add_done_callback(self._late.discard)
+        deciding.add_done_callback(lambda _: place.close())
+        return [None] * len(alert_ids)
 
 
 def repeated(row: Mapping[str, Any]) -> tuple[Delivery, Form]:
@@ -161,10 +180,11 @@ async def _read(delivery: Delivery, form: Form) -> Received:
     return await asyncio.to_thread(read, form, delivery.headers, delivery.body)
 
 
-def _result(alert_id: str, alert: Alert, decided: Outcome | BaseException) -> Result:
+def _result(alert_id: str, alert: Alert, decided: Outcome | BaseException | None) -> Result:
     name = fingerprint(alert)
     if isinstance(decided, BaseException):
         log.warning("a stored alert is left to the sweeper", alert_id=alert_id, error=str(decided))
+    if decided is None or isinstance(decided, BaseException):
         return Result(alert_id, name, "undecided", "stored; it will be decided in a few seconds")
     return Result(alert_id, name, decided.outcome, decided.reason, decided.workflow_id)
 
