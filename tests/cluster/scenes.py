@@ -76,7 +76,9 @@ def uncordon(stage: Stage, *nodes: str) -> None:
 
 
 def cleared(stage: Stage, node: str = NODE) -> None:
-    """No pod of a protected namespace on the node."""
+    """No pod of a protected namespace on the node, nor of an earlier case whose namespace is still being deleted."""
+    patience = stage.place.patience
+    eventually(lambda: not _strangers(stage, node), f"{node} has no pods of earlier cases", within=patience)
     cordon(stage, node)
     number = len(stage.kube.objects("Pod", "kube-system"))
     for pod in stage.kube.objects("Pod", "kube-system", fieldSelector=f"spec.nodeName={node}"):
@@ -85,6 +87,12 @@ def cleared(stage: Stage, node: str = NODE) -> None:
         lambda: _placed_elsewhere(stage, node, number), f"{node} has no protected pods", within=stage.place.patience
     )
     uncordon(stage, node)
+
+
+def _strangers(stage: Stage, node: str) -> list[str]:
+    pods = stage.kube.objects("Pod", fieldSelector=f"spec.nodeName={node}")
+    homes = [str(pod["metadata"]["namespace"]) for pod in pods]
+    return [home for home in homes if home.startswith("proof-") and home != stage.namespace]
 
 
 def _placed_elsewhere(stage: Stage, node: str, number: int) -> bool:
