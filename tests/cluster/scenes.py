@@ -150,8 +150,15 @@ def resources(stage: Stage, kind: str, name: str) -> Object:
 
 def replaced(stage: Stage, number: int) -> bool:
     """So many of the two pods are others now, and both are ready."""
-    now = {pod["metadata"]["uid"] for pod in stage.pods("web")}
-    return len(now - stage.notes["uids"]) == number and replicas(stage, "Deployment", "web", 2)
+    pods = stage.pods("web")
+    now = {pod["metadata"]["uid"] for pod in pods}
+    return len(now - stage.notes["uids"]) == number and [ready(pod) for pod in pods] == [True, True]
+
+
+def ready(pod: Object) -> bool:
+    """Whether the pod says so itself: its owner's counters follow a moment later."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
 
 
 def rolled_back(stage: Stage) -> bool:
