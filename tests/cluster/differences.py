@@ -4,6 +4,11 @@ from tests.support.kube import Object
 
 PLACES = {
     "rights": "the sandbox has no RBAC; a missing right is a scripted 403 there, and the ClusterRole without it here",
+    "families": "on a real server only the roles of looking and of the case's family are bound, in the sandbox none is",
+    "TokenReview": "the sandbox knows no tokens: the test of that right is skipped there",
+    "add-ons": "snapshots, metrics and the mesh are custom resources of any fields on a real server",
+    "autoscaling/v2": "Kubernetes 1.20 has autoscaling/v2beta2; the executor asks discovery",
+    "volumes": "a real claim is bound to a volume that the test makes, which no driver has",
     "policy/v1": "Kubernetes 1.20 has policy/v1beta1 only; the executor asks discovery for the eviction's version",
     "logs and usage": "hollow nodes have no kubelet and no metrics server: diagnostics say that there are none",
     "patience": "the sandbox has 20 s for an action, real controllers 90 s",

@@ -76,7 +76,9 @@ def uncordon(stage: Stage, *nodes: str) -> None:
 
 
 def cleared(stage: Stage, node: str = NODE) -> None:
-    """No pod of a protected namespace on the node."""
+    """No pod of a protected namespace on the node, nor of an earlier case whose namespace is still being deleted."""
+    patience = stage.place.patience
+    eventually(lambda: not _strangers(stage, node), f"{node} has no pods of earlier cases", within=patience)
     cordon(stage, node)
     number = len(stage.kube.objects("Pod", "kube-system"))
     for pod in stage.kube.objects("Pod", "kube-system", fieldSelector=f"spec.nodeName={node}"):
@@ -85,6 +87,12 @@ def cleared(stage: Stage, node: str = NODE) -> None:
         lambda: _placed_elsewhere(stage, node, number), f"{node} has no protected pods", within=stage.place.patience
     )
     uncordon(stage, node)
+
+
+def _strangers(stage: Stage, node: str) -> list[str]:
+    pods = stage.kube.objects("Pod", fieldSelector=f"spec.nodeName={node}")
+    homes = [str(pod["metadata"]["namespace"]) for pod in pods]
+    return [home for home in homes if home.startswith("proof-") and home != stage.namespace]
 
 
 def _placed_elsewhere(stage: Stage, node: str, number: int) -> bool:
@@ -142,8 +150,15 @@ def resources(stage: Stage, kind: str, name: str) -> Object:
 
 def replaced(stage: Stage, number: int) -> bool:
     """So many of the two pods are others now, and both are ready."""
-    now = {pod["metadata"]["uid"] for pod in stage.pods("web")}
-    return len(now - stage.notes["uids"]) == number and replicas(stage, "Deployment", "web", 2)
+    pods = stage.pods("web")
+    now = {pod["metadata"]["uid"] for pod in pods}
+    return len(now - stage.notes["uids"]) == number and [ready(pod) for pod in pods] == [True, True]
+
+
+def ready(pod: Object) -> bool:
+    """Whether the pod says so itself: its owner's counters follow a moment later."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
 
 
 def rolled_back(stage: Stage) -> bool:

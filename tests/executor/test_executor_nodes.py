@@ -100,3 +100,26 @@ def test_a_dry_drain_touches_nothing(executor: Executor, cluster: Cluster) -> No
     assert {change["kind"] for change in result["changes"]} == {"Node", "Pod"}
     assert cluster.writes() == []
     assert not cordoned(cluster)
+
+
+def test_a_pod_that_is_on_its_way_out_keeps_no_drain_from_beginning(executor: Executor, cluster: Cluster) -> None:
+    """It has no controller, but it goes without us: the drain waits for it."""
+    lonely = {
+        "metadata": {"name": "lonely"},
+        "spec": {"nodeName": "node-2", "containers": [{"name": "a", "image": "b"}]},
+    }
+    cluster.create("pods", lonely)
+    refused = executor.execute("drain_node", NODE)
+    assert (refused["error"]["class"], "lonely has no controller" in refused["message"]) == ("permanent", True)
+    cluster.merge("pods", "lonely", {"metadata": {"finalizers": ["example.com/hold"]}})
+    cluster.http.delete(cluster.path("pods", "lonely"))
+    assert executor.order("drain_node", DRAIN, key="waits-for-lonely").status_code == 202
+    progress = eventually(lambda: _waits_for(executor, "lonely"), "the drain waits for the pod")
+    assert "ending" in progress
+    cluster.merge("pods", "lonely", {"metadata": {"finalizers": None}})
+    assert executor.finished("waits-for-lonely")["status"] == "completed"
+
+
+def _waits_for(executor: Executor, pod: str) -> str:
+    progress = str(executor.by_key("waits-for-lonely").json().get("progress"))
+    return progress if pod in progress else ""

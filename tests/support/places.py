@@ -17,35 +17,11 @@ from executor_service.actions.catalogue import Catalogue
 from executor_service.actions.roles import LOOKING_ROLE, PREFIX
 from tests.executor.conftest import environment
 from tests.support.control_plane import ControlPlane
+from tests.support.furniture import FURNITURE, GROUPS, custom_kind, established
 from tests.support.kube import Kube, Object, Server, Thing
 from tests.support.processes import eventually
 
 MANIFESTS = Path(__file__).parents[2] / "deploy/microservices/executor-deployment.yaml"
-GROUPS = {
-    "snapshot.storage.k8s.io": (
-        ("v1", "VolumeSnapshot", "volumesnapshots", True),
-        ("v1", "VolumeSnapshotClass", "volumesnapshotclasses", False),
-    ),
-    "metrics.k8s.io": (("v1beta1", "PodMetrics", "pods", True),),
-    "networking.istio.io": (("v1", "VirtualService", "virtualservices", True),),
-}
-"""API groups that a plain cluster does not have, with what the cases use of them: version, kind, plural, namespaced."""
-FURNITURE: tuple[Object, ...] = (
-    {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": "growing"},
-        "provisioner": "hollow.example.com",
-        "allowVolumeExpansion": True,
-    },
-    {
-        "apiVersion": "snapshot.storage.k8s.io/v1",
-        "kind": "VolumeSnapshotClass",
-        "metadata": {"name": "snap"},
-        "driver": "hollow.example.com",
-        "deletionPolicy": "Retain",
-    },
-)
 _ACCOUNT = {"kind": "ServiceAccount", "name": "executor-service", "namespace": "kubernaut"}
 _ALWAYS = 1_000_000
 
@@ -189,9 +165,9 @@ class Kubernetes:
         """Serve what a plain cluster lacks."""
         for group, kinds in GROUPS.items():
             for kind in kinds:
-                body = self.kube.create(_custom_kind(group, *kind))
+                body = self.kube.create(custom_kind(group, *kind))
                 made = Thing("CustomResourceDefinition", "", body["metadata"]["name"])
-                eventually(lambda made=made: _established(self.kube.get(made)), f"{made.name} is served")  # type: ignore[misc]
+                eventually(lambda made=made: established(self.kube.get(made)), f"{made.name} is served")  # type: ignore[misc]
         for body in FURNITURE:
             path = self.kube.collection(str(body["kind"]))
             eventually(lambda path=path: self.kube.call("GET", path)[0] == 200, f"{path} is served")  # type: ignore[misc]
@@ -263,30 +239,6 @@ def granted_rights() -> dict[str, frozenset[Right]]:
 
 def _role(role: str) -> Thing:
     return Thing("ClusterRole", "", f"{PREFIX}{role}")
-
-
-def _custom_kind(group: str, version: str, kind: str, plural: str, namespaced: bool) -> Object:
-    """A kind of any fields, which stands for one that an add-on would bring."""
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
-    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
-    approval = {"api-approved.kubernetes.io": "unapproved, a stand-in for tests"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}", "annotations": approval},
-        "spec": {
-            "group": group,
-            "names": names,
-            "scope": "Namespaced" if namespaced else "Cluster",
-            "versions": [served],
-        },
-    }
-
-
-def _established(definition: Object) -> bool:
-    conditions = (definition.get("status") or {}).get("conditions") or []
-    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
 
 
 def _without(rule: Object, right: Right) -> list[Object]:

@@ -57,7 +57,7 @@ async def refuse_undrainable(run: Run, parameters: DrainNode, *, besides: frozen
     `besides` are the uids of pods that will be gone before the drain begins.
     """
     there = await _pods_on(run, parameters.node_name)
-    pods = [pod for pod in there if pod["metadata"]["uid"] not in besides]
+    pods = [pod for pod in there if pod["metadata"]["uid"] not in besides and not _leaving(pod)]
     _refuse_unmovable(pods, parameters)
     if not parameters.leave_protected:
         found = await shielded(run, [pod for pod in pods if not _tied(pod)])
@@ -93,7 +93,7 @@ def _tied(pod: dict[str, Json]) -> bool:
 
 async def _evict_all(run: Run, pods: list[dict[str, Json]], grace_period_seconds: int | None) -> None:
     """Round after round over the pods whose budget said no (429), until all are on their way or time is over."""
-    waiting, kept = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]], False
+    waiting, kept = [pod for pod in pods if not _leaving(pod)], False
     while waiting:
         await run.progress(f"evicting {len(waiting)} of {len(pods)} pods")
         try:
@@ -121,11 +121,7 @@ async def _evict(run: Run, pod: dict[str, Json], grace_period_seconds: int | Non
 
     async def plan() -> Planned:
         current = await run.find(ref)
-        if (
-            current is None
-            or current["metadata"]["uid"] != metadata["uid"]
-            or "deletionTimestamp" in current["metadata"]
-        ):
+        if current is None or current["metadata"]["uid"] != metadata["uid"] or _leaving(current):
             return None
         return plan_removal(Verb.EVICT, ref, current, grace_period_seconds=grace_period_seconds), current
 
@@ -160,6 +156,10 @@ def _mirror(pod: dict[str, Json]) -> bool:
 
 def _ended(pod: dict[str, Json]) -> bool:
     return (pod.get("status") or {}).get("phase") in _ENDED
+
+
+def _leaving(pod: dict[str, Json]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def _has_local_data(pod: dict[str, Json]) -> bool:
