@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.support.postgres import Postgres, postgres
 from tests.support.processes import eventually
 from tests.support.two_replicas import Two, about
-from workflow_service.store.tables import target_locks, target_waits
+from workflow_service.store.tables import active_identities, target_locks, target_waits
 
 pytestmark = [
     pytest.mark.durability,
@@ -62,6 +62,15 @@ def about_pod(pod: str) -> dict[str, str]:
     return {"name": "MemoryLeak", "severity": "high", "namespace": "staging", "resource": f"pod/{pod}"}
 
 
+def forget_identities(database_url: str, workflow_id: str) -> None:
+    """As if the workflow's alert had not told what its plan changes: then nothing but the lock keeps others off."""
+    engine = sa.create_engine(sa.make_url(database_url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        gone = connection.execute(sa.delete(active_identities).where(active_identities.c.workflow_id == workflow_id))
+    assert gone.rowcount
+    engine.dispose()
+
+
 def second(two: Two, name: str) -> str:
     """A workflow about a pod of that deployment, given to the other replica."""
     alert, headers = about_pod(a_pod_of(two, name)), {"Prefer": "respond-async"}
@@ -91,6 +100,7 @@ def test_a_deployment_and_its_pod_are_never_changed_at_once(two: Two, database_u
     two.fault("shared", delay_seconds=3)
     first = two.begin("shared")
     two.scaling(first, "running")
+    forget_identities(database_url, first)
     other = second(two, "shared")
     assert first in waiting(two, other)["cause"]
     assert len(two.changes("shared")) <= 1
@@ -110,6 +120,7 @@ def test_a_lock_outlives_its_replica(two: Two, database_url: str) -> None:
     two.fault("heir", status=503, times=1000)
     first = two.begin("heir")
     two.scaling(first, "waiting")
+    forget_identities(database_url, first)
     other = second(two, "heir")
     assert first in waiting(two, other)["cause"]
     two.workflow.kill()
@@ -141,6 +152,7 @@ def test_a_waiter_whose_replica_is_gone_has_its_turn(two: Two, database_url: str
     answer = two.http.post(f"{two.other.url}/api/v1/execute", json=about("left"), headers=headers)
     first = str(answer.json()["result"]["workflow_id"])
     two.scaling(first, "running")
+    forget_identities(database_url, first)
     alert = about_pod(a_pod_of(two, "left"))
     other = str(two.execute(alert, prefer="respond-async").json()["result"]["workflow_id"])
     waiting(two, other)

@@ -182,8 +182,8 @@ async def test_where_an_alert_is_cannot_be_pretended(tmp_path: Path, more: dict[
             assert refused.status_code == 403, refused.text
 
 
-async def test_a_fingerprint_shows_nothing_of_others(tmp_path: Path) -> None:
-    """An alert that names the fingerprint of another namespace's workflow gets no word about that workflow."""
+async def test_a_fingerprint_is_its_namespaces_own(tmp_path: Path) -> None:
+    """An alert that names the fingerprint of another namespace's workflow has one of its own, and hears of no other."""
     async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=asking(tmp_path), AUTH_MODE="keys") as running:
         admin = await key_of(running, "root", A)
         staging = await key_of(running, "staging", OP, namespaces=("staging",))
@@ -192,9 +192,10 @@ async def test_a_fingerprint_shows_nothing_of_others(tmp_path: Path) -> None:
         )
         theirs_id = theirs.json()["workflow_id"]
         body = {**MEMORY_LEAK, "fingerprint": "f"}
-        for path, sent in (("execute", body), ("workflows", {"alert": body})):
-            answer = await running.http.post(f"/api/v1/{path}", json=sent, headers=staging)
-            assert answer.status_code == 200, answer.text
+        told = {**staging, "Prefer": "respond-async"}
+        for path, sent, outcome in (("execute", body, "admitted"), ("workflows", {"alert": body}, "attached")):
+            answer = await running.http.post(f"/api/v1/{path}", json=sent, headers=told)
+            assert outcome in answer.text
             assert theirs_id not in answer.text + str(answer.headers)
 
 

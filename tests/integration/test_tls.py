@@ -54,7 +54,7 @@ def test_a_certificate_may_change_while_it_is_used(tmp_path: Path) -> None:
 def test_refusals_reach_their_clients_over_tls(tmp_path: Path) -> None:
     """What is refused before it is a request is answered as without TLS."""
     files = [str(path) for path in write_certificate(tmp_path)]
-    with serving(tls=files, head_seconds=1) as served:  # type: ignore[arg-type]
+    with serving(tls=files, head_seconds=5) as served:  # type: ignore[arg-type]
         assert ask(served, b"GET /ok HTTP/1.1\r\nX: " + b"x" * 100_000)[0].problem()["status"] == 431
         assert ask(served, b"GET /ok HTTP/1.1\r\n")[0].problem()["status"] == 408
         with served.connect() as plain:
