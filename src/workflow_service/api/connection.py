@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from workflow_service.api.early_answers import raw_problem
 
+_PIECE = 8 * 1024  # bytes
 _LINGER_SECONDS = 2.0  # for the client to read a refusal before the connection goes
 
 
@@ -51,12 +52,18 @@ class GuardedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless the request was refused already; then read on only to throw away."""
-        if self._refused:
-            return
+        at = 0
+        while at < len(data) and not self._refused:
+            # A head is looked at in pieces: what comes in one with its beginning could not be counted.
+            piece = data[at : at + _PIECE] if self._in_head else data[at:]
+            at += len(piece)
+            self._take(piece)
+
+    def _take(self, piece: bytes) -> None:
         events = self._events
-        super().data_received(data)
+        super().data_received(piece)
         if self._in_head and not self.transport.is_closing():
-            self._await_head(len(data) if self._events == events else 0)
+            self._await_head(len(piece) if self._events == events else 0)
 
     def on_message_begin(self) -> None:
         """A request begins."""
