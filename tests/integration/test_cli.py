@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 
 from tests.support.processes import Program, Stack, eventually, free_port
 from tests.support.replica import DISK_SPACE_HIGH, HIGH_CPU
+from workflow_service.demo.embedded import NotStarted
+from workflow_service.demo.embedded import running as running_embedded
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -181,3 +184,35 @@ def test_a_stop_with_work_in_flight(
         stack.workflow.start("/readyz")
         eventually(lambda: stack.ended(1), "the workflow ends")
         assert [one["status"] for one in stack.workflows()] == ["completed"]
+
+
+def test_everything_embedded_does_not_pretend(tmp_path: Path) -> None:
+    """A taken port is named before anything is started; nobody else's service is taken for ours."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(NotStarted, match=f"port {port} of 127.0.0.1 is not free"),
+            running_embedded(tmp_path, ports=(port, free_port())),
+        ):
+            raise AssertionError("it pretends to run")
+    assert not list(tmp_path.glob("*.log"))
+
+
+def test_what_ends_by_itself_ends_all(tmp_path: Path) -> None:
+    """When the service is killed, the rest is ended too, and the line on stderr names its log."""
+    code = (
+        "import sys; from pathlib import Path; from workflow_service.demo import embedded;"
+        f"sys.exit(embedded.serve(Path({str(tmp_path)!r}), ports=({free_port()}, {free_port()})))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        assert any("Ctrl-C" in line for line in parent.stdout)
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        _, told = parent.communicate(timeout=60)
+    finally:
+        parent.kill()
+    assert parent.returncode == 1
+    assert "workflow-service.log" in told
+    assert not [one for one in children if Path(f"/proc/{one}").exists()]

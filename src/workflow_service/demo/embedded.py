@@ -27,13 +27,22 @@ class NotStarted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """One of the processes, and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Embedded:
-    """Where everything is."""
+    """Where everything is, and what it runs in."""
 
     workflow_url: str
     executor_url: str
     cluster_url: str
     logs: Path
+    processes: tuple[Started, ...]
 
 
 @contextmanager
@@ -45,6 +54,8 @@ def running(directory: Path, *, ports: tuple[int, int] | None = None) -> Iterato
     Raises:
         NotStarted: a process did not come up.
     """
+    for port in ports or ():
+        _expect_free(port)  # or whoever is there would be taken for ours
     workflow_port, executor_port = ports or (_free_port(), _free_port())
     cluster_port, kubeconfig = _free_port(), directory / "kubeconfig"
     directory.mkdir(parents=True, exist_ok=True)
@@ -52,7 +63,7 @@ def running(directory: Path, *, ports: tuple[int, int] | None = None) -> Iterato
         cluster = f"http://127.0.0.1:{cluster_port}"
         sandbox = ["sandbox", "--port", str(cluster_port), "--kubeconfig", str(kubeconfig)]
         log = directory / "sandbox.log"
-        stack.enter_context(_process("executor_service", sandbox, {}, log=log, ready=f"{cluster}/version"))
+        first = stack.enter_context(_process("executor_service", sandbox, {}, log=log, ready=f"{cluster}/version"))
         executor = {
             "EXECUTOR_SERVICE_PORT": str(executor_port),
             "KUBECONFIG": str(kubeconfig),
@@ -60,7 +71,7 @@ def running(directory: Path, *, ports: tuple[int, int] | None = None) -> Iterato
         }
         log = directory / "executor-service.log"
         ready = f"http://127.0.0.1:{executor_port}/readyz"
-        stack.enter_context(_process("executor_service", [], executor, log=log, ready=ready))
+        second = stack.enter_context(_process("executor_service", [], executor, log=log, ready=ready))
         service = {
             "WORKFLOW_SERVICE_PORT": str(workflow_port),
             "EXECUTOR_SERVICE_URL": f"http://127.0.0.1:{executor_port}",
@@ -68,21 +79,22 @@ def running(directory: Path, *, ports: tuple[int, int] | None = None) -> Iterato
         }
         log = directory / "workflow-service.log"
         ready = f"http://127.0.0.1:{workflow_port}/readyz"
-        stack.enter_context(_process("workflow_service", [], service, log=log, ready=ready))
+        third = stack.enter_context(_process("workflow_service", [], service, log=log, ready=ready))
         yield Embedded(
             workflow_url=f"http://127.0.0.1:{workflow_port}",
             executor_url=f"http://127.0.0.1:{executor_port}",
             cluster_url=cluster,
             logs=directory,
+            processes=(first, second, third),
         )
 
 
-def serve(data_dir: Path | None) -> int:
-    """Keep everything up on the specified ports until Ctrl-C or SIGTERM; the process's exit code."""
+def serve(data_dir: Path | None, *, ports: tuple[int, int] = (8083, 8084)) -> int:
+    """Keep everything up on these ports until Ctrl-C or SIGTERM, or until a part ends; the process's exit code."""
     with ExitStack() as stack:
         directory = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="workflow-service-")))
         try:
-            embedded = stack.enter_context(running(directory, ports=(8083, 8084)))
+            embedded = stack.enter_context(running(directory, ports=ports))
         except NotStarted as error:
             print(f"cannot start: {error}", file=sys.stderr)
             return 1
@@ -91,10 +103,20 @@ def serve(data_dir: Path | None) -> int:
         print(f"sandbox cluster   {embedded.cluster_url}   (kubeconfig: {directory / 'kubeconfig'})")
         print(f"logs              {directory}/*.log")
         print("Ctrl-C ends everything.", flush=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        signal.pause()
-    return 0
+        return _until_told(embedded)
+
+
+def _until_told(embedded: Embedded) -> int:
+    """Wait for Ctrl-C or SIGTERM, or for the end of a process that nobody has asked for."""
+    awaited = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    while True:
+        for started in embedded.processes:
+            if started.process.poll() is not None:
+                print(f"ended by itself, so all ends; its log: {started.log}", file=sys.stderr)
+                return 1
+        if signal.sigwait(awaited) is not signal.SIGCHLD:
+            return 0
 
 
 def call(method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
@@ -113,7 +135,7 @@ def call(method: str, url: str, body: object = None, headers: Mapping[str, str] 
 @contextmanager
 def _process(
     module: str, arguments: list[str], environment: Mapping[str, str], *, log: Path, ready: str
-) -> Iterator[None]:
+) -> Iterator[Started]:
     """One process, from the moment that `ready` answers until the end of the block."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     inherited = {name: os.environ[name] for name in kept if name in os.environ}  # noqa: TID251 - handed on, not read
@@ -127,7 +149,7 @@ def _process(
         )
         try:
             _until_answers(ready, process, log)
-            yield
+            yield Started(process, log)
         finally:
             process.terminate()
             try:
@@ -146,6 +168,15 @@ def _until_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> Non
         except OSError:
             time.sleep(0.05)
     raise NotStarted(f"{url} does not answer\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _expect_free(port: int) -> None:
+    """Raises NotStarted: somebody listens there already."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    except OSError as error:
+        raise NotStarted(f"port {port} of 127.0.0.1 is not free: {error.strerror}") from None
 
 
 def _free_port() -> int:
