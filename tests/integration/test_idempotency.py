@@ -61,6 +61,9 @@ async def test_another_request_under_the_same_key_is_refused(tmp_path: Path) -> 
             assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
         holds(document, CREATE, await create(running, "k-1", start=True))
         assert (await running.detail(workflow_id))["ended_at"] is None
+        headers = {"Idempotency-Key": "k-1"}
+        assert (await running.http.put("/api/v1/workflows", json={}, headers=headers)).status_code == 405
+        assert (await running.http.post("/no/such/path", json={}, headers=headers)).status_code == 404
         bad = await create(running, "has a space")
         holds(document, CREATE, bad)
         assert bad.status_code == 400

@@ -22,6 +22,7 @@ from workflow_service.api import callers
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.api.rereading import again
 from workflow_service.domain.errors import StoreUnavailable, Violation
+from workflow_service.domain.permissions import need_of
 from workflow_service.store import idempotency
 from workflow_service.store.database import Database
 from workflow_service.store.idempotency import Asked, Kept
@@ -31,7 +32,7 @@ REPLAYED = (b"idempotent-replayed", b"true")
 LARGEST = 1024 * 1024  # bytes of an answer that are kept; a larger one is given and not kept
 WAITS = frozenset({"/api/v1/execute"})  # whoever repeats one of these waits for the first as the first waits
 LONGEST_WAIT, LOOK = 600.0, 0.25  # seconds
-_METHODS = frozenset({"POST", "DELETE", "PUT", "PATCH"})
+_METHODS = frozenset({"POST", "DELETE"})
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT = frozenset({b"content-type", b"location"})
 
@@ -74,8 +75,9 @@ class Idempotent:
     async def _known(self, request: Request, asked: Asked) -> Response | None:
         """The answer to a request that was begun before; None: this is the first one."""
         until = asyncio.get_running_loop().time() + LONGEST_WAIT
+        earlier: idempotency.Earlier | None = None
         while True:
-            earlier = await idempotency.claim(self._database, asked, self._clock())
+            earlier = earlier or await idempotency.claim(self._database, asked, self._clock())
             if earlier is None:
                 return None
             if earlier.request != asked.request:
@@ -87,6 +89,7 @@ class Idempotent:
                 detail = "the request with this key is under way"
                 return problem(request, 409, "Request in progress", detail, headers={"Retry-After": "1"})
             await asyncio.sleep(LOOK)
+            earlier = await idempotency.seen(self._database, asked)
 
     async def _first(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         said = _Said(send)
@@ -105,8 +108,11 @@ class Idempotent:
 
 
 def takes_keys(method: str, path: str) -> bool:
-    """Whether a key means something there. What webhooks bring is stored once per delivery, and decided once anyway."""
-    return method in _METHODS and path != "/api/v1/alerts"
+    """Whether a key means something there: on a route that changes something.
+
+    What webhooks bring is stored once per delivery, and decided once anyway.
+    """
+    return method in _METHODS and path != "/api/v1/alerts" and need_of(method, path) is not None
 
 
 def describe(document: dict[str, Any]) -> None:

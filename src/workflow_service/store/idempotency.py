@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -56,11 +57,18 @@ async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | No
         await connection.execute(stale)
         await connection.execute(insert)
         found = (await connection.execute(sa.select(keys).where(*_is(asked)))).one()
-    if found.claim == asked.claim:
-        return None
-    if found.status is None:
-        return Earlier(found.request, None)
-    return Earlier(found.request, Kept(found.status, [(name, value) for name, value in found.headers], found.body))
+    return None if found.claim == asked.claim else _earlier(found)
+
+
+async def seen(database: Database, asked: Asked) -> Earlier | None:
+    """What was begun with that key; None: nothing, or it came to nothing.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        found = (await connection.execute(sa.select(keys).where(*_is(asked)))).one_or_none()
+    return None if found is None else _earlier(found)
 
 
 async def keep(database: Database, asked: Asked, answer: Kept) -> None:
@@ -82,6 +90,12 @@ async def release(database: Database, asked: Asked) -> None:
     """
     async with database.write() as connection:
         await connection.execute(sa.delete(keys).where(*_is(asked), keys.c.claim == asked.claim))
+
+
+def _earlier(row: Any) -> Earlier:
+    if row.status is None:
+        return Earlier(row.request, None)
+    return Earlier(row.request, Kept(row.status, [(name, value) for name, value in row.headers], row.body))
 
 
 def _is(asked: Asked) -> tuple[sa.ColumnElement[bool], ...]:
