@@ -89,6 +89,19 @@ def test_what_is_refused_is_told_in_words(stack: Stack, tmp_path: Path) -> None:
     assert "name: " in cli(stack, "alerts", "send", str(tmp_path / "bad.json"), expect=1)
 
 
+def test_what_others_wrote_commands_no_terminal(stack: Stack, tmp_path: Path) -> None:
+    """Escape sequences in an alert's name arrive neither in tables nor in trees."""
+    file = tmp_path / "alert.json"
+    file.write_text(json.dumps({**HIGH_CPU, "name": "a\x1b[2Jb[red]c", "resource": "deployment/evil"}))
+    sent_one = json.loads(cli(stack, "alerts", "send", str(file), "-o", "json"))
+    workflow_id = sent_one["result"]["workflow_id"]
+    comes_to(stack, workflow_id, "awaiting_approval")
+    for shown in (cli(stack, "workflows", "show", workflow_id), cli(stack, "workflows", "list")):
+        assert "\x1b[2J" not in shown
+        assert "a?[2Jb[red]c" in shown
+    cli(stack, "workflows", "cancel", workflow_id)
+
+
 def test_nobody_there() -> None:
     """Exit 3 and one line that says where nobody was."""
     url = f"http://127.0.0.1:{free_port()}"

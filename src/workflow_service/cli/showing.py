@@ -65,7 +65,10 @@ def age(moment: str) -> str:
     return f"{seconds}s"
 
 
-def _word(value: object) -> str:
-    """One cell: no line breaks, nothing that a terminal would obey."""
-    text = "-" if value is None or value == "" else str(value)
+def printable(text: str) -> str:
+    """Text without line breaks and without anything that a terminal would obey: others have written it."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _word(value: object) -> str:
+    return "-" if value is None or value == "" else printable(str(value))

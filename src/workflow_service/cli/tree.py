@@ -8,6 +8,8 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
+from workflow_service.cli.showing import printable
+
 _MARKS = {
     "succeeded": "[green]done   [/]",
     "failed": "[red]failed [/]",
@@ -16,32 +18,37 @@ _MARKS = {
     "skipped": "[dim]skipped[/]",
     "cancelled": "[dim]cancelled[/]",
     "unknown": "[red]unknown[/]",
+    "blocked": "[red]blocked[/]",
     "pending": "[dim]pending[/]",
 }
+_UNDONE = {"undone": "[yellow]undone [/]", "undoing": "[yellow]undoing[/]", "undo_failed": "[red]not undone[/]"}
 
 
 def tree(detail: Any) -> Tree:
     """The workflow whole: alert, reason, steps with their attempts and timings."""
     state = detail["status"]
     colour = {"completed": "green", "failed": "red", "rolled_back": "red"}.get(state, "yellow")
-    head = f"[bold]{escape(detail['alert_name'])}[/] ({detail['severity']})  [{colour}]{state}[/]"
+    head = f"[bold]{_text(detail['alert_name'])}[/] ({_text(detail['severity'])})  [{colour}]{state}[/]"
     if detail["ended_at"]:
         head += f"  in {_seconds(detail['created_at'], detail['ended_at'])}"
     found = Tree(head)
     details = detail["result"]["execution_details"]
     if details["plan"]:
-        found.add(f"[dim]{escape(details['plan']['reason'])}[/]")
+        found.add(f"[dim]{_text(details['plan']['reason'])}[/]")
     for step in details["steps"]:
-        branch = found.add(
-            f"{_MARKS.get(step['status'], step['status'])} {escape(step['id'])}: {step['type']}{_time(step)}"
-        )
+        mark = _UNDONE.get(step["undo"]) or _MARKS[step["status"]]
+        branch = found.add(f"{mark} {_text(step['id'])}: {_text(step['type'] or step['kind'] or '')}{_time(step)}")
         for event in detail["events"]:
             if event["kind"] == "AttemptFailed" and event["step"] == step["id"]:
                 onward = "will be tried again" if event["retry_at"] else "no more tries"
-                branch.add(f"[red]{event['error_class']}[/]: {escape(event['message'][:110])} ({onward})")
+                branch.add(f"[red]{event['error_class']}[/]: {_text(event['message'][:110])} ({onward})")
         if step["message"] and step["status"] == "succeeded":
-            branch.add(f"[dim]{escape(step['message'][:110])}[/]")
+            branch.add(f"[dim]{_text(step['message'][:110])}[/]")
     return found
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
 
 
 def _time(step: Any) -> str:
