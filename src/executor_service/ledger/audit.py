@@ -47,26 +47,12 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(AuditEntry):
     """One line of the audit. Times are seconds since the epoch; `seq` counts up."""
 
     seq: int
     at: float
     closed_at: float | None
-    caller: str
-    workflow_id: str | None
-    execution_id: str | None
-    step_id: str | None
-    key: str
-    slot: str
-    action: str
-    target: str
-    place: str | None
-    verb: str
-    kind: str
-    namespace: str | None
-    name: str
-    changes: list[dict[str, Json]]
     outcome: str
     message: str | None
     rule: str | None
