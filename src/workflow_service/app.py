@@ -146,7 +146,7 @@ class Replica:
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         parts = Parts(
-            workflows=Workflows(self.intake, self.reception, self.database, self.bus, settings.intake.execute_wait),
+            workflows=Workflows(self.reception, self.database, self.bus, settings.intake.execute_wait),
             alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
             controls=Controls(self._orders(), self.database),
             health=self._health(),

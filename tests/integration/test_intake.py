@@ -241,6 +241,17 @@ async def test_a_storm_has_one_that_stands_for_it(database: Database, engine: Db
     assert len({outcome.workflow_id for outcome in found if outcome.outcome == "grouped"}) == 1
 
 
+async def test_who_stands_for_a_storm_hears_of_its_own_end(database: Database, engine: DbosEngine) -> None:
+    """Those that were grouped with it may go on: they are about other things."""
+    intake = Intake(database, engine, limits=Limits(storm_in_namespace=1), clock=now)
+    outcomes = [await intake.decide(await _take(intake, number=number)) for number in range(3)]
+    assert [outcome.outcome for outcome in outcomes] == ["admitted", "admitted", "grouped"]
+    await intake.decide(await _take(intake, number=1, status="resolved"))
+    async with database.read() as connection:
+        told = sa.select(executions.c.workflow_id).where(executions.c.resolved_at.is_not(None))
+        assert list((await connection.execute(told)).scalars()) == [outcomes[1].workflow_id]
+
+
 async def test_a_workflow_hears_when_all_its_alerts_are_over(intake: Intake, database: Database) -> None:
     """One of two that have resolved is not enough; one that fires again takes it back."""
 

@@ -35,7 +35,7 @@ async def test_alerts_rest_until_it_is_ended(tmp_path: Path) -> None:
         assert (made.status_code, made.json()["created_by"]) == (201, "ana")
         intake = (await running.result(HIGH_CPU))["execution_details"]["intake"]
         assert intake["outcome"] == "silenced"
-        assert intake["reason"].startswith(f"silenced: backup ({made.json()['id']})")
+        assert intake["reason"].startswith(f"a silence: backup ({made.json()['id']})")
         other = (await running.result({**HIGH_CPU, "namespace": "staging"}))["execution_details"]["intake"]
         assert other["outcome"] == "admitted"
         listed = await running.http.get("/api/v1/silences")
@@ -72,6 +72,7 @@ async def test_a_window_that_is_not_open_holds_nothing_back(tmp_path: Path) -> N
         ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at"),
         ({"weekly": {"weekdays": ["x"], "begins": "1", "until": "10:00", "timezone": "UTC"}}, "weekly.weekdays"),
         ({"starts_at": "2026-01-01T00:00:00"}, "starts_at"),
+        ({"starts_at": 1767225600}, "starts_at"),
         ({"stranger": 1}, "stranger"),
     ],
 )

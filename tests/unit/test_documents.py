@@ -215,3 +215,8 @@ def test_the_licence_is_apaches_own_text() -> None:
 def test_the_changelog_has_a_place_for_what_comes() -> None:
     """Keep a Changelog: an Unreleased section on top."""
     assert re.search(r"(?m)^## \[Unreleased\]$", text(ROOT / "CHANGELOG.md"))
+
+
+def test_the_changelog_has_no_mark_of_a_merge() -> None:
+    """What two branches wrote was put together, not left side by side."""
+    assert not re.search(r"(?m)^(<{7}|={7}|>{7})", text(ROOT / "CHANGELOG.md"))

@@ -50,7 +50,7 @@ _NOTIFICATION: dict[str, Any] = {
     "properties": {
         "version": {"type": ["string", "null"], "description": '"4"; may be missing'},
         "status": {"type": ["string", "null"], "description": "of the group; each alert's own counts"},
-        "truncatedAlerts": {"type": ["integer", "null"]},
+        "truncatedAlerts": {"description": "how many alerts were left out; what is no number counts as none"},
         "alerts": {"type": ["array", "null"], "items": _ONE},
     },
     "examples": [_EXAMPLE],

@@ -67,7 +67,7 @@ def application(
     app.include_router(workflow_routes.routes(parts.workflows))
     app.include_router(alert_routes.routes(parts.alerts))
     app.include_router(delivery_routes.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(creating.routes(parts.workflows.intake, parts.workflows.database))
+    app.include_router(creating.routes(parts.alerts.reception, parts.workflows.database))
     app.include_router(explaining.routes(parts.workflows.database))
     app.include_router(silences.routes(parts.workflows.database))
     app.include_router(control_routes.routes(parts.controls))

@@ -16,8 +16,9 @@ from workflow_service.api.problems import documented
 from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
 from workflow_service.domain.errors import Rejected, Violation
-from workflow_service.intake.intake import Delivery, Intake, Outcome
+from workflow_service.intake.intake import Delivery, Outcome
 from workflow_service.intake.receiving import Form
+from workflow_service.intake.reception import Reception
 from workflow_service.store import queries
 from workflow_service.store.database import Database
 
@@ -40,7 +41,7 @@ class IntakeOut(BaseModel):
     """What became of the alert."""
 
     alert_id: str
-    outcome: str = Field(description="admitted, attached, cooled_down or resolved")
+    outcome: str = Field(description="admitted, attached, caused, grouped, cooled_down, silenced or resolved")
     reason: str
 
 
@@ -53,7 +54,7 @@ class NewWorkflowOut(BaseModel):
     intake: IntakeOut
 
 
-def routes(intake: Intake, database: Database) -> APIRouter:
+def routes(reception: Reception, database: Database) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/v1")
 
@@ -63,7 +64,7 @@ def routes(intake: Intake, database: Database) -> APIRouter:
         summary="Make a workflow of an alert; with start: false it waits for somebody to start it",
         responses={
             201: {"model": NewWorkflowOut, "description": "admitted; see Location"},
-            200: {"model": NewWorkflowOut, "description": "no new workflow: attached, cooled down or resolved"},
+            200: {"model": NewWorkflowOut, "description": "no new workflow; `intake` says why"},
             **documented(400, 413, 503),
         },
         openapi_extra={
@@ -85,7 +86,7 @@ def routes(intake: Intake, database: Database) -> APIRouter:
             form=Form.WORKFLOW,
         )
         # Who hangs up has sent the alert all the same.
-        outcome = await asyncio.shield(_take_in(intake, delivery, alert))
+        outcome = await asyncio.shield(reception.take_one(delivery, alert))
         return await _answer(database, await within_sight(request, database, outcome))
 
     return router
@@ -107,11 +108,6 @@ def _read(body: bytes) -> tuple[Alert, bool]:
     if broken:
         raise Rejected("the body cannot be read", broken)
     return alert_from_json(document.get("alert")), start
-
-
-async def _take_in(intake: Intake, delivery: Delivery, alert: Alert) -> Outcome:
-    (alert_id,) = await intake.store(delivery, [alert])
-    return await intake.decide(alert_id)
 
 
 async def _answer(database: Database, outcome: Outcome) -> Response:

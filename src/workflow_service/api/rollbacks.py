@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from workflow_service.api.callers import visible_to
+from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
 from workflow_service.domain.states import UndoStatus
 from workflow_service.store import rollbacks
@@ -66,8 +67,8 @@ def routes(database: Database) -> APIRouter:
     async def history(
         request: Request,
         namespace: Annotated[str | None, Query(max_length=253)] = None,
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
         span = rollbacks.Span(namespace, since, until, within=visible_to(request))

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import Rejected
 from workflow_service.domain.silence import Silence, Weekly, flaws
@@ -45,8 +46,8 @@ class SilenceIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
     match: str = Field(min_length=1, max_length=2000, description="CEL over `alert`, as in the rule file")
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: Instant
+    ends_at: Instant
     kind: Literal["silence", "maintenance"] = "silence"
     weekly: WeeklyIn | None = Field(None, description="only at these times between start and end")
     comment: str = Field("", max_length=1000)
@@ -124,7 +125,7 @@ def routes(database: Database) -> APIRouter:
 
 
 def _caller(request: Request) -> str:
-    return (request.headers.get("x-service-name") or "somebody")[:200]  # until callers have identities
+    return (request.headers.get("x-service-name") or "somebody")[:200]
 
 
 def _shown(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import Rejected, StoreUnavailable
 from workflow_service.intake.bodies import document
-from workflow_service.intake.intake import Delivery, Intake, Outcome
+from workflow_service.intake.intake import Delivery, Outcome
 from workflow_service.intake.receiving import Form
 from workflow_service.intake.reception import Reception
 from workflow_service.ports import EventBus
@@ -39,7 +39,6 @@ _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?")
 class Workflows:
     """What the routes of this module work with."""
 
-    intake: Intake
     reception: Reception
     database: Database
     bus: EventBus

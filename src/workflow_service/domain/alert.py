@@ -36,7 +36,7 @@ _LONGEST: Mapping[str, int] = {
 _KNOWN = frozenset(_LONGEST) | {"labels", "annotations", "starts_at", "ends_at", "updated_at"}
 # Go's zero time: what its encoder sends for a time that was never set.
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
-_RFC3339 = re.compile(
+RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -136,7 +136,7 @@ def _number_flaw(number: float) -> str | None:
 
 def _utc(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC) if _RFC3339.fullmatch(text) else None
+        return datetime.fromisoformat(text.upper()).astimezone(UTC) if RFC3339.fullmatch(text) else None
     except (ValueError, OverflowError):  # a 13th month, or a year that no longer fits once it is in UTC
         return None
 

@@ -184,7 +184,7 @@ def _quiet(resting: Sequence[Silence], now: datetime, alert: Alert) -> Quiet | N
     if found is None:
         return None
     silence, until = found
-    why = "in maintenance" if silence.kind == "maintenance" else "silenced"
+    why = "a maintenance window" if silence.kind == "maintenance" else "a silence"
     return Quiet(silence.id, f"{why}: {silence.comment}" if silence.comment else why, until)
 
 

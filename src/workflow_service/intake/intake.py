@@ -117,9 +117,13 @@ class Intake:
                 .limit(SWEPT)
             )
             left = list((await connection.execute(query)).scalars())
-        left += await self._reconsidered()
-        answers = await self.decide_all(left)
-        return sum(_decided(alert_id, answer) for alert_id, answer in zip(left, answers, strict=True))
+        return await self._decide_late(left, "left undecided") + await self._decide_late(
+            await self._reconsidered(), "held back until now"
+        )
+
+    async def _decide_late(self, alert_ids: Sequence[str], why: str) -> int:
+        answers = await self.decide_all(alert_ids)
+        return sum(_decided(alert_id, answer, why) for alert_id, answer in zip(alert_ids, answers, strict=True))
 
     async def _reconsidered(self) -> list[str]:
         """Alerts that stood back until now, undecided again."""
@@ -155,14 +159,14 @@ class Intake:
         return [found.outcomes[alert_id] for alert_id in alert_ids]
 
 
-def _decided(alert_id: str, answer: Outcome | BaseException) -> bool:
-    """Whether an alert that was left undecided is decided now. One that cannot be decided hurts no other."""
+def _decided(alert_id: str, answer: Outcome | BaseException, why: str) -> bool:
+    """Whether an alert is decided now. One that cannot be decided hurts no other."""
     if isinstance(answer, StoreUnavailable):
         raise answer
     if isinstance(answer, BaseException):
         log.error("an alert cannot be decided", alert_id=alert_id, exc_info=answer)
         return False
-    log.warning("decided an alert that was left undecided", alert_id=alert_id, outcome=answer.outcome)
+    log.info("decided late about an alert", why=why, alert_id=alert_id, outcome=answer.outcome)
     return True
 
 

@@ -13,12 +13,14 @@ from workflow_service.store.database import Database
 from workflow_service.store.tables import Moment, alerts, executions, workflows
 
 _IDS: sa.BindParameter[Sequence[str]] = sa.bindparam("ids", expanding=True)
+# Those that a storm has grouped, or that came after its end, are about other things.
+_ABOUT_IT = ("admitted", "attached", "caused")
 _NEWEST = sa.select(workflows.c.execution_id).where(workflows.c.id.in_(_IDS))
 _WHEN = (sa.case((alerts.c.resolved.is_(flag), alerts.c.received_at)) for flag in (True, None))
 _ENDED, _BEGAN = (sa.func.max(when) for when in _WHEN)
 _STILL_ON = (
     sa.select(alerts.c.workflow_id)
-    .where(alerts.c.workflow_id.in_(_IDS))
+    .where(alerts.c.workflow_id.in_(_IDS), alerts.c.outcome.in_(_ABOUT_IT))
     .group_by(alerts.c.workflow_id, alerts.c.fingerprint)
     .having(sa.and_(_BEGAN.is_not(None), sa.or_(_ENDED.is_(None), _ENDED < _BEGAN)))
 )
