@@ -244,6 +244,18 @@ async def test_failed_action_is_a_value(peer: ScriptedExecutor, client: HttpExec
     )
 
 
+async def test_a_refusal_may_come_as_403(peer: ScriptedExecutor, client: HttpExecutor) -> None:
+    """With a result that says `refused` it is an outcome with its class; a result that says anything else is none."""
+    error = {"class": "forbidden", "message": "namespace_protected: ..."}
+    refusal = FINISHED | {"success": False, "status": "refused", "message": "", "error": error}
+    peer.says(answer(403, refusal))
+    outcome = await client.execute(REQUEST)
+    assert (outcome.status, outcome.error_class) == ("refused", ErrorClass.FORBIDDEN)
+    peer.says(answer(403, refusal | {"status": "completed", "success": True}))
+    with pytest.raises(Misunderstood):
+        await client.execute(REQUEST)
+
+
 @pytest.mark.parametrize(
     ("status", "success", "said", "meant"),
     [

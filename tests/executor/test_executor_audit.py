@@ -69,7 +69,10 @@ def test_each_write_has_a_line_with_who_what_and_outcome(audited: Executor, clus
 
 
 def test_filters_and_pages(audited: Executor, cluster: Cluster) -> None:
-    """Newest first; a line that comes between two pages shifts nothing; a filter that does not exist is refused."""
+    """Newest first; a line that comes between two pages shifts nothing; a filter that does not exist is refused.
+
+    A node may change between look and write; then the write is a line, refused, and another one follows.
+    """
     for replicas in (4, 5, 6):
         audited.execute("scale_deployment", SCALE | {"replicas": replicas}, key=f"p-{replicas}")
     audited.execute("cordon_node", {"node_name": "node-2"}, key="n")
@@ -78,7 +81,7 @@ def test_filters_and_pages(audited: Executor, cluster: Cluster) -> None:
     audited.execute("uncordon_node", {"node_name": "node-2"}, key="late")
     second = page(audited, limit=2, cursor=first["next_cursor"])
     assert ([line["key"] for line in second["entries"]], second["next_cursor"]) == (["p-5", "p-4"], None)
-    assert [line["key"] for line in entries(audited, kind="Node")] == ["late", "n"]
+    assert list(dict.fromkeys(line["key"] for line in entries(audited, kind="Node"))) == ["late", "n"]
     assert [line["key"] for line in entries(audited, namespace="production", name="web-server")] == [
         "p-6",
         "p-5",
@@ -86,7 +89,7 @@ def test_filters_and_pages(audited: Executor, cluster: Cluster) -> None:
     ]
     assert [line["key"] for line in entries(audited, key="p-5")] == ["p-5"]
     middle = second["entries"][0]["at"]
-    assert [line["key"] for line in entries(audited, since=middle)] == ["late", "n", "p-6", "p-5"]
+    assert list(dict.fromkeys(line["key"] for line in entries(audited, since=middle))) == ["late", "n", "p-6", "p-5"]
     assert entries(audited, since="2999-01-01T00:00:00Z") == []
     for bad in ({"limit": 0}, {"limit": 501}, {"cursor": "x"}, {"since": "soon"}, {"nmae": "x"}):
         answer = audited.http.get("/api/v1/audit", params=bad)

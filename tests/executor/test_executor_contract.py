@@ -61,6 +61,20 @@ def test_what_breaks_the_schema_is_422_and_names_field_value_and_rule(
     assert cluster.writes() == []
 
 
+def test_what_a_rule_forbids_is_403_with_the_result(executor: Executor, cluster: Cluster) -> None:
+    """The status line says no, the body is the refusal with its rule; again it is the same, by key it is 200."""
+    order = {"namespace": "kube-system", "resource_name": "coredns", "replicas": 3}
+    first, again = (executor.order("scale_deployment", order, key="forbidden") for _ in range(2))
+    result = first.json()
+    assert (first.status_code, again.status_code, again.json()) == (403, 403, result)
+    assert (result["success"], result["status"], result["changes"]) == (False, "refused", [])
+    assert (result["error"]["class"], result["error"]["rule"]) == ("forbidden", "namespace_protected")
+    assert "kube-system" in result["error"]["message"]
+    asked = executor.by_key("forbidden")
+    assert (asked.status_code, asked.json()) == (200, result)
+    assert cluster.writes() == []
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "code", "field"),
     [

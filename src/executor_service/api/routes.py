@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from executor_service.api import models
 from executor_service.api.observing import Observing
 from executor_service.api.problems import problem
-from executor_service.contract import Json, Order
+from executor_service.contract import ErrorClass, Json, Order, Status
 from executor_service.execution.executor import Executor
 from executor_service.execution.offering import Offering
 from executor_service.execution.results import Results
@@ -19,6 +19,13 @@ KeyPath = Annotated[models.Key, Path(description="Idempotency key")]
 PROBLEM: dict[str, Any] = {"model": models.Problem, "content": {"application/problem+json": {}}}
 _ERRORS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 413, 422, 503), PROBLEM)
 _CLOSED: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 503), PROBLEM)
+_FORBIDDEN: dict[int | str, dict[str, Any]] = {
+    403: PROBLEM
+    | {
+        "model": models.Result | models.Problem,
+        "description": "a rule forbids it (the result, `refused`, with `error.rule`), or the caller may not call",
+    }
+}
 _RUNNING: dict[int | str, dict[str, Any]] = {202: {"model": models.Result, "description": "still running; poll by key"}}
 _ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 503), PROBLEM)
 
@@ -48,7 +55,7 @@ class Routes:
         router = APIRouter(prefix="/api/v1")
         add = router.add_api_route
         result = {"response_model": models.Result}
-        add("/execute", self.execute, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
+        add("/execute", self.execute, methods=["POST"], responses=_ERRORS | _FORBIDDEN | _RUNNING, **result)  # type: ignore[arg-type]
         add("/actions", self.actions, methods=["GET"], response_model=models.CatalogueAnswer, responses=_CLOSED)
         by_key = "/actions/by-key/{key:path}"
         add(f"{by_key}/cancel", self.cancel, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
@@ -81,7 +88,8 @@ class Routes:
             cluster=context.cluster or None,
             request=body.model_dump(mode="json", exclude={"action": {"parameters"}}) | {"caller": request.state.caller},
         )
-        return await self._answer(await self._executor.submit(order))
+        row = await self._executor.submit(order)
+        return await self._answer(row, final_code=403 if _forbidden(row) else 200)
 
     async def cancel(self, key: KeyPath) -> Response:
         """Make sure that the action of a key does not begin, or stop it, or tell how it ended."""
@@ -107,8 +115,13 @@ class Routes:
         about = {"digest": offer.digest, "cluster": self._cluster, "ledger_id": self._ledger.ledger_id}
         return _json(about | {"actions": offer.entries, "unavailable": offer.unavailable})
 
-    async def _answer(self, row: ActionRow, *, running_code: int = 202) -> Response:
-        return _json(await self._results.render(row), 200 if row.final else running_code)
+    async def _answer(self, row: ActionRow, *, running_code: int = 202, final_code: int = 200) -> Response:
+        return _json(await self._results.render(row), final_code if row.final else running_code)
+
+
+def _forbidden(row: ActionRow) -> bool:
+    """Whether a rule said no before anything was attempted: whoever ordered it sees that in the status line already."""
+    return row.status is Status.REFUSED and (row.error or {}).get("class") == ErrorClass.FORBIDDEN
 
 
 def _json(body: Json, code: int = 200) -> Response:

@@ -7,7 +7,7 @@ What a call ends with, when it brings no result:
 | name unknown, refused, no route, connect timeout, TLS refused, 429 | `Unreachable`: nothing was taken in |
 | cut, reset or silent once sending may have begun | `Unanswered` |
 | 408, 5xx without a result, any answer that is no JSON, too large or makes no sense | `Unanswered` |
-| other 4xx; 301, 307, 308 (a wrong address: the request was not processed) | `Misunderstood` |
+| other 4xx without a refusal; 301, 307, 308 (a wrong address: the request was not processed) | `Misunderstood` |
 
 502, 503 and 504 stay `Unanswered` even for reads: a proxy may have passed the request on, and whoever asks by key must
 never take a silent ledger for one that has not seen the key. For the same reason a 404 by key without a `ledger_id` (a
@@ -171,9 +171,11 @@ class HttpExecutor:
             return False
 
     def _outcome(self, answer: _Answer) -> ActionOutcome:
-        # A server error that still carries a result is a foreign executor's way to say "failed".
-        result = wire.outcome(answer.document) if answer.status in {200, 201, 202} or answer.status >= 500 else None
-        if result is None:
+        # A server error that still carries a result is a foreign executor's way to say "failed"; a 403 with one is a
+        # rule of the executor that said no, a 403 without one a caller that may not call.
+        told = answer.status in {200, 201, 202, 403} or answer.status >= 500
+        result = wire.outcome(answer.document) if told else None
+        if result is None or (answer.status == 403 and result.status != "refused"):
             raise answer.failure()
         return result
 
