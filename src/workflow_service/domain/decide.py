@@ -60,7 +60,7 @@ def decide(
     live = live - {ASKING} if asking else live
     if state.final:
         return Decision()
-    here = Here(now, live, hold_until, alert or {}, state.by_status(), asking)
+    here = Here(now, live, hold_until, alert or {}, state.by_status, asking)
     if state.conclusion is not None:
         return ending.last_steps(graph, state, here, tuple(_resumes(graph, state, live)))
     ended = resolution(graph, state) is not None
@@ -79,7 +79,7 @@ def _run(graph: Graph, state: RunState, here: Here) -> Decision:
     tidied = (*halting.unwatched(state, here.live), *groups.unneeded(graph, state))
     if tidied := (*tidied, *(groups.tidy(graph, state, here.live) if graph.children else ())):
         return Decision((*resumes, *tidied))
-    present = {status for status, names in here.by.items() if not graph.last.issuperset(names)}
+    present = {status for status, names in here.by.items() if not names <= graph.last}
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
     expired = _expired(graph, state, here.at) and (bool(broken) or _unfinished(graph, state))
     hope = recovery.hope(graph, state, broken) if broken else None
@@ -121,9 +121,9 @@ def _unfinished(graph: Graph, state: RunState) -> bool:
 
 
 def _resumes(graph: Graph, state: RunState, live: Set[str]) -> Iterator[Action]:
-    running = {name for name, step in state.steps.items() if step.status is StepStatus.RUNNING and name not in live}
-    for name in graph.order if running else ():
-        if name in running and not graph.group(name):
+    running = state.by_status.get(StepStatus.RUNNING, frozenset()) - live
+    for name in sorted(running, key=graph.place.__getitem__):
+        if not graph.group(name):
             last = state.steps[name].attempts[-1]
             yield ResumeStep(name, last.number, last.key, last.ledger_id)
 

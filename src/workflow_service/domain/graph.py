@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_service.domain import levels, scope, step_rules
@@ -35,6 +35,11 @@ class Graph:
     children: Mapping[str, tuple[str, ...]]  # of a group, as far as it is known
     item: Mapping[str, Any]  # of a forEach step's items
     items: Items
+    _readiness: Readiness = field(compare=False, repr=False)
+
+    def ready(self, well: frozenset[str]) -> Set[str]:
+        """The steps all of whose predecessors are in `well`."""
+        return self._readiness.of(well)
 
     def group(self, name: str) -> bool:
         """Whether the step consists of others."""
@@ -80,6 +85,38 @@ class Graph:
             best[name] = (before[0] + cost, (*before[1], name))
         length, path = max(best.values(), default=(0.0, ()))
         return path, length
+
+
+class Readiness:
+    """Which steps wait for nobody any more: remembers its last answer, since runs ask again with one step more."""
+
+    def __init__(self, waits_for: Mapping[str, frozenset[str]]) -> None:
+        self._waits_for = waits_for
+        self._after: dict[str, list[str]] = {}  # each step's direct successors
+        for name, needs in waits_for.items():
+            for need in needs:
+                self._after.setdefault(need, []).append(name)
+        self._well: frozenset[str] = frozenset()
+        self._left: dict[str, int] = {}
+        self._ready: set[str] = set()
+        self._begin()
+
+    def of(self, well: frozenset[str]) -> Set[str]:
+        """The steps all of whose predecessors are in `well`."""
+        if not self._well <= well:
+            self._begin()
+        for name in well - self._well:
+            for later in self._after.get(name, ()):
+                self._left[later] -= 1
+                if not self._left[later]:
+                    self._ready.add(later)
+        self._well = well
+        return self._ready
+
+    def _begin(self) -> None:
+        self._well = frozenset()
+        self._left = {name: len(needs) for name, needs in self._waits_for.items()}
+        self._ready = {name for name, left in self._left.items() if not left}
 
 
 def validate(plan: Plan) -> Graph:
@@ -199,6 +236,7 @@ def _graph(plan: Plan, items: Items) -> Graph:
         children=growing.children,
         item=growing.item,
         items=items,
+        _readiness=Readiness(growing.waits_for),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from workflow_service.domain.states import StepStatus
 from workflow_service.domain.verdict import BROKEN, DONE, Settled, settled
 
 _PENDING = StepStatus.PENDING
+_NOBODY: frozenset[str] = frozenset()
 NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
 
@@ -28,7 +29,7 @@ class Here:
     live: Set[str]
     hold_until: datetime | None
     alert: Mapping[str, Any]
-    by: Mapping[StepStatus, Sequence[str]]  # the steps by where they stand
+    by: Mapping[StepStatus, frozenset[str]]  # the steps by where they stand
     asking: bool = False  # this drive asks for another way right now
 
     @property
@@ -86,19 +87,12 @@ def _due(graph: Graph, state: RunState, here: Here, wakes: list[datetime], *, fu
     `full`: there is no place, so whoever can only send need not be asked.
     """
     steps, well, now, live = state.steps, _well(graph, state, here), here.at, here.live
-    idle = graph.plain if full else frozenset[str]()
-    waits_for, stand_ins = graph.waits_for, graph.primary
-    left = (*here.by.get(StepStatus.PENDING, ()), *here.by.get(StepStatus.WAITING, ()))
-    free = [name for name in left if waits_for[name] <= well or name in stand_ins]
+    pending = here.by.get(StepStatus.PENDING, _NOBODY)
+    left = (pending - graph.plain if full else pending) | here.by.get(StepStatus.WAITING, _NOBODY)
     due: list[tuple[bool, int, int, str]] = []
-    for name in free:
+    for name in left & (graph.ready(well) | graph.primary.keys()):
         at = steps[name]
-        if (
-            (name in graph.last) is not last
-            or name in live
-            or (at.status is _PENDING and name in idle)
-            or not _may_go_on(graph, state, name, well)
-        ):
+        if (name in graph.last) is not last or name in live or not _may_go_on(graph, state, name, well):
             continue
         time = stepping.next_time(graph, name, at)
         if time is not None and time > now:
@@ -108,11 +102,11 @@ def _due(graph: Graph, state: RunState, here: Here, wakes: list[datetime], *, fu
     return [name for *_, name in sorted(due)]
 
 
-def _well(graph: Graph, state: RunState, here: Here) -> set[str]:
+def _well(graph: Graph, state: RunState, here: Here) -> frozenset[str]:
     """The steps that have settled well."""
-    done = {name for status in DONE for name in here.by.get(status, ())}
-    broken = [name for status in BROKEN for name in here.by.get(status, ())]
-    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL)
+    done = _NOBODY.union(*(here.by[status] for status in DONE & here.by.keys()))
+    broken = _NOBODY.union(*(here.by[status] for status in BROKEN & here.by.keys()))
+    return done.union(name for name in broken if settled(graph, state, name) is Settled.WELL) if broken else done
 
 
 class _Room:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
@@ -159,15 +160,13 @@ class RunState:
         """Nothing can change any more."""
         return self.status in FINAL_EXECUTION
 
-    def by_status(self) -> Mapping[StepStatus, Sequence[str]]:
-        """The steps by where they stand, so that a decision about a long plan looks at them all but once."""
+    @cached_property
+    def by_status(self) -> Mapping[StepStatus, frozenset[str]]:
+        """The steps by where they stand; a status that none has is not there. `with_steps` carries it along."""
         found: dict[StepStatus, list[str]] = {}
         for name, step in self.steps.items():
-            if step.status in found:
-                found[step.status].append(name)
-            else:
-                found[step.status] = [name]
-        return found
+            found.setdefault(step.status, []).append(name)
+        return {status: frozenset(names) for status, names in found.items()}
 
     def asked(self, named: object = None) -> str:
         """The step that waits for a person's word: the one that was named, or the only one.
@@ -188,6 +187,7 @@ class RunState:
         return min(self.paused_at, self.parked_at)
 
 
+_NOBODY: frozenset[str] = frozenset()
 _NAMES = {kind: frozenset(one.name for one in fields(kind)) for kind in (RunState, StepState, Attempt)}
 
 
@@ -201,6 +201,26 @@ def changed(part: Part, **values: Any) -> Part:
         raise TypeError(f"{type(part).__name__} has no {', '.join(values.keys() - _NAMES[type(part)])}")
     copy: Part = object.__new__(type(part))
     vars(copy).update(vars(part), **values)
+    if "steps" in values:
+        vars(copy).pop("by_status", None)
+    return copy
+
+
+def with_steps(state: RunState, steps: Mapping[str, StepState]) -> RunState:
+    """The state in which these steps stand so, whether they are new or not.
+
+    Who knew where all steps stand knows it of the copy without looking at them all again.
+    """
+    copy = changed(state, steps={**state.steps, **steps})
+    if "by_status" in vars(state):
+        found = dict(state.by_status)
+        for name, step in steps.items():
+            before = state.steps.get(name)
+            if before is not None and before.status is not step.status:
+                found[before.status] -= {name}
+            if before is None or before.status is not step.status:
+                found[step.status] = found.get(step.status, _NOBODY) | {name}
+        vars(copy)["by_status"] = {status: names for status, names in found.items() if names}
     return copy
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from workflow_service.domain import step_events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
-from workflow_service.domain.run_state import Attempt, RunState, StepState, changed
+from workflow_service.domain.run_state import Attempt, RunState, StepState, changed, with_steps
 from workflow_service.domain.states import STEP, UNDO, StepStatus, UndoStatus, move
 
 
@@ -60,7 +60,7 @@ def _(event: ev.StepOpened, state: RunState) -> RunState:
     opened = changed(step, status=running, started_at=event.at, given=event.parameters)
     inside = {name: StepState() for name in event.inside}
     items = state.items if event.items is None else {**state.items, event.step: event.items}
-    return changed(state, steps={**state.steps, event.step: opened, **inside}, items=items)
+    return changed(with_steps(state, {event.step: opened, **inside}), items=items)
 
 
 @apply.register
@@ -283,7 +283,7 @@ def _unheld(state: RunState) -> RunState:
 
 
 def _with(state: RunState, step_id: str, step: StepState) -> RunState:
-    return changed(state, steps={**state.steps, step_id: step})
+    return with_steps(state, {step_id: step})
 
 
 def _with_undo(state: RunState, step_id: str, key: str, status: UndoStatus, **values: Any) -> RunState:

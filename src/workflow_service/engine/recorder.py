@@ -197,14 +197,15 @@ class _Tally:
 
 
 def _tally(state: RunState, graph: Graph | None) -> _Tally:
-    statuses = [step.status for step in state.steps.values()]
-    final = [status for status in statuses if status in FINAL_STEP]
-    idle = len(final) + statuses.count(StepStatus.PENDING) == len(statuses)
-    under_way = (name for name, step in state.steps.items() if step.status in _UNDER_WAY)
-    current = None if idle else next(under_way, None)
-    over = len(final)
-    if graph is not None and graph.children:
-        single = [step.status for name, step in state.steps.items() if name not in graph.children]
-        statuses, final = single, [status for status in single if status in FINAL_STEP]
-    skipped = final.count(StepStatus.SKIPPED)
-    return _Tally(needed=len(statuses) - skipped, ended=len(final) - skipped, over=over, current=current)
+    by = state.by_status
+    groups = graph.children.keys() if graph is not None else frozenset[str]()
+    single = {status: len(names - groups) if groups else len(names) for status, names in by.items()}
+    skipped = single.get(StepStatus.SKIPPED, 0)
+    under_way = [name for status in _UNDER_WAY & by.keys() for name in by[status]]
+    place = graph.place.__getitem__ if graph is not None else None
+    return _Tally(
+        needed=sum(single.values()) - skipped,
+        ended=sum(single[status] for status in FINAL_STEP & by.keys()) - skipped,
+        over=sum(len(by[status]) for status in FINAL_STEP & by.keys()),
+        current=min(under_way, key=place, default=None),
+    )
