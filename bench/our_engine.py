@@ -1,7 +1,8 @@
 """One measurement of our engine without what is before it: the counterpart of starting a plain DBOS workflow.
 
 The alerts are stored, decided and known before the clock starts. Within it each execution gets its durable start (its
-row, in a transaction of its own), is planned from a given plan, run, and waited for. Everything else is as in `ours`.
+row; those that come at the same time share a transaction, as behind intake), is planned from a given plan, run, and
+waited for. Everything else is as in `ours`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from bench.measuring import Reading, Task, measure, print_reading, task_from_arg
 from bench.ours import LIMIT, House
 from bench.stored import store_workflows
 
+from workflow_service.garbage import search_seldom
+from workflow_service.intake.gathering import Gathering
 from workflow_service.store.executions import Record
 from workflow_service.store.tables import executions
 from workflow_service.telemetry.log import configure
@@ -34,6 +37,7 @@ class Engine(House):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._ids: Iterator[str] = iter(())
+        self._starting = Gathering(self._store, most=task.concurrency)
 
     async def prepare(self) -> None:
         """Store what is there before an execution starts."""
@@ -41,15 +45,11 @@ class Engine(House):
         await store_workflows(self.database, ids, ALERT)
         self._ids = iter(ids)
 
-    async def _store(self, row: dict[str, object]) -> None:
-        """A durable start; on PostgreSQL one statement is a transaction of its own."""
-        if self.database.sqlite:
-            async with self.database.write() as connection:
-                await connection.execute(_START, row)
-            return
-        async with self.database.pool.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(_START, row)
+    async def _store(self, rows: Sequence[dict[str, object]]) -> Sequence[None]:
+        """Durable starts."""
+        async with self.database.write() as connection:
+            await connection.execute(_START, rows)
+        return [None] * len(rows)
 
     async def run_one(self) -> None:
         """One execution from its durable start to its end.
@@ -62,7 +62,7 @@ class Engine(House):
         owner = self.driver.reserve(execution_id)
         if owner is None:
             raise RuntimeError("no slot for an execution that needs none other's")
-        await self._store(_row(execution_id, owner, now))
+        await self._starting.ask(_row(execution_id, owner, now))
         started = time.perf_counter()
         self.driver.begin(_record(execution_id, now))
         async with asyncio.timeout(LIMIT):
@@ -119,6 +119,7 @@ async def _measure(task: Task) -> Reading:
     engine = Engine(task)
     async with engine.lifespan(engine.app):
         await engine.prepare()
+        search_seldom()
         reading = await measure(task, engine.run_one, engine.starts)
         await engine.check()
     return reading

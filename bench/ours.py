@@ -26,6 +26,7 @@ from workflow_service.domain.plan import Action, Plan, Step
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.domain.target import Target
 from workflow_service.engine.means import Means
+from workflow_service.garbage import search_seldom
 from workflow_service.intake.intake import Delivery
 from workflow_service.ports import ActionOutcome, ActionRequest, NeverSeen, Observation
 from workflow_service.settings import Settings, load
@@ -172,6 +173,7 @@ def main() -> None:
 async def _measure(task: Task) -> Reading:
     house = House(task)
     async with house.lifespan(house.app):
+        search_seldom()
         reading = await measure(task, house.run_one, house.starts)
         await house.check()
     return reading

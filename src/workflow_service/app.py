@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 
-from workflow_service import __version__
+from workflow_service import __version__, garbage
 from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
@@ -85,7 +85,7 @@ def serve(settings: Settings) -> int:
     replica = Replica(settings)
     try:
         address = http.Address(settings.host, settings.service_port, tls_of(settings))
-        http.serve(replica.app, address, on_drain=replica.drain)
+        http.serve(replica.app, address, on_drain=replica.drain, on_listening=lambda _port: garbage.search_seldom())
     except http.CannotServe as error:
         raise replica.failure or error from None
     return 0

@@ -9,7 +9,7 @@ from functools import reduce, singledispatch
 from workflow_service.domain import events as ev
 from workflow_service.domain import recovery_fold, step_fold
 from workflow_service.domain.errors import IllegalTransition
-from workflow_service.domain.run_state import RunState, StepState, changed
+from workflow_service.domain.run_state import UNTOUCHED, RunState, changed
 from workflow_service.domain.states import EXECUTION, ExecutionStatus, StepStatus, Verb, move
 
 
@@ -47,7 +47,7 @@ def _(event: ev.Planned, state: RunState) -> RunState:
     if state.plan_hash is not None:
         raise IllegalTransition("it has a plan already")
     status = move(EXECUTION, state.status, ExecutionStatus.QUEUED)
-    return changed(state, status=status, plan_hash=event.plan_hash, steps={step: StepState() for step in event.steps})
+    return changed(state, status=status, plan_hash=event.plan_hash, steps=dict.fromkeys(event.steps, UNTOUCHED))
 
 
 @_apply.register

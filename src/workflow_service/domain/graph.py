@@ -125,12 +125,12 @@ def validate(plan: Plan) -> Graph:
     Raises:
         InvalidPlan: with every rule that the plan breaks.
     """
-    broken = list(step_rules.violations(plan))
-    if not broken:
-        broken = [*_cycles(plan.steps, "steps")]
-    if broken:
+    if broken := list(step_rules.violations(plan)):
         raise InvalidPlan("the plan is not sound", broken)
-    graph = _graph(plan, {})
+    try:
+        graph = _graph(plan, {})
+    except _CannotRunError:
+        raise InvalidPlan("the plan is not sound", [*_cycles(plan.steps, "steps")]) from None
     wrong = list(scope.violations(_with_samples(graph)))
     if wrong:
         raise InvalidPlan("the plan is not sound", wrong)
@@ -154,6 +154,10 @@ def _cycles(steps: Sequence[Step], at: str) -> Iterator[Violation]:
             yield from _cycles(step.steps, f"{at}.{index}.steps")
 
 
+class _CannotRunError(Exception):
+    """Some steps of a level wait for each other."""
+
+
 class _Growing:
     """A graph under construction, level by level."""
 
@@ -171,6 +175,8 @@ class _Growing:
         """Add steps that bear their paths already, with all that is in them; their order."""
         waiting = levels.waits_for(steps)
         order = levels.topological(steps, waiting)
+        if len(order) < len(steps):
+            raise _CannotRunError
         self.waits_for |= waiting
         self.after |= levels.descendants(order, waiting)
         for step in steps:

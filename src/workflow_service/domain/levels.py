@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from workflow_service.domain.plan import Phase, Step
@@ -50,9 +49,12 @@ def topological(steps: Sequence[Step], waiting: Mapping[str, frozenset[str]]) ->
     while ready:
         ready.sort(key=rank.__getitem__)
         order.extend(ready)
-        freed = [later for step in ready for later in after.get(step, ())]
-        missing.update({step: missing[step] - number for step, number in Counter(freed).items()})
-        ready = [step for step in dict.fromkeys(freed) if missing[step] == 0]
+        freed: list[str] = []
+        for later in (later for step in ready for later in after.get(step, ())):
+            missing[later] -= 1
+            if missing[later] == 0:
+                freed.append(later)
+        ready = freed
     return order
 
 

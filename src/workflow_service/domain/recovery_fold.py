@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from workflow_service.domain import events as ev
 from workflow_service.domain.errors import IllegalTransition
-from workflow_service.domain.run_state import Recovery, RecoveryOutcome, RunState, StepState
+from workflow_service.domain.run_state import UNTOUCHED, Recovery, RecoveryOutcome, RunState
 from workflow_service.domain.states import EXECUTION, ExecutionStatus, move
 
 
@@ -30,7 +30,7 @@ def planned(event: ev.RecoveryPlanned, state: RunState) -> RunState:
         state,
         status=move(EXECUTION, state.status, ExecutionStatus.RUNNING),
         plan_hash=event.plan_hash,
-        steps={**state.steps, **{name: StepState() for name in event.steps}},
+        steps={**state.steps, **dict.fromkeys(event.steps, UNTOUCHED)},
         recoveries=(*state.recoveries[:-1], answered),
     )
 

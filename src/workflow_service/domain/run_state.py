@@ -86,6 +86,8 @@ class StepState:
         return next((status for status in _WORST_FIRST if status in present), UndoStatus.NONE)
 
 
+UNTOUCHED = StepState()  # one for all steps that nothing has happened to: it never changes
+
 _WORST_FIRST = (
     UndoStatus.UNDO_FAILED,
     UndoStatus.UNDOING,

@@ -8,7 +8,7 @@ from typing import Any
 
 from workflow_service.domain import step_events as ev
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
-from workflow_service.domain.run_state import Attempt, RunState, StepState, changed, with_steps
+from workflow_service.domain.run_state import UNTOUCHED, Attempt, RunState, StepState, changed, with_steps
 from workflow_service.domain.states import STEP, UNDO, StepStatus, UndoStatus, move
 
 
@@ -58,7 +58,7 @@ def _(event: ev.StepOpened, state: RunState) -> RunState:
     step = state.steps[event.step]
     running = move(STEP, step.status, StepStatus.RUNNING)
     opened = changed(step, status=running, started_at=event.at, given=event.parameters)
-    inside = {name: StepState() for name in event.inside}
+    inside = dict.fromkeys(event.inside, UNTOUCHED)
     items = state.items if event.items is None else {**state.items, event.step: event.items}
     return changed(with_steps(state, {event.step: opened, **inside}), items=items)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from workflow_service.domain.errors import ErrorClass
@@ -27,6 +28,7 @@ def _items(value: Any) -> Any:
 
 KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 _FIELDS = {kind: tuple(item.name for item in fields(kind) if item.name != "at") for kind in Event.__args__}
+_GETTERS = {kind: attrgetter("at", *names) for kind, names in _FIELDS.items()}  # `at`, so that each gives a tuple
 _READ: Mapping[str, Any] = {
     "error_class": ErrorClass,
     "failure_class": lambda name: FailureClass(name) if name else None,
@@ -49,7 +51,8 @@ _READ: Mapping[str, Any] = {
 
 def event_to_json(event: Event) -> dict[str, Any]:
     """Everything but kind and time, which are stored beside it."""
-    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
+    kind = type(event)
+    return dict(zip(_FIELDS[kind], _GETTERS[kind](event)[1:], strict=True)) if _FIELDS[kind] else {}
 
 
 def event_from_json(kind: str, at: datetime, data: Mapping[str, Any]) -> Event:
