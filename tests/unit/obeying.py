@@ -132,11 +132,19 @@ class Obeying:
         assert fold_all(stored_and_read(self.journal)) == self.state
 
     def ask(self) -> do.Decision:
-        """Decide twice: the same question has the same answer, whatever the order of the mappings."""
+        """Decide twice: the same question has the same answer, in any order of the mappings, remembered or not."""
         reordered = replace(self.state, steps=dict(reversed(list(self.state.steps.items()))))
         first = self._decide(self.state)
         assert first == self._decide(reordered)
+        self._check_what_is_remembered(reordered)
         return first
+
+    def _check_what_is_remembered(self, anew: RunState) -> None:
+        """What state and graph carry along is what a look at all steps would give."""
+        assert self.state.by_status == anew.by_status
+        well = self.state.by_status.get(StepStatus.SUCCEEDED, frozenset())
+        waiting = self.graph.waits_for.items()
+        assert self.graph.ready(well) == {name for name, needs in waiting if needs <= well}
 
     def _decide(self, state: RunState) -> do.Decision:
         live = frozenset({*self.under_way, *([ASKING] if self.asked else [])})
