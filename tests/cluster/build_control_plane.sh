@@ -1,7 +1,7 @@
 #!/bin/bash
-# Build etcd, kube-apiserver, kube-controller-manager and kube-scheduler into a folder, from Debian bookworm alone.
+# Build etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl into a folder, from Debian bookworm alone.
 #
-# usage: build_control_plane.sh FOLDER        prints what it does on stderr; FOLDER/bin has the four programs afterwards
+# usage: build_control_plane.sh FOLDER        prints what it does on stderr; FOLDER/bin has the five programs afterwards
 #
 # Debian's source package "kubernetes" (1.20.2) is the whole upstream tree with its vendored modules; Debian's Go 1.19 compiles it;
 # etcd is Debian's binary. Nothing is installed and nothing outside of FOLDER is written: own apt lists, packages only unpacked.
@@ -11,7 +11,8 @@ set -euo pipefail
 
 VERSION=v1.20.2
 SUITE=bookworm
-PROGRAMS="kube-apiserver kube-controller-manager kube-scheduler"
+PROGRAMS="kube-apiserver kube-controller-manager kube-scheduler kubectl"
+COMPLETE=complete-$VERSION-kubectl
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { echo "build_control_plane: $*" >&2; }
@@ -19,7 +20,7 @@ give_up() { say "$*"; exit 1; }
 
 [ $# -eq 1 ] || give_up "usage: build_control_plane.sh FOLDER"
 FOLDER=$(realpath -m -- "$1")
-[ -f "$FOLDER/bin/complete-$VERSION" ] && exit 0
+[ -f "$FOLDER/bin/$COMPLETE" ] && exit 0
 
 for tool in apt-get dpkg dpkg-deb flock tar realpath; do
   command -v "$tool" >/dev/null || give_up "this machine has no $tool: the build needs Debian (or a system with Debian's apt and dpkg)"
@@ -30,7 +31,7 @@ mkdir -p "$FOLDER"/{stamps,bin,packages,root,source,apt/{lists/partial,cache/arc
 
 exec 9>"$FOLDER/lock"
 flock -n 9 || { say "another build is under way in $FOLDER; waiting for it"; flock 9; }
-[ -f "$FOLDER/bin/complete-$VERSION" ] && exit 0
+[ -f "$FOLDER/bin/$COMPLETE" ] && exit 0
 renice -n 19 $$ >/dev/null
 
 done_already() { [ -f "$FOLDER/stamps/$1" ]; }
@@ -95,7 +96,8 @@ for program in $PROGRAMS; do
   done_already "$program" && continue
   say "building $program (minutes)"
   go build -trimpath -ldflags "$FLAGS" -o "$FOLDER/bin/$program" "./cmd/$program"
-  "$FOLDER/bin/$program" --version >&2
+  case $program in kubectl) flags="version --client" ;; *) flags=--version ;; esac
+  "$FOLDER/bin/$program" $flags >&2
   stamp "$program"
 done
 cp "$FOLDER/root/usr/bin/etcd" "$FOLDER/bin/etcd"
@@ -103,5 +105,5 @@ cp "$FOLDER/root/usr/bin/etcd" "$FOLDER/bin/etcd"
 cd "$FOLDER"
 chmod -R u+w gopath gocache root
 rm -rf gopath gocache root source packages apt openapi-gen violations.txt stamps
-touch "bin/complete-$VERSION"
+touch "bin/$COMPLETE"
 say "done: $FOLDER/bin"

@@ -134,13 +134,13 @@ _HEAD = """\
 # Proof on a real Kubernetes API server
 
 Written by `make test-cluster`; do not edit. That is also how to repeat it. It builds kube-apiserver,
-kube-controller-manager and kube-scheduler from Debian bookworm's source package and takes Debian's etcd: once,
-about 8 CPU minutes, into `$XDG_CACHE_HOME/workflow-service/cluster` or the folder that `CLUSTER_DIR` names. Then it
-starts them on loopback with TLS and RBAC, and runs `tests/cluster` against executor-service as a process. The
+kube-controller-manager, kube-scheduler and kubectl from Debian bookworm's source package and takes Debian's etcd:
+once, about 9 CPU minutes, into `$XDG_CACHE_HOME/workflow-service/cluster` or the folder that `CLUSTER_DIR` names.
+Then it starts them on loopback with TLS and RBAC, and runs `tests/cluster` against executor-service as a process. The
 executor is the service account of `deploy/microservices/executor-deployment.yaml`, with the roles that
-`executor-service rbac` prints when every setting is set: in the tests of a case only `looking` and the role of the
-case's family are bound. "One right fewer" takes each right from its role in turn, and something fails; no role has a
-right that no such test is about.
+`executor-service rbac` prints when every setting is set; effects are looked at through kubectl. In the tests of a
+case only `looking` and the role of the case's family are bound. "One right fewer" takes each right from its role in
+turn, and something fails; no role has a right that no such test is about.
 
 What is not real: there are no kubelets, no containers and no disks. `tests/support/hollow_nodes.py` reports three
 nodes as Ready and the pods bound to them as running, as done (a Job's), or as crashing where a pod's annotation says

@@ -36,7 +36,7 @@ def carried_out(case: Case, stage: Stage, **context: Any) -> Object:
 def test_effect(case: Case, stage: Stage) -> None:
     """What was asked for is there for everybody to see when the action ends."""
     carried_out(case, stage)
-    assert case.effect(stage), stage.own(case.thing(stage))
+    assert case.effect(stage.looking()), stage.own(case.thing(stage))
 
 
 @pytest.mark.requirement("BR-WF-031")

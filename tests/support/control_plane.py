@@ -20,10 +20,11 @@ _DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 
 
 class ControlPlane:
-    """Everything below one directory; ended by pid. `binaries` has the four programs (see build_control_plane.sh)."""
+    """Everything below one directory; ended by pid. `binaries` has the five programs (see build_control_plane.sh)."""
 
     def __init__(self, binaries: Path, directory: Path) -> None:
         self._binaries, self._directory = binaries, directory
+        self.kubectl, self.kubeconfig = binaries / "kubectl", directory / "admin.kubeconfig"
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.server = Server(
             f"https://127.0.0.1:{free_port()}", directory / "certs/apiserver.crt", secrets.token_hex(16)
@@ -38,9 +39,8 @@ class ControlPlane:
         self._run("etcd", _etcd(self._directory / "etcd", etcd, peers))
         self._run("kube-apiserver", self._api_server(etcd))
         eventually(self._serves, "the API server is ready", within=_START_SECONDS)
-        kubeconfig = self._directory / "admin.kubeconfig"
-        kubeconfig.write_text(json.dumps(self.server.kubeconfig()))
-        common = ["--kubeconfig", str(kubeconfig), "--leader-elect=false", "--port", "0", "--secure-port", "0"]
+        self.kubeconfig.write_text(json.dumps(self.server.kubeconfig()))
+        common = ["--kubeconfig", str(self.kubeconfig), "--leader-elect=false", "--port", "0", "--secure-port", "0"]
         self._run("kube-controller-manager", [*common, *self._controllers()])
         self._run("kube-scheduler", common)
         eventually(self._has_namespaces, "the controllers are at work", within=_START_SECONDS)

@@ -19,6 +19,7 @@ from tests.executor.conftest import environment
 from tests.support.control_plane import ControlPlane
 from tests.support.furniture import FURNITURE, GROUPS, custom_kind, established
 from tests.support.kube import Kube, Object, Server, Thing
+from tests.support.kubectl import Kubectl
 from tests.support.processes import eventually
 
 MANIFESTS = Path(__file__).parents[2] / "deploy/microservices/executor-deployment.yaml"
@@ -40,6 +41,8 @@ class Place(Protocol):
 
     name: str
     kube: Kube
+    eyes: Kube
+    """Through what effects are looked at: kubectl, where there is one."""
     executor: Server
     """The API server as executor-service is to see it: with its own rights, where there are any."""
     patience: float
@@ -63,7 +66,7 @@ class Sandbox:
 
     def __init__(self, url: str) -> None:
         self.executor = Server(url)
-        self.kube = Kube(self.executor)
+        self.kube = self.eyes = Kube(self.executor)
 
     def namespace(self) -> str:
         """A fresh namespace."""
@@ -91,8 +94,10 @@ class Kubernetes:
     name = "kubernetes"
     patience = 90.0
 
-    def __init__(self, server: Server) -> None:
-        self.kube = Kube(server, older={"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"})
+    def __init__(self, plane: ControlPlane) -> None:
+        server, older = plane.server, {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
+        self.kube = Kube(server, older=older)
+        self.eyes: Kube = Kubectl(plane.kubectl, plane.kubeconfig, server, older=older)
         self._namespaces: list[str] = []
         for body in (*_identity(), *_printed_roles()):
             self.kube.create(body)
@@ -188,6 +193,7 @@ class Kubernetes:
     def close(self) -> None:
         """Close the connections."""
         self._as_executor.close()
+        self.eyes.close()
         self.kube.close()
 
     def _token(self) -> str:
@@ -276,7 +282,7 @@ def kubernetes_place(binaries: Path, directory: Path) -> Iterator[Kubernetes]:
     plane = ControlPlane(binaries, directory)
     try:
         plane.start()
-        place = Kubernetes(plane.server)
+        place = Kubernetes(plane)
         yield place
         place.close()
     finally:
