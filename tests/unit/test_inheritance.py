@@ -17,6 +17,7 @@ from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.inheritance import for_retry, recoveries_tried
 from workflow_service.domain.plan import OnFailure, Phase, Step
+from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.run_state import StepState
 from workflow_service.domain.states import ExecutionStatus, StepStatus, UndoStatus, Verb
 
@@ -210,3 +211,23 @@ def test_whatever_has_ended_badly_a_retry_ends_too_and_does_nothing_good_twice(g
 def is_good(step: StepState) -> bool:
     """Whether it succeeded and nothing of it was undone."""
     return step.status is StepStatus.SUCCEEDED and all(a.undo is not UndoStatus.UNDONE for a in step.attempts)
+
+
+def test_a_key_that_nobody_could_ask_about_in_time_stays_unknown() -> None:
+    """A retry that ends in the queue settles nothing: the next one asks by the same key, and it can be undone."""
+    source = engine_of(a_step("a", on_failure=OnFailure.STOP))
+    source.obey()
+    key = source.state.steps["a"].attempts[-1].key
+    source.lose("a")
+    source.drive_to_the_end()
+    late = retried(source)
+    late.taken = True
+    late.after(QUEUE_BOUND.total_seconds() + 1).obey()
+    assert late.state.reason == "queue_timeout"
+    left = late.state.steps["a"]
+    assert (left.status, left.undo) == (StepStatus.UNKNOWN, UndoStatus.AVAILABLE)
+    assert Verb.ROLLBACK in allowed(late.state)
+    third = retried(late)
+    third.obey()
+    assert third.state.steps["a"].attempts[-1].key == key
+    assert third.live == {"a": key}

@@ -107,6 +107,15 @@ class CancelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class LoseStep:
+    """What became of a key that an earlier execution sent is still not known, and nobody will ask any more."""
+
+    step: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeginVerifying:
     """All is done; from now on it is verified."""
 
@@ -222,6 +231,7 @@ Action = (
     | FailStep
     | SkipStep
     | CancelStep
+    | LoseStep
     | BeginVerifying
     | Pause
     | Park

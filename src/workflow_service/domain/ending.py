@@ -12,6 +12,7 @@ from workflow_service.domain.decisions import (
     Conclude,
     Decision,
     Finish,
+    LoseStep,
     SkipStep,
     StopLook,
 )
@@ -27,11 +28,16 @@ ENDING = frozenset({Verb.CANCEL, Verb.ROLLBACK})
 
 
 def left_in_queue(graph: Graph, state: RunState) -> Decision:
-    """Nothing was changed; what had begun to wait or to be looked at before it had to queue again waits no more."""
+    """Nothing was changed; what had begun to wait or to be looked at before it had to queue again waits no more.
+
+    A key of unknown outcome that it was to settle first stays one: a later retry settles it, a rollback undoes it.
+    """
     why = "it had no turn within its time in the queue" + (f": {state.awaits}" if state.awaits else "")
     open_ = _unfinished(graph, state) if state.awaits else ()
     finish = Finish(ExecutionStatus.TIMED_OUT, "queue_timeout", why, RollbackStatus.NONE)
-    return Decision((*(CancelStep(name, why) for name in open_), finish))
+    last = ((name, step.attempts[-1]) for name, step in state.steps.items() if step.attempts and not step.final)
+    unsettled = (LoseStep(name, one.key, why) for name, one in last if state.steps[name].status is StepStatus.RUNNING)
+    return Decision((*unsettled, *(CancelStep(name, why) for name in open_), finish))
 
 
 def _unfinished(graph: Graph, state: RunState) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ _FACTS: Mapping[type[do.Action], Callable[[Any, datetime], ev.Event]] = {
     ),
     do.SkipStep: lambda step, now: ev.StepSkipped(now, step.step, step.reason),
     do.CancelStep: lambda step, now: ev.StepCancelled(now, step.step, step.reason),
+    do.LoseStep: lambda step, now: ev.StepUnknown(now, step.step, step.key, step.reason),
     do.GiveUpUndo: lambda undo, now: ev.UndoFailed(now, undo.step, undo.key, ErrorClass.TIMEOUT, _GIVEN_UP),
 }
 
