@@ -95,6 +95,18 @@ async def test_the_shipped_rule_drains_only_with_a_word(tmp_path: Path) -> None:
     assert (found["status"], len(executor.orders("drain"))) == ("completed", 1)
 
 
+async def test_nobody_forgets_a_node_that_stays_cordoned(tmp_path: Path) -> None:
+    """Without the word to drain it on-call is told at the end that the node gets no new work."""
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor) as running:
+        workflow = await running.begin(NODE)
+        await running.until(workflow, lambda one: one["status"] == "awaiting_approval", "it asks")
+        await say(running, workflow, "reject", step="approve_drain", reason="not now")
+        found = await running.ended(workflow)
+    assert (found["status"], [len(executor.orders(step)) for step in ("drain", "tell_end")]) == ("rejected", [0, 1])
+    assert "until somebody uncordons it" in executor.orders("tell_end")[0].parameters["message"]
+
+
 @pytest.mark.requirement("BR-WF-007", "BR-WF-019")
 async def test_a_whole_rule_runs_as_it_is_written(tmp_path: Path) -> None:
     """Condition, proof, items, wait, template, verification and last step of one rule file, over the real engine."""

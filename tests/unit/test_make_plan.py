@@ -13,7 +13,7 @@ from tests.unit.test_alert import good_documents
 from workflow_service.domain import graph
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.catalogue import Catalogue
-from workflow_service.domain.plan import OnFailure, StepKind
+from workflow_service.domain.plan import OnFailure, Phase, StepKind
 from workflow_service.domain.target import resolve
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.make_plan import make_plan
@@ -142,8 +142,9 @@ def test_a_node_is_cordoned_and_never_drained() -> None:
 def test_draining_needs_a_person() -> None:
     """A node that is sick but answers is cordoned and on-call told; only a word given within the hour drains it."""
     plan = plan_for(seen(ready=True), name="NodeKernelDeadlock", severity="critical", labels={"node": "node-1"})
-    assert [step.id for step in plan.steps] == ["cordon", "tell", "approve_drain", "drain"]
-    ask, drain = plan.steps[2:]
+    assert [step.id for step in plan.steps] == ["cordon", "tell", "approve_drain", "drain", "tell_end"]
+    ask, drain, last = plan.steps[2:]
+    assert (last.phase, action_of(last).type) == (Phase.FINALLY, "notify_oncall")
     assert (ask.kind, ask.needs, ask.deadline, ask.on_failure) == (
         StepKind.APPROVAL,
         ("cordon", "tell"),
