@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.postgres import TOOLS, Postgres, postgres
 from tests.support.processes import Stack, eventually
+from workflow_service.store.tables import target_locks
 
 WORKFLOWS = 12
 
@@ -80,6 +82,19 @@ def test_back_in_time(stack: Stack, tmp_path: Path, ran_on: bool) -> None:
     assert {one["status"] for one in found} == {"completed"}
     scaled = Counter(write["name"] for write in stack.effects() if write["resource"] == "deployments")
     assert scaled == Counter(names)
+    assert _locks(stack) == 0
+
+
+def _locks(stack: Stack) -> int:
+    """How many targets are held."""
+    given = stack.workflow._environment.get("DATABASE_URL")
+    file = f"sqlite:///{stack.workflow._environment['DATA_DIR']}/workflow-service.sqlite"
+    engine = sa.create_engine(sa.make_url(given).set(drivername="postgresql+psycopg") if given else file)
+    try:
+        with engine.connect() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(target_locks)) or 0)
+    finally:
+        engine.dispose()
 
 
 def _restored(stack: Stack, copy: Path) -> bool:

@@ -19,6 +19,7 @@ from workflow_service.domain import bounds
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.plan import Action, Condition, OnFailure, Plan, Step
 from workflow_service.domain.states import ExecutionStatus
+from workflow_service.engine import ride as rides
 from workflow_service.store.database import Database
 from workflow_service.store.tables import executions, target_locks, target_waits
 
@@ -337,6 +338,20 @@ async def test_the_lock_is_gone_after_every_kind_of_end(
             await tell(running, workflow, then.partition("-")[0])
         found = await running.ended(workflow)
         assert found["status"] == status, found["cause"]
+        await nothing_left(running)
+
+
+async def test_the_lock_is_gone_when_an_execution_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when no drive brought it any further and it ends as `internal_error`."""
+    executor, plan = ScriptedExecutor(), a_plan(change())
+    executor.script("change", Answer(slow=True))
+    async with replica(tmp_path, executor, plan=plan) as running:
+        workflow = await running.begin(alert(1))
+        await eventually(executor.running, "the action runs")
+        assert [target for target, _ in await rows(running.parts.database)] == [WEB]
+    monkeypatch.setattr(rides, "MAX_FRUITLESS", 1)
+    async with replica(tmp_path, executor, plan=plan) as running:
+        assert (await running.ended(workflow))["reason"] == "internal_error"
         await nothing_left(running)
 
 
