@@ -13,11 +13,13 @@ from fastapi.openapi.models import Example
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api import conditional
 from workflow_service.api.command_bodies import SHAPES, CommandIn, Shape
 from workflow_service.api.four_eyes import expect_other_eyes
 from workflow_service.api.problems import documented, problem
+from workflow_service.api.standing import tag_now
 from workflow_service.domain.controls import Command
-from workflow_service.domain.errors import Violation
+from workflow_service.domain.errors import Stale, Violation
 from workflow_service.domain.states import Verb
 from workflow_service.engine.orders import Orders
 from workflow_service.store import commands, queries
@@ -80,8 +82,9 @@ def routes(parts: Controls) -> APIRouter:
             responses={
                 200: {"model": CommandOut, "description": "obeyed"},
                 202: {"model": CommandOut, "description": "written down; its owner has not answered yet"},
-                **documented(400, 404, 409, 413, 503),
+                **documented(400, 404, 409, 412, 413, 503),
             },
+            openapi_extra={"parameters": [conditional.IF_MATCH]},
         )
 
     @router.get(
@@ -119,7 +122,10 @@ def _endpoint(parts: Controls, verb: Verb, shape: Shape) -> Callable[..., Awaita
             arguments=_arguments(said),
         )
         await expect_other_eyes(parts.database, request, workflow_id, order)
-        return await _give(parts.orders, request, workflow_id, order)
+        try:
+            return await _give(parts.orders, request, workflow_id, order)
+        except Stale:
+            return conditional.stale(request, await tag_now(parts.database, workflow_id))
 
     command.__annotations__["body"] = shape.body if shape.needed else shape.body | None
     return command
@@ -131,7 +137,7 @@ def _arguments(said: CommandIn) -> dict[str, Any]:
 
 
 async def _give(orders: Orders, request: Request, workflow_id: str, order: Command) -> Response:
-    answer = await orders.give(workflow_id, order)
+    answer = await orders.give(workflow_id, order, expected=conditional.expected(request))
     if answer.broken:
         return problem(request, 400, "Invalid request", answer.why, violations=answer.broken)
     if answer.outcome == commands.REFUSED:

@@ -141,6 +141,7 @@ class WorkflowOut(Ahead):
 
     workflow_id: str
     execution_id: str
+    seq: int = Field(ge=0, description="the newest entry of its execution's journal")
     alert_id: str
     alert_name: str
     severity: str

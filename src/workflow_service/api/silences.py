@@ -12,9 +12,10 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.api import conditional
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
-from workflow_service.domain.errors import Rejected
+from workflow_service.domain.errors import Rejected, Stale
 from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.store import silences
 from workflow_service.store.database import Database
@@ -27,6 +28,9 @@ _EXAMPLE: dict[str, Any] = {
     "weekly": {"weekdays": ["sat", "sun"], "begins": "22:00", "until": "04:00", "timezone": "Europe/Berlin"},
     "comment": "the weekly backup",
 }
+
+
+SilenceId = Annotated[str, Path(max_length=100)]
 
 
 class WeeklyIn(BaseModel):
@@ -79,7 +83,14 @@ def routes(database: Database) -> APIRouter:
         "/silences",
         status_code=201,
         summary="Let alerts rest for a while",
-        responses={201: {"model": SilenceOut, "description": "from now on, or from its start"}, **documented(400, 503)},
+        responses={
+            201: {
+                "model": SilenceOut,
+                "description": "from now on, or from its start",
+                "headers": conditional.ANSWER_HEADERS,
+            },
+            **documented(400, 503),
+        },
     )
     async def create(request: Request, body: SilenceIn) -> Response:
         silence = Silence(
@@ -97,7 +108,7 @@ def routes(database: Database) -> APIRouter:
             raise Rejected("the silence cannot be kept", broken)
         now = datetime.now(UTC)
         kept = await silences.keep(database, silence, by=_caller(request), now=now)
-        return _json(_shown(kept, now), status=201)
+        return _one(kept, now, status=201)
 
     @router.get(
         "/silences",
@@ -112,14 +123,37 @@ def routes(database: Database) -> APIRouter:
         found = await silences.listed(database, ending_after=None if over else now, limit=limit)
         return _json({"silences": [_shown(one, now) for one in found]})
 
+    @router.get(
+        "/silences/{silence_id}",
+        summary="One silence or maintenance window",
+        responses={
+            200: {"model": SilenceOut, "headers": conditional.ANSWER_HEADERS},
+            **conditional.NOT_MODIFIED,
+            **documented(400, 404, 503),
+        },
+        openapi_extra={"parameters": [conditional.IF_NONE_MATCH]},
+    )
+    async def one(request: Request, silence_id: SilenceId) -> Response:
+        found, now = await silences.one(database, silence_id), datetime.now(UTC)
+        present = _tag(found, now)
+        return conditional.not_modified(present) if conditional.is_known(request, present) else _one(found, now)
+
     @router.delete(
         "/silences/{silence_id}",
         summary="End a silence or a maintenance window now",
-        responses={200: {"model": SilenceOut}, **documented(404, 503)},
+        responses={
+            200: {"model": SilenceOut, "headers": conditional.ANSWER_HEADERS},
+            **documented(400, 404, 412, 503),
+        },
+        openapi_extra={"parameters": [conditional.IF_MATCH]},
     )
-    async def end(request: Request, silence_id: Annotated[str, Path(max_length=100)]) -> Response:
-        now = datetime.now(UTC)
-        return _json(_shown(await silences.end(database, silence_id, by=_caller(request), now=now), now))
+    async def end(request: Request, silence_id: SilenceId) -> Response:
+        now, expected = datetime.now(UTC), conditional.expected(request)
+        try:
+            ended = await silences.end(database, silence_id, by=_caller(request), now=now, expected=expected)
+        except Stale:
+            return conditional.stale(request, _tag(await silences.one(database, silence_id), now))
+        return _one(ended, now)
 
     return router
 
@@ -130,6 +164,16 @@ def _caller(request: Request) -> str:
 
 def _shown(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     return {**row, "open_until": silences.silence(row).open_until(now)}
+
+
+def _tag(row: Mapping[str, Any], now: datetime) -> str:
+    return conditional.tag(silences.version(row), _shown(row, now))
+
+
+def _one(row: Mapping[str, Any], now: datetime, *, status: int = 200) -> Response:
+    answer = _json(_shown(row, now), status=status)
+    answer.headers["ETag"] = _tag(row, now)
+    return answer
 
 
 def _json(value: object, *, status: int = 200) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +14,11 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from workflow_service.api import results, schemas
+from workflow_service.api import conditional, results, schemas
 from workflow_service.api.callers import expect_orders_for, visible_to, within_sight
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
+from workflow_service.api.standing import outlooks, tag_now, tag_of
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import Rejected, StoreUnavailable
 from workflow_service.intake.bodies import document
@@ -26,7 +26,7 @@ from workflow_service.intake.intake import Delivery, Outcome
 from workflow_service.intake.receiving import Form
 from workflow_service.intake.reception import Reception
 from workflow_service.ports import EventBus
-from workflow_service.store import estimates, queries, waiting
+from workflow_service.store import queries
 from workflow_service.store.database import Database
 
 LOOK = 1.0  # seconds: who waits for a result looks by itself now and then, wake-ups may be lost
@@ -76,7 +76,7 @@ def routes(parts: Workflows) -> APIRouter:
         chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}), within=visible_to(request))
         before, limit = read_cursor(asked.cursor), asked.limit
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
-        ahead = await _outlooks(parts.database, found[:limit])
+        ahead = await outlooks(parts.database, found[:limit])
         page = [results.workflow(one, ahead[one["workflow_id"]]) for one in found[:limit]]
         onward = cursor(found[limit - 1]["created_at"], found[limit - 1]["workflow_id"]) if len(found) > limit else None
         return _json({"workflows": page, "next_cursor": onward})
@@ -84,12 +84,22 @@ def routes(parts: Workflows) -> APIRouter:
     @router.get(
         "/workflows/{workflow_id}",
         summary="One workflow whole",
-        responses={200: {"model": schemas.WorkflowDetail}, **documented(404, 503)},
+        responses={
+            200: {"model": schemas.WorkflowDetail, "headers": conditional.ANSWER_HEADERS},
+            **conditional.NOT_MODIFIED,
+            **documented(404, 503),
+        },
+        openapi_extra={"parameters": [conditional.IF_NONE_MATCH]},
     )
-    async def workflow(workflow_id: str) -> Response:
+    async def workflow(request: Request, workflow_id: str) -> Response:
+        if "if-none-match" in request.headers:
+            present = await tag_now(parts.database, workflow_id)
+            if conditional.is_known(request, present):
+                return conditional.not_modified(present)
         found, record = await queries.whole(parts.database, workflow_id)
-        ahead = await _outlooks(parts.database, [found])
-        return _json(results.detail(found, record, ahead[workflow_id]))
+        ahead = (await outlooks(parts.database, [found]))[workflow_id]
+        present = await tag_of(parts.database, found, ahead)
+        return _json(results.detail(found, record, ahead), headers={"ETag": present})
 
     @router.get(
         "/status",
@@ -98,22 +108,11 @@ def routes(parts: Workflows) -> APIRouter:
     )
     async def status(workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
         found = await queries.summary(parts.database, workflow_id)
-        ahead = await _outlooks(parts.database, [found])
+        ahead = await outlooks(parts.database, [found])
         numbers = {"actions_total": found["actions_total"], "actions_ended": found["actions_ended"]}
         return _json(results.status(found, ahead[workflow_id], metrics=numbers))
 
     return router
-
-
-async def _outlooks(database: Database, found: Sequence[queries.Summary]) -> Mapping[str, results.Outlook]:
-    """What lies ahead of each, by workflow id."""
-    active = {one["execution_id"] for one in found if one["ended_at"] is None}
-    places = await waiting.positions(database, active) if active else {}
-    ends = await estimates.estimated_ends(database, found, datetime.now(UTC))
-    return {
-        one["workflow_id"]: results.Outlook(places.get(one["execution_id"]), ends.get(one["workflow_id"]))
-        for one in found
-    }
 
 
 async def _execute(parts: Workflows, request: Request) -> Response:

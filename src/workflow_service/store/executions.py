@@ -56,6 +56,11 @@ class Record:
     waits_for_start: bool = False  # its plan is held back until somebody starts it
 
 
+def version(execution_id: str, seq: int, unanswered: int) -> str:
+    """The name of an execution as it stands after that journal entry, with so many commands that wait for an answer."""
+    return f"{execution_id}.{seq}.{unanswered}"
+
+
 async def load(database: Database, execution_id: str) -> Record:
     """Everything about one execution, as of one moment.
 
