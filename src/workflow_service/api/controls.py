@@ -13,7 +13,7 @@ from fastapi.openapi.models import Example
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from workflow_service.api import conditional
+from workflow_service.api import conditional, selecting
 from workflow_service.api.command_bodies import SHAPES, CommandIn, Shape
 from workflow_service.api.four_eyes import expect_other_eyes
 from workflow_service.api.problems import documented, problem
@@ -91,12 +91,14 @@ def routes(parts: Controls) -> APIRouter:
         "/workflows/{workflow_id}/commands",
         summary="Who told a workflow what, and what became of it",
         responses={200: {"model": CommandsOut}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(CommandRow)]},
     )
-    async def history(workflow_id: WorkflowId) -> Response:
+    async def history(request: Request, workflow_id: WorkflowId) -> Response:
+        fields = selecting.chosen(request, CommandRow)
         await queries.summary(parts.database, workflow_id)
         rows = await commands.history(parts.database, workflow_id)
         shown = [{name: row[name] for name in CommandRow.model_fields} for row in rows]
-        return Response(orjson.dumps({"commands": shown}), media_type="application/json")
+        return Response(orjson.dumps({"commands": selecting.pick(fields, shown)}), media_type="application/json")
 
     @router.post("/workflows/{workflow_id}/{verb}", include_in_schema=False)
     async def unknown(request: Request, workflow_id: WorkflowId, verb: str) -> Response:  # noqa: ARG001

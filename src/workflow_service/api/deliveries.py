@@ -13,6 +13,7 @@ from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.api import selecting
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented, problem
@@ -102,20 +103,25 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         "",
         summary="List deliveries, newest first",
         responses={200: {"model": DeliveryPage}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(DeliveryOut)]},
     )
-    async def listed(asked: Annotated[DeliveryQuery, Query()]) -> Response:
+    async def listed(request: Request, asked: Annotated[DeliveryQuery, Query()]) -> Response:
+        fields = selecting.chosen(request, DeliveryOut)
         before, limit = read_cursor(asked.cursor), asked.limit
         found = await inbound.summaries(database, quarantined=asked.quarantined, before=before, limit=limit + 1)
         onward = cursor(found[limit - 1]["received_at"], found[limit - 1]["id"]) if len(found) > limit else None
-        return _json({"deliveries": [_summary(one) for one in found[:limit]], "next_cursor": onward})
+        page = [_summary(one) for one in found[:limit]]
+        return _json({"deliveries": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(
         "/{delivery_id}",
         summary="One delivery, and what became of its alerts",
         responses={200: {"model": DeliveryDetail}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(DeliveryDetail)]},
     )
-    async def one(delivery_id: DeliveryId) -> Response:
-        return _json(_detail(*await inbound.whole(database, delivery_id, shown=SHOWN)))
+    async def one(request: Request, delivery_id: DeliveryId) -> Response:
+        fields = selecting.chosen(request, DeliveryDetail)
+        return _json(selecting.pick(fields, _detail(*await inbound.whole(database, delivery_id, shown=SHOWN))))
 
     @router.post(
         "/{delivery_id}/replay",

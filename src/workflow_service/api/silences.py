@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from workflow_service.api import conditional
+from workflow_service.api import conditional, selecting
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import Rejected, Stale
@@ -114,14 +114,16 @@ def routes(database: Database) -> APIRouter:
         "/silences",
         summary="List silences and maintenance windows",
         responses={200: {"model": SilencesOut}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(SilenceOut)]},
     )
     async def listed(
+        request: Request,
         over: Annotated[bool, Query(description="those that are over too")] = False,
         limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     ) -> Response:
-        now = datetime.now(UTC)
+        fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
         found = await silences.listed(database, ending_after=None if over else now, limit=limit)
-        return _json({"silences": [_shown(one, now) for one in found]})
+        return _json({"silences": selecting.pick(fields, [_shown(one, now) for one in found])})
 
     @router.get(
         "/silences/{silence_id}",
@@ -131,12 +133,14 @@ def routes(database: Database) -> APIRouter:
             **conditional.NOT_MODIFIED,
             **documented(400, 404, 503),
         },
-        openapi_extra={"parameters": [conditional.IF_NONE_MATCH]},
+        openapi_extra={"parameters": [conditional.IF_NONE_MATCH, selecting.offered(SilenceOut)]},
     )
     async def one(request: Request, silence_id: SilenceId) -> Response:
-        found, now = await silences.one(database, silence_id), datetime.now(UTC)
-        present = _tag(found, now)
-        return conditional.not_modified(present) if conditional.is_known(request, present) else _one(found, now)
+        fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
+        found = await silences.one(database, silence_id)
+        if conditional.is_known(request, _tag(found, now)):
+            return conditional.not_modified(_tag(found, now))
+        return _one(found, now, fields=fields)
 
     @router.delete(
         "/silences/{silence_id}",
@@ -170,8 +174,10 @@ def _tag(row: Mapping[str, Any], now: datetime) -> str:
     return conditional.tag(silences.version(row), _shown(row, now))
 
 
-def _one(row: Mapping[str, Any], now: datetime, *, status: int = 200) -> Response:
-    answer = _json(_shown(row, now), status=status)
+def _one(
+    row: Mapping[str, Any], now: datetime, *, status: int = 200, fields: selecting.Chosen | None = None
+) -> Response:
+    answer = _json(selecting.pick(fields, _shown(row, now)), status=status)
     answer.headers["ETag"] = _tag(row, now)
     return answer
 

@@ -14,7 +14,7 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from workflow_service.api import conditional, results, schemas
+from workflow_service.api import conditional, results, schemas, selecting
 from workflow_service.api.callers import expect_orders_for, visible_to, within_sight
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
@@ -31,6 +31,7 @@ from workflow_service.store.database import Database
 
 LOOK = 1.0  # seconds: who waits for a result looks by itself now and then, wake-ups may be lost
 LONGEST_WAIT = 600.0  # seconds that `Prefer: wait=` may ask for
+IN_THE_JOURNAL = frozenset({"alert", "result", "events"})  # of a detail; the rest is read without it
 
 _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?")
 
@@ -71,15 +72,17 @@ def routes(parts: Workflows) -> APIRouter:
         "/workflows",
         summary="List workflows, newest first",
         responses={200: {"model": schemas.WorkflowPage}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(schemas.WorkflowOut)]},
     )
     async def workflows(request: Request, asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
+        fields = selecting.chosen(request, schemas.WorkflowOut)
         chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}), within=visible_to(request))
         before, limit = read_cursor(asked.cursor), asked.limit
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
         ahead = await outlooks(parts.database, found[:limit])
         page = [results.workflow(one, ahead[one["workflow_id"]]) for one in found[:limit]]
         onward = cursor(found[limit - 1]["created_at"], found[limit - 1]["workflow_id"]) if len(found) > limit else None
-        return _json({"workflows": page, "next_cursor": onward})
+        return _json({"workflows": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(
         "/workflows/{workflow_id}",
@@ -87,30 +90,39 @@ def routes(parts: Workflows) -> APIRouter:
         responses={
             200: {"model": schemas.WorkflowDetail, "headers": conditional.ANSWER_HEADERS},
             **conditional.NOT_MODIFIED,
-            **documented(404, 503),
+            **documented(400, 404, 503),
         },
-        openapi_extra={"parameters": [conditional.IF_NONE_MATCH]},
+        openapi_extra={"parameters": [conditional.IF_NONE_MATCH, selecting.offered(schemas.WorkflowDetail)]},
     )
     async def workflow(request: Request, workflow_id: str) -> Response:
+        fields = selecting.chosen(request, schemas.WorkflowDetail)
         if "if-none-match" in request.headers:
             present = await tag_now(parts.database, workflow_id)
             if conditional.is_known(request, present):
                 return conditional.not_modified(present)
-        found, record = await queries.whole(parts.database, workflow_id)
-        ahead = (await outlooks(parts.database, [found]))[workflow_id]
+        if fields is not None and IN_THE_JOURNAL.isdisjoint(fields):
+            found = await queries.summary(parts.database, workflow_id)
+            ahead = (await outlooks(parts.database, [found]))[workflow_id]
+            shown = results.workflow(found, ahead)
+        else:
+            found, record = await queries.whole(parts.database, workflow_id)
+            ahead = (await outlooks(parts.database, [found]))[workflow_id]
+            shown = results.detail(found, record, ahead)
         present = await tag_of(parts.database, found, ahead)
-        return _json(results.detail(found, record, ahead), headers={"ETag": present})
+        return _json(selecting.pick(fields, shown), headers={"ETag": present})
 
     @router.get(
         "/status",
         summary="Where a workflow stands",
         responses={200: {"model": schemas.StatusOut}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(schemas.StatusOut)]},
     )
-    async def status(workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
+    async def status(request: Request, workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
+        fields = selecting.chosen(request, schemas.StatusOut)
         found = await queries.summary(parts.database, workflow_id)
         ahead = await outlooks(parts.database, [found])
         numbers = {"actions_total": found["actions_total"], "actions_ended": found["actions_ended"]}
-        return _json(results.status(found, ahead[workflow_id], metrics=numbers))
+        return _json(selecting.pick(fields, results.status(found, ahead[workflow_id], metrics=numbers)))
 
     return router
 
