@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from workflow_service.api import conditional, selecting
+from workflow_service.api.callers import source_of
 from workflow_service.api.command_bodies import SHAPES, CommandIn, Shape
 from workflow_service.api.four_eyes import expect_other_eyes
 from workflow_service.api.problems import documented, problem
@@ -115,11 +116,10 @@ def _endpoint(parts: Controls, verb: Verb, shape: Shape) -> Callable[..., Awaita
 
     async def command(request: Request, workflow_id: WorkflowId, body: Any = given) -> Response:
         said = body or CommandIn()
-        actor = request.headers.get("x-service-name") or "somebody"  # the gate writes it where callers are asked
         order = Command(
             id=str(uuid.uuid4()),
             verb=verb,
-            actor=actor[:200],
+            actor=source_of(request) or "somebody",
             reason=said.reason,
             arguments=_arguments(said),
         )

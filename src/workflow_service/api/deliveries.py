@@ -15,12 +15,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workflow_service.api import selecting
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
+from workflow_service.api.callers import source_of
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented, problem
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.reception import NotRepeatable, Reception, repeated
 from workflow_service.store import inbound
 from workflow_service.store.database import Database
+from workflow_service.telemetry import tracing
 
 SHOWN = 64 * 1024  # bytes of a body that the detail shows
 
@@ -152,8 +154,8 @@ async def _replay(reception: Reception, database: Database, request: Request, de
 
 
 def _by(request: Request, delivery: Delivery) -> Delivery:
-    headers = request.headers
-    return replace(delivery, source=headers.get("x-service-name"), request_id=headers.get("x-request-id"))
+    request_id = request.headers.get("x-request-id")
+    return replace(delivery, source=source_of(request), request_id=request_id, trace=tracing.current())
 
 
 def _summary(row: inbound.Summary) -> dict[str, Any]:

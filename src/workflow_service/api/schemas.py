@@ -183,6 +183,7 @@ class WorkflowPage(BaseModel):
 class WorkflowDetail(WorkflowOut):
     """One workflow whole."""
 
+    trace_id: str | None = Field(description="the trace in which its alert came (W3C Trace Context)")
     alert: dict[str, Any]
     result: ResultOut
     events: list[dict[str, Any]]

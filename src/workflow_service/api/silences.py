@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workflow_service.api import conditional, selecting
+from workflow_service.api.callers import source_of
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import Rejected, Stale
@@ -107,7 +108,7 @@ def routes(database: Database) -> APIRouter:
         if broken := list(flaws(silence)):
             raise Rejected("the silence cannot be kept", broken)
         now = datetime.now(UTC)
-        kept = await silences.keep(database, silence, by=_caller(request), now=now)
+        kept = await silences.keep(database, silence, by=source_of(request) or "somebody", now=now)
         return _one(kept, now, status=201)
 
     @router.get(
@@ -154,16 +155,14 @@ def routes(database: Database) -> APIRouter:
     async def end(request: Request, silence_id: SilenceId) -> Response:
         now, expected = datetime.now(UTC), conditional.expected(request)
         try:
-            ended = await silences.end(database, silence_id, by=_caller(request), now=now, expected=expected)
+            ended = await silences.end(
+                database, silence_id, by=source_of(request) or "somebody", now=now, expected=expected
+            )
         except Stale:
             return conditional.stale(request, _tag(await silences.one(database, silence_id), now))
         return _one(ended, now)
 
     return router
-
-
-def _caller(request: Request) -> str:
-    return (request.headers.get("x-service-name") or "somebody")[:200]
 
 
 def _shown(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from workflow_service.api import conditional, results, schemas, selecting
-from workflow_service.api.callers import expect_orders_for, visible_to, within_sight
+from workflow_service.api.callers import expect_orders_for, source_of, visible_to, within_sight
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.api.standing import outlooks, tag_now, tag_of
@@ -28,10 +28,11 @@ from workflow_service.intake.reception import Reception
 from workflow_service.ports import EventBus
 from workflow_service.store import queries
 from workflow_service.store.database import Database
+from workflow_service.telemetry import tracing
 
 LOOK = 1.0  # seconds: who waits for a result looks by itself now and then, wake-ups may be lost
 LONGEST_WAIT = 600.0  # seconds that `Prefer: wait=` may ask for
-IN_THE_JOURNAL = frozenset({"alert", "result", "events"})  # of a detail; the rest is read without it
+IN_THE_JOURNAL = frozenset({"alert", "result", "events", "trace_id"})  # of a detail; the rest is read without it
 
 _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?")
 
@@ -132,8 +133,9 @@ async def _execute(parts: Workflows, request: Request) -> Response:
     delivery = Delivery(
         body=body,
         route=request.url.path,
-        source=request.headers.get("x-service-name"),
+        source=source_of(request),
         request_id=request.headers.get("x-request-id"),
+        trace=tracing.current(),
         form=Form.ALERT,
     )
     try:
