@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, document, explaining, idempotent, problems, silences
+from workflow_service.api import creating, document, events, explaining, idempotent, problems, silences
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
@@ -21,6 +21,7 @@ from workflow_service.api.alerts import Alerts
 from workflow_service.api.auditing import Auditing
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
+from workflow_service.api.events import Events
 from workflow_service.api.gate import Access, Gate
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
@@ -35,6 +36,7 @@ class Parts:
     workflows: Workflows
     alerts: Alerts
     controls: Controls
+    events: Events
     health: Health
     access: Access
 
@@ -62,6 +64,7 @@ def application(
     app.include_router(creating.routes(parts.alerts.reception, parts.workflows.database))
     app.include_router(explaining.routes(parts.workflows.database))
     app.include_router(silences.routes(parts.workflows.database))
+    app.include_router(events.routes(parts.events))
     app.include_router(control_routes.routes(parts.controls))
     app.include_router(rollback_routes.routes(parts.controls.database))
     app.include_router(health_routes.routes(parts.health))

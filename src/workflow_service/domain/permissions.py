@@ -135,6 +135,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/v1/status"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}/commands"): _READS_ONE,
+    ("GET", "/api/v1/workflows/{workflow_id}/events"): _READS_ONE,
+    ("GET", "/api/v1/events"): _READS_MANY,
     **{
         ("POST", f"/api/v1/workflows/{{workflow_id}}/{verb}"): Need(right, About.WORKFLOW)
         for verb, right in VERBS.items()
