@@ -19,6 +19,8 @@ from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
 from workflow_service.api.controls import Controls
+from workflow_service.api.events import Events
+from workflow_service.api.feed import Feed
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
 from workflow_service.clients.breaker import BreakingExecutor
@@ -125,6 +127,7 @@ class Replica:
         self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
+        self.feed = Feed(self.database, self.bus, clock=now)
         self.catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
@@ -149,6 +152,7 @@ class Replica:
             workflows=Workflows(self.reception, self.database, self.bus, settings.intake.execute_wait),
             alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
             controls=Controls(self._orders(), self.database),
+            events=Events(self.feed, self.database, self.metrics.streams),
             health=self._health(),
             access=self.entrance.access,
         )
@@ -197,6 +201,7 @@ class Replica:
     def drain(self) -> None:
         """Be ready for nothing new; what runs goes on until the lifespan ends."""
         self.draining.set()
+        self.feed.drain()
         self.metrics.up(False)
 
     def _means(self, replica: str) -> Means:

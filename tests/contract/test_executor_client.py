@@ -17,7 +17,9 @@ from workflow_service.clients.executor import ANSWER_CAP, HttpExecutor, Patience
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import ErrorClass, Misunderstood, Unanswered, Unreachable
 from workflow_service.domain.target import Target
+from workflow_service.domain.trace import Trace
 from workflow_service.ports import ActionRequest, Executor, NeverSeen
+from workflow_service.telemetry import tracing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Call = Callable[[Executor], Awaitable[object]]
@@ -180,6 +182,24 @@ def full_port() -> Iterator[int]:
         finally:
             for one in waiting:
                 one.close()
+
+
+async def test_every_call_carries_the_trace(peer: ScriptedExecutor, client: HttpExecutor) -> None:
+    """Each call is a span of its own in the trace of the work at hand; outside of one it says nothing."""
+    peer.says(answer(200, FINISHED))
+    await client.by_key(REQUEST.key)
+    trace = Trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True, state="vendor=1")
+    with tracing.within(trace):
+        await client.execute(REQUEST)
+        await client.by_key(REQUEST.key)
+        await client.cancel(REQUEST.key)
+    sent = [headers for _, _, headers, _ in peer.asked]
+    assert "traceparent" not in sent[0]
+    assert {headers["tracestate"] for headers in sent[1:]} == {"vendor=1"}
+    parents = {headers["traceparent"] for headers in sent[1:]}
+    assert len(parents) == 3
+    assert {parent.split("-")[1] for parent in parents} == {trace.trace_id}
+    assert trace.parent not in parents
 
 
 async def test_execute_speaks_the_contract(peer: ScriptedExecutor, client: HttpExecutor) -> None:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from workflow_service.api.callers import caller_of, hindrance, within_sight
+from workflow_service.api.callers import caller_of, hindrance, source_of, within_sight
 from workflow_service.api.problems import documented, problem
 from workflow_service.api.signed import WEBHOOK
 from workflow_service.domain.errors import StoreUnavailable
@@ -23,6 +23,7 @@ from workflow_service.intake.intake import Delivery
 from workflow_service.intake.receiving import SIGNATURES, Form, form_of, needed
 from workflow_service.intake.reception import Answer, Reception
 from workflow_service.store.database import Database
+from workflow_service.telemetry import tracing
 from workflow_service.telemetry.intake import IntakeMetrics
 
 PATH = "/api/v1/alerts"
@@ -145,7 +146,7 @@ async def _take(parts: Alerts, request: Request) -> Response:
                 parts.metrics.refused("signature")
                 return problem(request, 403, "Signature refused", flaw)
             found = await parts.reception.take(
-                _delivery(form, headers, body), form, hindrance=partial(hindrance, request)
+                _delivery(request, form, headers, body), form, hindrance=partial(hindrance, request)
             )
             results = [await within_sight(request, parts.database, one) for one in found.alerts]
             return answer(replace(found, alerts=tuple(results)))
@@ -167,12 +168,13 @@ async def _body(request: Request, load: Load) -> bytes:
     return b"".join(chunks)
 
 
-def _delivery(form: Form, headers: dict[str, str], body: bytes) -> Delivery:
+def _delivery(request: Request, form: Form, headers: dict[str, str], body: bytes) -> Delivery:
     return Delivery(
         body=body,
         route=PATH,
-        source=headers.get("x-service-name"),
+        source=source_of(request),
         request_id=headers.get("x-request-id"),
+        trace=tracing.current(),
         form=form,
         headers=needed(form, headers),
     )

@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, problems, the OpenAPI document and the middleware around them."""
+"""The FastAPI application: routes, problems, and the middleware around them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, explaining, idempotent, problems, schemas, security, silences
+from workflow_service.api import creating, document, events, explaining, idempotent, problems, silences
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
 from workflow_service.api import workflows as workflow_routes
-from workflow_service.api.alerts import AlertmanagerAlertIn, Alerts
+from workflow_service.api.alerts import Alerts
 from workflow_service.api.auditing import Auditing
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
+from workflow_service.api.events import Events
 from workflow_service.api.gate import Access, Gate
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
 from workflow_service.telemetry.metrics import Metrics
-
-COMPONENTS = (
-    problems.Problem,
-    schemas.AlertIn,
-    AlertmanagerAlertIn,
-    creating.NewWorkflowIn,
-)  # referred to by name, not by a route's model
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +36,7 @@ class Parts:
     workflows: Workflows
     alerts: Alerts
     controls: Controls
+    events: Events
     health: Health
     access: Access
 
@@ -70,6 +64,7 @@ def application(
     app.include_router(creating.routes(parts.alerts.reception, parts.workflows.database))
     app.include_router(explaining.routes(parts.workflows.database))
     app.include_router(silences.routes(parts.workflows.database))
+    app.include_router(events.routes(parts.events))
     app.include_router(control_routes.routes(parts.controls))
     app.include_router(rollback_routes.routes(parts.controls.database))
     app.include_router(health_routes.routes(parts.health))
@@ -78,24 +73,5 @@ def application(
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})
     app.add_middleware(Observing, metrics=metrics)
-    made = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = made()
-        known = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in COMPONENTS:
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            known.update(schema.pop("$defs", {}))
-            known[model.__name__] = schema
-        for unused in ("HTTPValidationError", "ValidationError"):
-            known.pop(unused, None)
-        for path in document["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
-        idempotent.describe(document)
-        access = parts.access
-        security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    document.install(app, parts.access)
     return app

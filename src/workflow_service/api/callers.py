@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import Forbidden
-from workflow_service.domain.permissions import Caller, Right
+from workflow_service.domain.permissions import NAME_LIMIT, Caller, Right
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.intake.intake import Outcome
 from workflow_service.intake.reception import Result
@@ -24,6 +24,11 @@ def caller_of(request: Request) -> Caller | None:
     """The caller; None: this service asks nobody who they are."""
     found: Caller | None = request.scope.get(KEY)
     return found
+
+
+def source_of(request: Request) -> str | None:
+    """Who calls, as kept with what they send: as proved, and without authentication as X-Service-Name claims."""
+    return (request.headers.get("x-service-name") or "")[:NAME_LIMIT] or None  # the gate writes it
 
 
 def visible_to(request: Request) -> frozenset[str] | None:

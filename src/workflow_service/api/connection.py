@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from workflow_service.api.early_answers import raw_problem
 
+ABORT = "workflow_service.abort"  # an ASGI extension: drop the connection and what it has not taken yet
 _PIECE = 8 * 1024  # bytes
 _LINGER_SECONDS = 2.0  # for the client to read a refusal before the connection goes
 
@@ -68,6 +69,7 @@ class GuardedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
         self._events += 1
         self._in_head, self._head_bytes, self._partial_bytes = True, 0, 0
         self._arm(self.limits.head_seconds)

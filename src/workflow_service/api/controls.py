@@ -13,11 +13,14 @@ from fastapi.openapi.models import Example
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api import conditional, selecting
+from workflow_service.api.callers import source_of
 from workflow_service.api.command_bodies import SHAPES, CommandIn, Shape
 from workflow_service.api.four_eyes import expect_other_eyes
 from workflow_service.api.problems import documented, problem
+from workflow_service.api.standing import tag_now
 from workflow_service.domain.controls import Command
-from workflow_service.domain.errors import Violation
+from workflow_service.domain.errors import Stale, Violation
 from workflow_service.domain.states import Verb
 from workflow_service.engine.orders import Orders
 from workflow_service.store import commands, queries
@@ -80,20 +83,23 @@ def routes(parts: Controls) -> APIRouter:
             responses={
                 200: {"model": CommandOut, "description": "obeyed"},
                 202: {"model": CommandOut, "description": "written down; its owner has not answered yet"},
-                **documented(400, 404, 409, 413, 503),
+                **documented(400, 404, 409, 412, 413, 503),
             },
+            openapi_extra={"parameters": [conditional.IF_MATCH]},
         )
 
     @router.get(
         "/workflows/{workflow_id}/commands",
         summary="Who told a workflow what, and what became of it",
         responses={200: {"model": CommandsOut}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(CommandRow)]},
     )
-    async def history(workflow_id: WorkflowId) -> Response:
+    async def history(request: Request, workflow_id: WorkflowId) -> Response:
+        fields = selecting.chosen(request, CommandRow)
         await queries.summary(parts.database, workflow_id)
         rows = await commands.history(parts.database, workflow_id)
         shown = [{name: row[name] for name in CommandRow.model_fields} for row in rows]
-        return Response(orjson.dumps({"commands": shown}), media_type="application/json")
+        return Response(orjson.dumps({"commands": selecting.pick(fields, shown)}), media_type="application/json")
 
     @router.post("/workflows/{workflow_id}/{verb}", include_in_schema=False)
     async def unknown(request: Request, workflow_id: WorkflowId, verb: str) -> Response:  # noqa: ARG001
@@ -110,16 +116,18 @@ def _endpoint(parts: Controls, verb: Verb, shape: Shape) -> Callable[..., Awaita
 
     async def command(request: Request, workflow_id: WorkflowId, body: Any = given) -> Response:
         said = body or CommandIn()
-        actor = request.headers.get("x-service-name") or "somebody"  # the gate writes it where callers are asked
         order = Command(
             id=str(uuid.uuid4()),
             verb=verb,
-            actor=actor[:200],
+            actor=source_of(request) or "somebody",
             reason=said.reason,
             arguments=_arguments(said),
         )
         await expect_other_eyes(parts.database, request, workflow_id, order)
-        return await _give(parts.orders, request, workflow_id, order)
+        try:
+            return await _give(parts.orders, request, workflow_id, order)
+        except Stale:
+            return conditional.stale(request, await tag_now(parts.database, workflow_id))
 
     command.__annotations__["body"] = shape.body if shape.needed else shape.body | None
     return command
@@ -131,7 +139,7 @@ def _arguments(said: CommandIn) -> dict[str, Any]:
 
 
 async def _give(orders: Orders, request: Request, workflow_id: str, order: Command) -> Response:
-    answer = await orders.give(workflow_id, order)
+    answer = await orders.give(workflow_id, order, expected=conditional.expected(request))
     if answer.broken:
         return problem(request, 400, "Invalid request", answer.why, violations=answer.broken)
     if answer.outcome == commands.REFUSED:

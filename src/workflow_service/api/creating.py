@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from workflow_service.api.callers import expect_orders_for, within_sight
+from workflow_service.api.callers import expect_orders_for, source_of, within_sight
 from workflow_service.api.problems import documented
 from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
@@ -21,6 +21,7 @@ from workflow_service.intake.receiving import Form
 from workflow_service.intake.reception import Reception
 from workflow_service.store import queries
 from workflow_service.store.database import Database
+from workflow_service.telemetry import tracing
 
 _EXAMPLE: dict[str, Any] = {
     "alert": {"name": "HighCPUUsage", "severity": "high", "namespace": "production", "resource": "deployment/web"},
@@ -80,8 +81,9 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         delivery = Delivery(
             body=await request.body(),
             route=request.url.path,
-            source=request.headers.get("x-service-name"),
+            source=source_of(request),
             request_id=request.headers.get("x-request-id"),
+            trace=tracing.current(),
             start=start,
             form=Form.WORKFLOW,
         )

@@ -13,13 +13,16 @@ from fastapi import Path as InPath
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.api import selecting
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
+from workflow_service.api.callers import source_of
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented, problem
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.reception import NotRepeatable, Reception, repeated
 from workflow_service.store import inbound
 from workflow_service.store.database import Database
+from workflow_service.telemetry import tracing
 
 SHOWN = 64 * 1024  # bytes of a body that the detail shows
 
@@ -102,20 +105,25 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         "",
         summary="List deliveries, newest first",
         responses={200: {"model": DeliveryPage}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(DeliveryOut)]},
     )
-    async def listed(asked: Annotated[DeliveryQuery, Query()]) -> Response:
+    async def listed(request: Request, asked: Annotated[DeliveryQuery, Query()]) -> Response:
+        fields = selecting.chosen(request, DeliveryOut)
         before, limit = read_cursor(asked.cursor), asked.limit
         found = await inbound.summaries(database, quarantined=asked.quarantined, before=before, limit=limit + 1)
         onward = cursor(found[limit - 1]["received_at"], found[limit - 1]["id"]) if len(found) > limit else None
-        return _json({"deliveries": [_summary(one) for one in found[:limit]], "next_cursor": onward})
+        page = [_summary(one) for one in found[:limit]]
+        return _json({"deliveries": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(
         "/{delivery_id}",
         summary="One delivery, and what became of its alerts",
         responses={200: {"model": DeliveryDetail}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(DeliveryDetail)]},
     )
-    async def one(delivery_id: DeliveryId) -> Response:
-        return _json(_detail(*await inbound.whole(database, delivery_id, shown=SHOWN)))
+    async def one(request: Request, delivery_id: DeliveryId) -> Response:
+        fields = selecting.chosen(request, DeliveryDetail)
+        return _json(selecting.pick(fields, _detail(*await inbound.whole(database, delivery_id, shown=SHOWN))))
 
     @router.post(
         "/{delivery_id}/replay",
@@ -146,8 +154,8 @@ async def _replay(reception: Reception, database: Database, request: Request, de
 
 
 def _by(request: Request, delivery: Delivery) -> Delivery:
-    headers = request.headers
-    return replace(delivery, source=headers.get("x-service-name"), request_id=headers.get("x-request-id"))
+    request_id = request.headers.get("x-request-id")
+    return replace(delivery, source=source_of(request), request_id=request_id, trace=tracing.current())
 
 
 def _summary(row: inbound.Summary) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api import selecting
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.store import kept_alerts
@@ -69,22 +70,26 @@ def routes(database: Database) -> APIRouter:
         "/alerts",
         summary="List alerts, newest first",
         responses={200: {"model": AlertPage}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(AlertRow)]},
     )
-    async def alerts(asked: Annotated[AlertQuery, Query()]) -> Response:
+    async def alerts(request: Request, asked: Annotated[AlertQuery, Query()]) -> Response:
+        fields = selecting.chosen(request, AlertRow)
         chosen = kept_alerts.Filter(asked.workflow_id, asked.fingerprint, asked.outcome)
         before = read_cursor(asked.cursor)
         found = await kept_alerts.page(database, chosen=chosen, before=before, limit=asked.limit + 1)
         page = found[: asked.limit]
         onward = cursor(page[-1]["received_at"], page[-1]["alert_id"]) if len(found) > asked.limit else None
-        return _json({"alerts": page, "next_cursor": onward})
+        return _json({"alerts": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(
         "/alerts/{alert_id}/explain",
         summary="Why an alert became what it is: every rule that was asked, what it saw, what it decided",
         responses={200: {"model": ExplainedAlert}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(ExplainedAlert)]},
     )
-    async def explain(alert_id: Annotated[str, Path(max_length=100)]) -> Response:
-        return _json(await kept_alerts.explained(database, alert_id))
+    async def explain(request: Request, alert_id: Annotated[str, Path(max_length=100)]) -> Response:
+        fields = selecting.chosen(request, ExplainedAlert)
+        return _json(selecting.pick(fields, await kept_alerts.explained(database, alert_id)))
 
     return router
 

@@ -1,6 +1,7 @@
 """Idempotency-Key: a request that is sent again gets the answer of the first one, and does nothing a second time.
 
-Source: draft-ietf-httpapi-idempotency-key-header. What failed on our side (5xx) is not kept: it may be sent again.
+Source: draft-ietf-httpapi-idempotency-key-header. What failed on our side (5xx) or was not
+done since something had changed (412) is not kept: it may be sent again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ WAITS = frozenset({"/api/v1/execute"})  # whoever repeats one of these waits for
 LONGEST_WAIT, LOOK = 600.0, 0.25  # seconds
 _METHODS = frozenset({"POST", "DELETE"})
 _KEY = re.compile(r"[!-~]{1,255}")
-_KEPT = frozenset({b"content-type", b"location"})
+_KEPT = frozenset({b"content-type", b"location", b"etag"})
 
 
 class Idempotent:
@@ -101,7 +102,7 @@ class Idempotent:
                 await asyncio.shield(self._remember(asked, said.kept))
 
     async def _remember(self, asked: Asked, answer: Kept | None) -> None:
-        if answer is None or answer.status >= 500:
+        if answer is None or answer.status >= 500 or answer.status == 412:
             await idempotency.release(self._database, asked)
         else:
             await idempotency.keep(self._database, asked, answer)

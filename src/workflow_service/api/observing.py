@@ -1,4 +1,4 @@
-"""Around every request: its id in and out, one access log line, one measurement. Pure ASGI, for it runs always."""
+"""Around every request: its id and its trace in and out, one access log line, one measurement. Pure ASGI."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 import uuid
 
 import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workflow_service.api import callers
+from workflow_service.telemetry import tracing
 from workflow_service.telemetry.metrics import Metrics
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
@@ -30,16 +32,17 @@ class Observing:
             await self._app(scope, receive, send)
             return
         began, code = time.monotonic(), 500
-        request_id = _request_id(scope)
+        request_id, span = _request_id(scope), tracing.joined(_told(scope, b"traceparent"), _told(scope, b"tracestate"))
+        named = [(b"x-request-id", request_id.encode()), (b"traceparent", span.parent.encode())]
 
         async def watched(message: Message) -> None:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), *named]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), tracing.within(span):
             try:
                 await self._app(scope, receive, watched)
             finally:
@@ -48,12 +51,16 @@ class Observing:
     def _note(self, scope: Scope, code: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.http_request(method=scope["method"], route=route, code=code, seconds=seconds)
-        caller = scope.get(callers.KEY)
-        who = {"caller": caller.name} if caller is not None else {}
+        caller, source = scope.get(callers.KEY), callers.source_of(Request(scope))
+        who = {"caller": caller.name} if caller is not None else {"source": source} if source else {}
         level = "debug" if scope["path"] in _QUIET else "info"
         getattr(log, level)(
             "request", method=scope["method"], path=scope["path"], status=code, seconds=round(seconds, 6), **who
         )
+
+
+def _told(scope: Scope, header: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == header]
 
 
 def _request_id(scope: Scope) -> str:

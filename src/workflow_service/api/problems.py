@@ -38,6 +38,7 @@ class Problem(BaseModel):
     instance: str
     errors: list[BrokenRule] | None = None
     allowed: list[str] | None = None  # what could be commanded instead (409)
+    current: str | None = None  # the tag that it has now (412)
 
 
 def problem(

@@ -89,6 +89,7 @@ def detail(found: Summary, record: Record, ahead: Outlook) -> dict[str, Any]:
     """One workflow whole: where it stands, its plan, its steps and everything that happened."""
     return {
         **workflow(found, ahead),
+        "trace_id": record.trace.trace_id if record.trace else None,
         "alert": record.alert,
         "result": result(found, record),
         "events": [{"seq": seq, **describe(event)} for seq, event in enumerate(record.events, start=1)],

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api import selecting
 from workflow_service.api.callers import visible_to
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
@@ -63,6 +64,7 @@ def routes(database: Database) -> APIRouter:
         "/rollbacks",
         summary="The history of rollbacks, newest first",
         responses={200: {"model": RollbacksOut}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(RollbackRow)]},
     )
     async def history(
         request: Request,
@@ -71,10 +73,12 @@ def routes(database: Database) -> APIRouter:
         until: Instant | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
+        fields = selecting.chosen(request, RollbackRow)
         span = rollbacks.Span(namespace, since, until, within=visible_to(request))
         found, over, done = await rollbacks.rollbacks(database, span, limit=limit)
         rate = round(done / over, 4) if over else None
-        body = {"rollbacks": [_row(one) for one in found], "total": over, "success_rate": rate}
+        rows = selecting.pick(fields, [_row(one) for one in found])
+        body = {"rollbacks": rows, "total": over, "success_rate": rate}
         return Response(orjson.dumps(body), media_type="application/json")
 
     return router

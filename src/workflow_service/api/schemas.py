@@ -141,6 +141,7 @@ class WorkflowOut(Ahead):
 
     workflow_id: str
     execution_id: str
+    seq: int = Field(ge=0, description="the newest entry of its execution's journal")
     alert_id: str
     alert_name: str
     severity: str
@@ -182,6 +183,7 @@ class WorkflowPage(BaseModel):
 class WorkflowDetail(WorkflowOut):
     """One workflow whole."""
 
+    trace_id: str | None = Field(description="the trace in which its alert came (W3C Trace Context)")
     alert: dict[str, Any]
     result: ResultOut
     events: list[dict[str, Any]]

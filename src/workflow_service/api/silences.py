@@ -12,9 +12,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.api import conditional, selecting
+from workflow_service.api.callers import source_of
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
-from workflow_service.domain.errors import Rejected
+from workflow_service.domain.errors import Rejected, Stale
 from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.store import silences
 from workflow_service.store.database import Database
@@ -27,6 +29,9 @@ _EXAMPLE: dict[str, Any] = {
     "weekly": {"weekdays": ["sat", "sun"], "begins": "22:00", "until": "04:00", "timezone": "Europe/Berlin"},
     "comment": "the weekly backup",
 }
+
+
+SilenceId = Annotated[str, Path(max_length=100)]
 
 
 class WeeklyIn(BaseModel):
@@ -79,7 +84,14 @@ def routes(database: Database) -> APIRouter:
         "/silences",
         status_code=201,
         summary="Let alerts rest for a while",
-        responses={201: {"model": SilenceOut, "description": "from now on, or from its start"}, **documented(400, 503)},
+        responses={
+            201: {
+                "model": SilenceOut,
+                "description": "from now on, or from its start",
+                "headers": conditional.ANSWER_HEADERS,
+            },
+            **documented(400, 503),
+        },
     )
     async def create(request: Request, body: SilenceIn) -> Response:
         silence = Silence(
@@ -96,40 +108,77 @@ def routes(database: Database) -> APIRouter:
         if broken := list(flaws(silence)):
             raise Rejected("the silence cannot be kept", broken)
         now = datetime.now(UTC)
-        kept = await silences.keep(database, silence, by=_caller(request), now=now)
-        return _json(_shown(kept, now), status=201)
+        kept = await silences.keep(database, silence, by=source_of(request) or "somebody", now=now)
+        return _one(kept, now, status=201)
 
     @router.get(
         "/silences",
         summary="List silences and maintenance windows",
         responses={200: {"model": SilencesOut}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(SilenceOut)]},
     )
     async def listed(
+        request: Request,
         over: Annotated[bool, Query(description="those that are over too")] = False,
         limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     ) -> Response:
-        now = datetime.now(UTC)
+        fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
         found = await silences.listed(database, ending_after=None if over else now, limit=limit)
-        return _json({"silences": [_shown(one, now) for one in found]})
+        return _json({"silences": selecting.pick(fields, [_shown(one, now) for one in found])})
+
+    @router.get(
+        "/silences/{silence_id}",
+        summary="One silence or maintenance window",
+        responses={
+            200: {"model": SilenceOut, "headers": conditional.ANSWER_HEADERS},
+            **conditional.NOT_MODIFIED,
+            **documented(400, 404, 503),
+        },
+        openapi_extra={"parameters": [conditional.IF_NONE_MATCH, selecting.offered(SilenceOut)]},
+    )
+    async def one(request: Request, silence_id: SilenceId) -> Response:
+        fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
+        found = await silences.one(database, silence_id)
+        if conditional.is_known(request, _tag(found, now)):
+            return conditional.not_modified(_tag(found, now))
+        return _one(found, now, fields=fields)
 
     @router.delete(
         "/silences/{silence_id}",
         summary="End a silence or a maintenance window now",
-        responses={200: {"model": SilenceOut}, **documented(404, 503)},
+        responses={
+            200: {"model": SilenceOut, "headers": conditional.ANSWER_HEADERS},
+            **documented(400, 404, 412, 503),
+        },
+        openapi_extra={"parameters": [conditional.IF_MATCH]},
     )
-    async def end(request: Request, silence_id: Annotated[str, Path(max_length=100)]) -> Response:
-        now = datetime.now(UTC)
-        return _json(_shown(await silences.end(database, silence_id, by=_caller(request), now=now), now))
+    async def end(request: Request, silence_id: SilenceId) -> Response:
+        now, expected = datetime.now(UTC), conditional.expected(request)
+        try:
+            ended = await silences.end(
+                database, silence_id, by=source_of(request) or "somebody", now=now, expected=expected
+            )
+        except Stale:
+            return conditional.stale(request, _tag(await silences.one(database, silence_id), now))
+        return _one(ended, now)
 
     return router
 
 
-def _caller(request: Request) -> str:
-    return (request.headers.get("x-service-name") or "somebody")[:200]
-
-
 def _shown(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     return {**row, "open_until": silences.silence(row).open_until(now)}
+
+
+def _tag(row: Mapping[str, Any], now: datetime) -> str:
+    return conditional.tag(silences.version(row), _shown(row, now))
+
+
+def _one(
+    row: Mapping[str, Any], now: datetime, *, status: int = 200, fields: selecting.Chosen | None = None
+) -> Response:
+    answer = _json(selecting.pick(fields, _shown(row, now)), status=status)
+    answer.headers["ETag"] = _tag(row, now)
+    return answer
 
 
 def _json(value: object, *, status: int = 200) -> Response:

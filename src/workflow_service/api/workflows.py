@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +14,11 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from workflow_service.api import results, schemas
-from workflow_service.api.callers import expect_orders_for, visible_to, within_sight
+from workflow_service.api import conditional, results, schemas, selecting
+from workflow_service.api.callers import expect_orders_for, source_of, visible_to, within_sight
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
+from workflow_service.api.standing import outlooks, tag_now, tag_of
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import Rejected, StoreUnavailable
 from workflow_service.intake.bodies import document
@@ -26,11 +26,13 @@ from workflow_service.intake.intake import Delivery, Outcome
 from workflow_service.intake.receiving import Form
 from workflow_service.intake.reception import Reception
 from workflow_service.ports import EventBus
-from workflow_service.store import estimates, queries, waiting
+from workflow_service.store import queries
 from workflow_service.store.database import Database
+from workflow_service.telemetry import tracing
 
 LOOK = 1.0  # seconds: who waits for a result looks by itself now and then, wake-ups may be lost
 LONGEST_WAIT = 600.0  # seconds that `Prefer: wait=` may ask for
+IN_THE_JOURNAL = frozenset({"alert", "result", "events", "trace_id"})  # of a detail; the rest is read without it
 
 _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,6})\"?")
 
@@ -71,49 +73,59 @@ def routes(parts: Workflows) -> APIRouter:
         "/workflows",
         summary="List workflows, newest first",
         responses={200: {"model": schemas.WorkflowPage}, **documented(400, 503)},
+        openapi_extra={"parameters": [selecting.offered(schemas.WorkflowOut)]},
     )
     async def workflows(request: Request, asked: Annotated[schemas.WorkflowQuery, Query()]) -> Response:
+        fields = selecting.chosen(request, schemas.WorkflowOut)
         chosen = queries.Filter(**asked.model_dump(exclude={"cursor", "limit"}), within=visible_to(request))
         before, limit = read_cursor(asked.cursor), asked.limit
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
-        ahead = await _outlooks(parts.database, found[:limit])
+        ahead = await outlooks(parts.database, found[:limit])
         page = [results.workflow(one, ahead[one["workflow_id"]]) for one in found[:limit]]
         onward = cursor(found[limit - 1]["created_at"], found[limit - 1]["workflow_id"]) if len(found) > limit else None
-        return _json({"workflows": page, "next_cursor": onward})
+        return _json({"workflows": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(
         "/workflows/{workflow_id}",
         summary="One workflow whole",
-        responses={200: {"model": schemas.WorkflowDetail}, **documented(404, 503)},
+        responses={
+            200: {"model": schemas.WorkflowDetail, "headers": conditional.ANSWER_HEADERS},
+            **conditional.NOT_MODIFIED,
+            **documented(400, 404, 503),
+        },
+        openapi_extra={"parameters": [conditional.IF_NONE_MATCH, selecting.offered(schemas.WorkflowDetail)]},
     )
-    async def workflow(workflow_id: str) -> Response:
-        found, record = await queries.whole(parts.database, workflow_id)
-        ahead = await _outlooks(parts.database, [found])
-        return _json(results.detail(found, record, ahead[workflow_id]))
+    async def workflow(request: Request, workflow_id: str) -> Response:
+        fields = selecting.chosen(request, schemas.WorkflowDetail)
+        if "if-none-match" in request.headers:
+            present = await tag_now(parts.database, workflow_id)
+            if conditional.is_known(request, present):
+                return conditional.not_modified(present)
+        if fields is not None and IN_THE_JOURNAL.isdisjoint(fields):
+            found = await queries.summary(parts.database, workflow_id)
+            ahead = (await outlooks(parts.database, [found]))[workflow_id]
+            shown = results.workflow(found, ahead)
+        else:
+            found, record = await queries.whole(parts.database, workflow_id)
+            ahead = (await outlooks(parts.database, [found]))[workflow_id]
+            shown = results.detail(found, record, ahead)
+        present = await tag_of(parts.database, found, ahead)
+        return _json(selecting.pick(fields, shown), headers={"ETag": present})
 
     @router.get(
         "/status",
         summary="Where a workflow stands",
         responses={200: {"model": schemas.StatusOut}, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [selecting.offered(schemas.StatusOut)]},
     )
-    async def status(workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
+    async def status(request: Request, workflow_id: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
+        fields = selecting.chosen(request, schemas.StatusOut)
         found = await queries.summary(parts.database, workflow_id)
-        ahead = await _outlooks(parts.database, [found])
+        ahead = await outlooks(parts.database, [found])
         numbers = {"actions_total": found["actions_total"], "actions_ended": found["actions_ended"]}
-        return _json(results.status(found, ahead[workflow_id], metrics=numbers))
+        return _json(selecting.pick(fields, results.status(found, ahead[workflow_id], metrics=numbers)))
 
     return router
-
-
-async def _outlooks(database: Database, found: Sequence[queries.Summary]) -> Mapping[str, results.Outlook]:
-    """What lies ahead of each, by workflow id."""
-    active = {one["execution_id"] for one in found if one["ended_at"] is None}
-    places = await waiting.positions(database, active) if active else {}
-    ends = await estimates.estimated_ends(database, found, datetime.now(UTC))
-    return {
-        one["workflow_id"]: results.Outlook(places.get(one["execution_id"]), ends.get(one["workflow_id"]))
-        for one in found
-    }
 
 
 async def _execute(parts: Workflows, request: Request) -> Response:
@@ -121,8 +133,9 @@ async def _execute(parts: Workflows, request: Request) -> Response:
     delivery = Delivery(
         body=body,
         route=request.url.path,
-        source=request.headers.get("x-service-name"),
+        source=source_of(request),
         request_id=request.headers.get("x-request-id"),
+        trace=tracing.current(),
         form=Form.ALERT,
     )
     try:

@@ -35,6 +35,7 @@ from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
 from workflow_service.domain.errors import ExecutorError, Misunderstood, Unanswered, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.ports import ActionOutcome, ActionRequest, NeverSeen, Observation
+from workflow_service.telemetry import tracing
 
 _KEY = re.compile(r"[ -~]{1,256}")
 ANSWER_CAP = 1024 * 1024  # bytes
@@ -230,7 +231,7 @@ class HttpExecutor:
             raise Unanswered(f"executor at {self._base} did not answer: {str(error) or 'no answer in time'}") from error
 
     def _headers(self, key: str | None) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json", **tracing.onward()}
         if key is not None:
             headers["Idempotency-Key"] = key
         if token := self._token():

@@ -11,6 +11,7 @@ WorkflowServiceError
 ├── Forbidden                whoever called may not do this (HTTP 403)
 ├── ProviderAway             who could tell who calls does not answer (HTTP 503)
 ├── NotFound                 no such workflow, execution or alert (HTTP 404)
+├── Stale                    what was to be changed is not in the expected version any more (HTTP 412)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
 ├── Fenced                   another drive owns this execution now; the loser stops without a trace
 ├── StoreUnavailable         our own database did not take it; the caller may try again (HTTP 503)
@@ -105,6 +106,10 @@ class ProviderAway(WorkflowServiceError):
 
 class NotFound(WorkflowServiceError):
     """No such object."""
+
+
+class Stale(WorkflowServiceError):
+    """What was to be changed is not in one of the versions that the caller expected; nothing was done."""
 
 
 class IllegalTransition(WorkflowServiceError):

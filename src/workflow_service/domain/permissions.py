@@ -127,6 +127,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/api/v1/deliveries/{delivery_id}/replay"): Need(Right.OPERATOR, About.SERVICE),
     ("GET", "/api/v1/silences"): _READS_ALL,
     ("POST", "/api/v1/silences"): Need(Right.OPERATOR, About.SERVICE),
+    ("GET", "/api/v1/silences/{silence_id}"): _READS_ALL,
     ("DELETE", "/api/v1/silences/{silence_id}"): Need(Right.OPERATOR, About.SERVICE),
     ("POST", "/api/v1/workflows"): Need(Right.OPERATOR, About.ORDER),
     ("GET", "/api/v1/workflows"): _READS_MANY,
@@ -134,6 +135,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/v1/status"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}/commands"): _READS_ONE,
+    ("GET", "/api/v1/workflows/{workflow_id}/events"): _READS_ONE,
+    ("GET", "/api/v1/events"): _READS_MANY,
     **{
         ("POST", f"/api/v1/workflows/{{workflow_id}}/{verb}"): Need(right, About.WORKFLOW)
         for verb, right in VERBS.items()

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain import controls
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.controls import Command
-from workflow_service.domain.errors import InvalidPlan, NotFound, Violation
+from workflow_service.domain.errors import InvalidPlan, NotFound, Stale, Violation
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus, Verb
@@ -30,7 +30,7 @@ from workflow_service.engine.successor import Heir, admit_successor, heir
 from workflow_service.ports import Engine, EventBus
 from workflow_service.store import commands
 from workflow_service.store.database import Database
-from workflow_service.store.executions import Record, load
+from workflow_service.store.executions import Record, load, version
 from workflow_service.store.tables import executions, workflows
 
 WAIT = 2.0  # seconds for which the caller waits for the owner's answer
@@ -71,15 +71,20 @@ class Orders:
         self._database, self._engine, self._bus = database, engine, bus
         self._catalogue, self._clock = catalogue, clock
 
-    async def give(self, workflow_id: str, command: Command) -> Answer:
+    async def give(self, workflow_id: str, command: Command, *, expected: frozenset[str] | None = None) -> Answer:
         """Write the command down and wait a little for its answer.
+
+        `expected`: versions of its newest execution, one of which must be the present one as the command is committed.
 
         Raises:
             NotFound: there is no such workflow.
+            Stale: it is none of the expected versions any more; nothing was commanded.
             StoreUnavailable: the database is away; nothing was commanded.
         """
         async with self._database.write() as connection:
             row = await self._newest(connection, workflow_id)
+            if expected is not None:
+                await self._expect(connection, row, expected)
             if row.ended_at is None:
                 await self._to_owner(connection, row, command)
         if row.ended_at is not None:
@@ -98,6 +103,12 @@ class Orders:
         if row is None:
             raise NotFound(f"no workflow {workflow_id}")
         return row
+
+    async def _expect(self, connection: AsyncConnection, row: Any, expected: frozenset[str]) -> None:
+        """Under the row's lock; a command that waits for its answer is a change that is about to come."""
+        unanswered = await connection.scalar(sa.select(commands.count_of(row.id))) or 0
+        if version(row.id, row.seq, unanswered) not in expected:
+            raise Stale(f"workflow {row.workflow_id} has changed")
 
     async def _to_owner(self, connection: AsyncConnection, row: Any, command: Command) -> None:
         now = self._clock()

@@ -34,6 +34,7 @@ from workflow_service.ports import Drive
 from workflow_service.store import identities
 from workflow_service.store.entry import Also, kept_plan
 from workflow_service.store.executions import Record, last_generation, load
+from workflow_service.telemetry import tracing
 
 SHOWN = 0.1  # seconds of planning after which it is seen to be planned, and not only when it is
 RETRY = 0.5  # seconds between tries to begin while the database is away
@@ -91,6 +92,7 @@ class Ride:
         recorder = Recorder(means, record, drive.generation, fold_all(record.events))
         with (
             structlog.contextvars.bound_contextvars(workflow_id=record.workflow_id),
+            tracing.within(record.trace),
             means.listening.ear(record.execution_id, told=self._new is None) as heard,
         ):
             hearing = Hearing(means.database, means.bus, record.execution_id, heard=heard, clock=means.clock)

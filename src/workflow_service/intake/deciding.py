@@ -33,7 +33,7 @@ from workflow_service.intake import statements as sql
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
 from workflow_service.store import resolutions, silences
-from workflow_service.store.executions import Record
+from workflow_service.store.executions import Record, trace_from
 from workflow_service.store.locks import Wake
 
 Values = dict[str, Any]
@@ -203,6 +203,7 @@ def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now
         plan=None,
         events=(),
         waits_for_start=bool(row.waits_for_start),
+        trace=trace_from(row),
     )
     owner = starts.reserve(record)
     if owner is None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.alert import Alert, alert_to_json, fingerprint
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.domain.trace import Trace
 from workflow_service.intake import statements as sql
 from workflow_service.intake.receiving import TELLS_THE_END, Form
 from workflow_service.store.database import Database
@@ -44,6 +45,7 @@ class Delivery:
     origin: str | None = None  # the delivery that this one repeats
     flaws: tuple[Flaw, ...] = ()
     id: str | None = None  # None: a new one
+    trace: Trace | None = None  # the span in which it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def kept_of(delivery: Delivery, found: Sequence[Alert], now: datetime) -> Kept:
             "waits_for_start": None if delivery.start else True,
             "tracked": delivery.form in TELLS_THE_END or None,
             "resolved": alert.status == "resolved" or None,
+            "traceparent": delivery.trace.parent if delivery.trace else None,
+            "tracestate": delivery.trace.state or None if delivery.trace else None,
         }
         for alert in found
     ]

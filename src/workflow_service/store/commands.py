@@ -41,6 +41,12 @@ async def keep(
     )
 
 
+def count_of(execution_id: str) -> sa.ScalarSelect[int]:
+    """How many commands wait for this execution's owner."""
+    waiting = sa.and_(commands.c.execution_id == execution_id, commands.c.outcome.is_(None))
+    return sa.select(sa.func.count()).where(waiting).scalar_subquery()
+
+
 async def answer(connection: AsyncConnection, command_id: str, *, refused_because: str | None, now: datetime) -> None:
     """Note what became of a command."""
     outcome = APPLIED if refused_because is None else REFUSED

@@ -16,6 +16,7 @@ from workflow_service.domain.formats import FORMAT
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.stored_events import event_from_json
 from workflow_service.domain.stored_plan import plan_from_json
+from workflow_service.domain.trace import Trace, trace_of
 from workflow_service.store.database import Database
 from workflow_service.store.tables import alerts, executions, journal, plans, workflows
 
@@ -24,6 +25,8 @@ _WHOLE = (
         executions,
         alerts.c.document.label("alert"),
         alerts.c.waits_for_start,
+        alerts.c.traceparent,
+        alerts.c.tracestate,
         workflows.c.severity,
         plans.c.document.label("plan"),
     )
@@ -54,6 +57,12 @@ class Record:
     plan: Plan | None
     events: Sequence[Event]
     waits_for_start: bool = False  # its plan is held back until somebody starts it
+    trace: Trace | None = None  # the span in which its alert came
+
+
+def version(execution_id: str, seq: int, unanswered: int) -> str:
+    """The name of an execution as it stands after that journal entry, with so many commands that wait for an answer."""
+    return f"{execution_id}.{seq}.{unanswered}"
 
 
 async def load(database: Database, execution_id: str) -> Record:
@@ -93,7 +102,13 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         plan=plan_from_json(row.plan) if row.plan is not None else None,
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
         waits_for_start=bool(row.waits_for_start),
+        trace=trace_from(row),
     )
+
+
+def trace_from(row: Any) -> Trace | None:
+    """The span that an alert's row names."""
+    return trace_of([row.traceparent], [row.tracestate or ""]) if row.traceparent else None
 
 
 async def last_generation(database: Database, execution_id: str) -> int:

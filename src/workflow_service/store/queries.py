@@ -13,9 +13,10 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
+from workflow_service.store import commands
 from workflow_service.store.database import Database
 from workflow_service.store.executions import Record, load_from
-from workflow_service.store.tables import catalogues, executions, workflows
+from workflow_service.store.tables import catalogues, executions, journal, workflows
 from workflow_service.store.waiting import stuck_because
 
 _SUMMARY = (
@@ -27,6 +28,7 @@ _SUMMARY = (
     workflows.c.namespace,
     workflows.c.target,
     workflows.c.created_at,
+    executions.c.seq,
     executions.c.status,
     executions.c.reason,
     executions.c.cause,
@@ -134,6 +136,18 @@ async def newest_execution(database: Database, workflow_id: str) -> tuple[str, b
     if row is None:
         raise NotFound(f"no workflow {workflow_id}")
     return row.id, row.ended_at is not None
+
+
+async def surroundings(database: Database, execution_id: str) -> tuple[int, bool]:
+    """How many commands wait for an execution's answer, and whether anything of its journal is there.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    there = sa.exists().where(journal.c.execution_id == execution_id)
+    async with database.read() as connection:
+        row = (await connection.execute(sa.select(commands.count_of(execution_id).label("waiting"), there))).one()
+    return row.waiting, bool(row[1])
 
 
 async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:

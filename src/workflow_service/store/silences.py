@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.errors import NotFound
+from workflow_service.domain.errors import NotFound, Stale
 from workflow_service.domain.silence import Silence, Weekly
 from workflow_service.store.database import Database
 from workflow_service.store.queries import plain
@@ -38,17 +38,44 @@ async def keep(database: Database, new: Silence, *, by: str, now: datetime) -> M
     return plain(kept)
 
 
-async def end(database: Database, silence_id: str, *, by: str, now: datetime) -> Mapping[str, Any]:
-    """End it before its time; one that is over stays as it is.
+def version(row: Mapping[str, Any]) -> str:
+    """The name of a silence as it stands: nothing of it changes but its end."""
+    return f"{row['id']}.{int(row['ends_at'].timestamp() * 1_000_000)}"
+
+
+async def one(database: Database, silence_id: str) -> Mapping[str, Any]:
+    """One silence.
 
     Raises:
         NotFound: there is none.
         StoreUnavailable: the database is away.
     """
+    async with database.read() as connection:
+        return await _one(connection, silence_id)
+
+
+async def end(
+    database: Database, silence_id: str, *, by: str, now: datetime, expected: frozenset[str] | None = None
+) -> Mapping[str, Any]:
+    """End it before its time; one that is over stays as it is.
+
+    Raises:
+        NotFound: there is none.
+        Stale: it is in none of the expected versions; nothing was done.
+        StoreUnavailable: the database is away.
+    """
     update = sa.update(silences).where(silences.c.id == silence_id, silences.c.ends_at > now)
     async with database.write() as connection:
+        before = await _one(connection, silence_id, locked=True)
+        if expected is not None and version(before) not in expected:
+            raise Stale(f"silence {silence_id} has changed")
         await connection.execute(update.values(ends_at=now, ended_by=by))
-        found = await connection.execute(sa.select(silences).where(silences.c.id == silence_id))
+        return await _one(connection, silence_id)
+
+
+async def _one(connection: AsyncConnection, silence_id: str, *, locked: bool = False) -> Mapping[str, Any]:
+    query = sa.select(silences).where(silences.c.id == silence_id)
+    found = await connection.execute(query.with_for_update() if locked else query)
     row = found.mappings().one_or_none()
     if row is None:
         raise NotFound(f"no silence {silence_id}")

@@ -63,6 +63,8 @@ alerts = sa.Table(
     sa.Column("resolved", sa.Boolean),  # it says that what it is about is over; NULL: it does not
     sa.Column("tracked", sa.Boolean),  # its source tells when it has resolved; NULL: it does not
     sa.Column("reconsider_at", Moment),  # when it is to be decided about again, if it has not resolved by then
+    sa.Column("traceparent", sa.Text),  # the span in which it came (W3C Trace Context); NULL: nobody knows
+    sa.Column("tracestate", sa.Text),
     sa.Column("trace", Document),  # every rule that was asked about it, what it saw and what it decided
     sa.Index(
         "alerts_reconsider_at_idx",

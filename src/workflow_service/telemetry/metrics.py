@@ -15,6 +15,7 @@ from workflow_service.domain.breaker import BreakerState
 from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
 from workflow_service.telemetry.failures import FailureMetrics
 from workflow_service.telemetry.intake import IntakeMetrics
+from workflow_service.telemetry.streams import StreamMetrics
 
 _EXECUTION_BUCKETS = tuple(5.0 * 2**power for power in range(10))  # upstream: 5 s x 2^n
 _STEP_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
@@ -122,6 +123,7 @@ class Metrics:
             self._breaker_moves.labels("executor", state)
         self.failures = FailureMetrics(registry)
         self.intake = IntakeMetrics(registry)
+        self.streams = StreamMetrics(registry)
 
     def up(self, taking_work: bool) -> None:
         """Whether the service takes work."""

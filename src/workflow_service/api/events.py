@@ -1,0 +1,187 @@
+"""Event streams: what happens in all workflows or in one, as it is journalled, from where one has stopped reading."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from workflow_service.api.callers import visible_to
+from workflow_service.api.event_stream import EventStream, event
+from workflow_service.api.feed import TOO_SLOW, Feed, Full, Subscription
+from workflow_service.api.problems import RETRY_AFTER, documented, problem
+from workflow_service.domain.errors import NotFound, Rejected, Violation
+from workflow_service.domain.states import ExecutionStatus
+from workflow_service.store import feed, queries
+from workflow_service.store.database import Database
+from workflow_service.store.feed import Entry, Past
+from workflow_service.telemetry.streams import StreamMetrics
+
+HEARTBEAT = 15.0  # seconds of silence, after which a comment says that the stream is alive
+LIFETIME = 900.0  # seconds after which a reader has to come again, and to prove anew who it is
+MOST_OF_THE_PAST = 10_000  # entries
+RETRY, SPREAD = 1000, 2000  # milliseconds: readers of a replica that stops do not all come at once
+
+_ID = re.compile(r"([0-9a-f-]{36})\.([1-9][0-9]{0,8})")
+_LAST_EVENT_ID: dict[str, Any] = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "go on after this event; sent by browsers when they come again",
+    "schema": {"type": "string", "pattern": f"^{_ID.pattern}$"},
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`id` is `<execution>.<number>`, `data` JSON: workflow_id, execution_id, seq, namespace, status "
+        "and the `event`. Named events: `gap` (something cannot be told any more), `cut` (too slow), `bye`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+class EventQuery(BaseModel):
+    """Which events the stream of all workflows tells."""
+
+    namespace: str | None = Field(None, max_length=253)
+    status: ExecutionStatus | None = Field(None, description="only while the workflow's execution stands there")
+    workflow: str | None = Field(None, max_length=100, description="only of this workflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What the routes of this module work with."""
+
+    feed: Feed
+    database: Database
+    metrics: StreamMetrics
+
+
+def routes(parts: Events) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1")
+
+    @router.get(
+        "/events",
+        summary="What happens in all workflows, as it happens (Server-Sent Events)",
+        response_class=Response,
+        responses={**_ANSWERS, **documented(400, 503)},
+        openapi_extra={"parameters": [_LAST_EVENT_ID]},
+    )
+    async def all_events(request: Request, asked: Annotated[EventQuery, Query()]) -> Response:
+        within, last = visible_to(request), _last_event(request)
+
+        def wanted(entry: Entry) -> bool:
+            return (
+                (within is None or entry.namespace in within)
+                and asked.namespace in {None, entry.namespace}
+                and asked.status in {None, entry.status}
+                and asked.workflow in {None, entry.workflow_id}
+            )
+
+        async def past() -> Past:
+            if last is None:
+                return Past((), whole=True)
+            found = await feed.since(parts.database, *last, within=within, most=MOST_OF_THE_PAST)
+            new = (one for one in found.entries if one.execution_id != last[0] or one.seq > last[1])
+            return replace(found, entries=[one for one in new if wanted(one)])
+
+        return await _stream(parts, request, wanted, past)
+
+    @router.get(
+        "/workflows/{workflow_id}/events",
+        summary="What has happened and happens in one workflow (Server-Sent Events)",
+        response_class=Response,
+        responses={**_ANSWERS, **documented(400, 404, 503)},
+        openapi_extra={"parameters": [_LAST_EVENT_ID]},
+    )
+    async def events_of_one(request: Request, workflow_id: Annotated[str, Path(max_length=100)]) -> Response:
+        last = _last_event(request)
+        await queries.namespace_of(parts.database, workflow_id)
+
+        async def past() -> Past:
+            try:
+                return await feed.of_workflow(parts.database, workflow_id, last)
+            except NotFound:  # the event is none of this workflow's: all there is, and that it may not be all
+                return replace(await feed.of_workflow(parts.database, workflow_id, None), whole=False)
+
+        return await _stream(parts, request, lambda entry: entry.workflow_id == workflow_id, past)
+
+    return router
+
+
+async def _stream(
+    parts: Events, request: Request, wanted: Callable[[Entry], bool], past: Callable[[], Awaitable[Past]]
+) -> Response:
+    try:
+        subscription = await parts.feed.open(wanted)
+    except Full as error:
+        return problem(request, 503, "Too many event streams", str(error), headers={"Retry-After": RETRY_AFTER})
+    try:
+        before = await past()  # read after the subscription has begun, so that nothing lies between the two
+    except BaseException:
+        parts.feed.close(subscription)
+        raise
+    parts.metrics.opened()
+
+    def ended(why: str | None) -> None:
+        parts.feed.close(subscription)
+        parts.metrics.ended(why or subscription.over or "lifetime")
+
+    return EventStream(_told(subscription, before), ended)
+
+
+async def _told(subscription: Subscription, before: Past) -> AsyncGenerator[bytes, None]:
+    """The past, then what comes, without what was told already; then why it ends."""
+    clock = asyncio.get_running_loop().time
+    until, told = clock() + LIFETIME, dict[str, int]()
+    yield b": welcome\n\n"
+    if not before.whole:
+        yield event({"reason": "some of what came before cannot be told any more; read the workflows"}, name="gap")
+    for entry in before.entries:
+        told[entry.execution_id] = entry.seq
+        yield _line(entry)
+    while True:
+        found = await subscription.next(min(HEARTBEAT, max(0.0, until - clock())))
+        if found is not None:
+            if found.seq > told.get(found.execution_id, 0):
+                yield _line(found)
+        elif subscription.over == TOO_SLOW:
+            yield event({"reason": "too slow: too much was waiting to be read"}, name="cut", retry=RETRY)
+            return
+        elif subscription.over is not None or clock() >= until:
+            why = subscription.over or "lifetime"
+            again = RETRY + random.randrange(SPREAD)  # noqa: S311 - spreads load, hides nothing
+            yield event({"reason": why}, name="bye", retry=again)
+            return
+        else:
+            yield b": alive\n\n"
+
+
+def _line(entry: Entry) -> bytes:
+    about = {
+        "workflow_id": entry.workflow_id,
+        "execution_id": entry.execution_id,
+        "seq": entry.seq,
+        "namespace": entry.namespace,
+        "status": entry.status,
+        "event": {"kind": entry.kind, "at": entry.at, **entry.data},
+    }
+    return event(about, key=f"{entry.execution_id}.{entry.seq}")
+
+
+def _last_event(request: Request) -> tuple[str, int] | None:
+    given = request.headers.get("last-event-id")
+    if given is None:
+        return None
+    found = _ID.fullmatch(given)
+    if found is None:
+        wrong = Violation("Last-Event-ID", given[:200], "must be the id of an event, <execution>.<number>")
+        raise Rejected("the stream cannot go on", [wrong])
+    return found[1], int(found[2])

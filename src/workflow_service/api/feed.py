@@ -1,0 +1,168 @@
+"""What happens in all executions, told to every stream of this replica as soon as it is committed.
+
+One reader serves all streams, and reads only while there are any: woken when something is journalled here or, through
+the event bus, on another replica, and by itself once a second, since wake-ups may be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+
+from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.engine.recorder import TOPIC
+from workflow_service.ports import EventBus
+from workflow_service.store import feed
+from workflow_service.store.database import Database
+from workflow_service.store.feed import Entry
+
+MOST = 500  # streams at once
+BUFFER = 1000  # entries that wait for one slow reader
+LOOK = 1.0  # seconds between looks when nothing wakes
+PAUSE = 0.1  # seconds between looks at most: what comes in a storm is read together
+
+STOPPING, TOO_SLOW = "stopping", "too_slow"
+
+log = structlog.get_logger(__name__)
+
+
+class Full(Exception):
+    """As many streams are open as may be."""
+
+
+class Subscription:
+    """What one stream is told: entries that wait to be taken, and that there will be no more."""
+
+    def __init__(self, wanted: Callable[[Entry], bool], most: int) -> None:
+        self._wanted, self._most = wanted, most
+        self._waiting: deque[Entry] = deque()
+        self._news = asyncio.Event()
+        self.over: str | None = None  # why nothing more comes
+
+    def offer(self, entry: Entry) -> None:
+        """Let the entry wait, if it is wanted; a reader who is too far behind is cut off."""
+        if self.over is not None or not self._wanted(entry):
+            return
+        if len(self._waiting) >= self._most:
+            self._waiting.clear()
+            self.end(TOO_SLOW)
+            return
+        self._waiting.append(entry)
+        self._news.set()
+
+    def end(self, why: str) -> None:
+        """Nothing more comes after what waits."""
+        self.over = self.over or why
+        self._news.set()
+
+    async def next(self, timeout: float) -> Entry | None:
+        """What comes next; None after `timeout` seconds, or when it is over."""
+        if not self._waiting and self.over is None:
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._news.wait()
+        return self._waiting.popleft() if self._waiting else None
+
+
+class Feed:
+    """One replica's streams and their reader."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: EventBus,
+        *,
+        clock: Callable[[], datetime],
+        most: int = MOST,
+        buffer: int = BUFFER,
+    ) -> None:
+        self._database, self._bus, self._clock = database, bus, clock
+        self._most, self._buffer = most, buffer
+        self._subscriptions: set[Subscription] = set()
+        self._known: dict[str, int] = {}  # the newest entry that was told, by execution
+        self._looked_at: datetime | None = None  # None: nothing is known
+        self._looking = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def open(self, wanted: Callable[[Entry], bool]) -> Subscription:
+        """Be told whatever is committed from now on.
+
+        Raises:
+            Full: there are as many streams as may be.
+            StoreUnavailable: the database is away.
+        """
+        if len(self._subscriptions) >= self._most:
+            raise Full(f"{self._most} event streams are open here")
+        subscription = Subscription(wanted, self._buffer)
+        self._subscriptions.add(subscription)
+        if self._stopping:
+            subscription.end(STOPPING)
+            return subscription
+        try:
+            if self._looked_at is None:
+                await self._look()
+        except BaseException:
+            self.close(subscription)
+            raise
+        if self._reader is None and not self._stopping:
+            self._reader = asyncio.create_task(self._read_forever(), name="feed")
+        return subscription
+
+    def close(self, subscription: Subscription) -> None:
+        """Tell it nothing more."""
+        self._subscriptions.discard(subscription)
+        if not self._subscriptions:
+            self._stop_reading()
+
+    def drain(self) -> None:
+        """Every stream ends, those too that begin now: the replica is to stop."""
+        self._stopping = True
+        for subscription in self._subscriptions:
+            subscription.end(STOPPING)
+        self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+        self._known, self._looked_at = {}, None
+
+    async def _read_forever(self) -> None:
+        while True:
+            # Listen before looking, or what comes between the two would be noticed a look late.
+            listening = asyncio.create_task(self._bus.wait(TOPIC, timeout=LOOK))
+            try:
+                await asyncio.sleep(PAUSE)
+                await self._look()
+                await listening
+            except StoreUnavailable as error:
+                log.warning("event streams wait for the database", error=str(error))
+                await listening
+            except Exception:
+                # One reader serves all: whatever is wrong with one entry, the others must be told on.
+                log.exception("event streams could not be told")
+                await listening
+            finally:
+                listening.cancel()
+
+    async def _look(self) -> None:
+        """Tell what is new. The first look finds out what there is, and tells nothing."""
+        async with self._looking:
+            now, first = self._clock(), self._looked_at is None
+            found = await feed.standings(self._database, ended_since=(self._looked_at or now) - feed.OVERLAP)
+            if not first:
+                # What was known and is not found any more has ended, perhaps with entries that are not told yet.
+                moved = {one: known for one, known in self._known.items() if found.get(one) != known}
+                moved |= dict.fromkeys(found.keys() - self._known.keys(), 0)
+                for entry in await feed.entries_after(self._database, moved):
+                    found[entry.execution_id] = max(entry.seq, found.get(entry.execution_id, 0))
+                    for subscription in self._subscriptions:
+                        subscription.offer(entry)
+            self._known, self._looked_at = found, now

@@ -1,0 +1,136 @@
+"""The one reader of all journals: every committed entry is told once, whenever and by whomever it was written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.support.rows import an_execution
+from workflow_service.api.feed import TOO_SLOW, Feed, Subscription
+from workflow_service.engine.recorder import TOPIC
+from workflow_service.live.in_process import InProcessBus
+from workflow_service.store import feed
+from workflow_service.store.database import Database
+from workflow_service.store.tables import executions, journal
+
+MOST = 20.0  # seconds that a test waits for an entry
+
+
+def made(database: Database, **more: Any) -> tuple[Feed, InProcessBus]:
+    """A feed, and what wakes it."""
+    bus = InProcessBus()
+    return Feed(database, bus, clock=lambda: datetime.now(UTC), **more), bus
+
+
+async def journalled(database: Database, key: str, *seqs: int, ago: float = 0, ended: bool = False) -> None:
+    """Entries of an execution, the last of which is its end, whose times are `ago` seconds before now."""
+    at = datetime.now(UTC) - timedelta(seconds=ago)
+    rows = [
+        {"execution_id": key, "seq": seq, "generation": 1, "at": at, "kind": "Planned", "data": {"seq": seq}}
+        for seq in seqs
+    ]
+    values: dict[str, Any] = {"seq": seqs[-1], **({"ended_at": at, "status": "completed"} if ended else {})}
+    async with database.write() as connection:
+        await connection.execute(sa.insert(journal), rows)
+        await connection.execute(sa.update(executions).where(executions.c.id == key).values(values))
+
+
+async def taken(subscription: Subscription, number: int) -> list[tuple[str, int]]:
+    """The next entries."""
+    found = []
+    for _ in range(number):
+        entry = await subscription.next(MOST)
+        assert entry is not None
+        found.append((entry.execution_id, entry.seq))
+    return found
+
+
+async def test_entries_are_told_once_and_in_order(database: Database) -> None:
+    """What was there before is not told; what comes is, of known and of new executions, across looks."""
+    told, bus = made(database)
+    old = await an_execution(database)
+    await journalled(database, old, 1, 2)
+    subscription = await told.open(lambda _entry: True)
+    await journalled(database, old, 3, 4)
+    await bus.publish(TOPIC)
+    assert await taken(subscription, 2) == [(old, 3), (old, 4)]
+    new = await an_execution(database, at=datetime.now(UTC))
+    await journalled(database, new, 1)
+    await journalled(database, old, 5)
+    assert set(await taken(subscription, 2)) == {(new, 1), (old, 5)}  # without a wake-up, too
+    told.close(subscription)
+
+
+async def test_entries_that_were_committed_late(database: Database) -> None:
+    """An outage may keep an entry for minutes: what its time says does not matter, also when it is the last one."""
+    told, bus = made(database)
+    late, brief = await an_execution(database), await an_execution(database)
+    await journalled(database, late, 1)
+    subscription = await told.open(lambda _entry: True)
+    await journalled(database, late, 2, 3, ago=3600, ended=True)
+    await bus.publish(TOPIC)
+    assert await taken(subscription, 2) == [(late, 2), (late, 3)]
+    await journalled(database, brief, 1, ago=5, ended=True)
+    short = await an_execution(database, at=datetime.now(UTC))
+    await journalled(database, short, 1, 2, ended=True)  # begun and ended between two looks
+    await bus.publish(TOPIC)
+    assert sorted(await taken(subscription, 3)) == sorted([(brief, 1), (short, 1), (short, 2)])
+    told.close(subscription)
+
+
+async def test_clocks_that_differ_do_not_change_the_order(database: Database) -> None:
+    """Entries of one execution come by number, whatever their times say."""
+    told, bus = made(database)
+    subscription = await told.open(lambda _entry: True)
+    one = await an_execution(database, at=datetime.now(UTC))
+    for seq, ago in ((1, 0), (2, 30), (3, 10)):
+        await journalled(database, one, seq, ago=ago)
+    await bus.publish(TOPIC)
+    assert await taken(subscription, 3) == [(one, 1), (one, 2), (one, 3)]
+    past = await feed.since(database, one, 1, within=None, most=10)
+    assert [entry.seq for entry in past.entries] == [1, 2, 3]
+    told.close(subscription)
+
+
+async def test_what_came_after_an_entry(database: Database) -> None:
+    """Of all executions with an overlap, of one workflow exactly; what is unknown, forgotten or too much is a gap."""
+    one, other = await an_execution(database), await an_execution(database)
+    await journalled(database, one, 1, 2, ago=600)
+    await journalled(database, other, 1, ago=30)
+    await journalled(database, one, 3, ago=10, ended=True)
+    past = await feed.since(database, other, 1, within=None, most=10)
+    assert [(entry.execution_id, entry.seq) for entry in past.entries] == [(other, 1), (one, 3)]
+    assert past.whole
+    assert len((await feed.since(database, one, 2, within=None, most=10)).entries) == 4
+    for gap in (
+        await feed.since(database, other, 2, within=None, most=10),
+        await feed.since(database, other, 1, within=frozenset({"shop"}), most=10),
+        await feed.since(database, other, 1, within=None, most=1),
+    ):
+        assert (gap.whole, list(gap.entries)) == (False, [])
+    history = await feed.of_workflow(database, one, (one, 2))
+    assert ([entry.seq for entry in history.entries], history.whole) == ([3], True)
+    assert len((await feed.of_workflow(database, one, None)).entries) == 3
+    async with database.write() as connection:
+        await connection.execute(sa.delete(journal).where(journal.c.execution_id == one, journal.c.seq < 3))
+    assert (await feed.of_workflow(database, one, (one, 2))).whole
+    assert not (await feed.of_workflow(database, one, None)).whole
+
+
+async def test_who_is_too_far_behind(database: Database) -> None:
+    """Is cut off after a bounded number of entries that nobody has taken; others go on."""
+    told, bus = made(database, buffer=2)
+    slow, quick = await told.open(lambda _entry: True), await told.open(lambda entry: entry.seq == 3)
+    one = await an_execution(database, at=datetime.now(UTC))
+    await journalled(database, one, 1, 2, 3)
+    await bus.publish(TOPIC)
+    assert await taken(quick, 1) == [(one, 3)]
+    assert await slow.next(MOST) is None
+    assert slow.over == TOO_SLOW
+    told.drain()
+    assert await quick.next(MOST) is None
+    assert quick.over == "stopping"
+    for subscription in (slow, quick):
+        told.close(subscription)
