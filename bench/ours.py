@@ -138,7 +138,8 @@ class House(Replica):
         async def plan_for(alert: Alert) -> tuple[Plan, None, None]:
             return sequence(self.task.steps, about=str(alert.resource)), None, None
 
-        return replace(super()._means(replica), plan_for=plan_for)
+        site = replace(self.sites.own, plan_for=plan_for)
+        return replace(super()._means(replica), site=site, site_of=lambda _alert: site)
 
 
 def _settings(task: Task) -> Settings:

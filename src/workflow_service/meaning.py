@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from workflow_service.domain.admission import Limits
+from workflow_service.domain.admission_facts import Limits
+from workflow_service.domain.clusters import Clusters
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.settings import Settings
 from workflow_service.store import retention
@@ -14,7 +15,7 @@ def admission(settings: Settings) -> Limits:
     """By what the intake decides."""
     intake = settings.intake
     return Limits(
-        cluster=settings.cluster_name,
+        clusters=clusters_of(settings),
         cooldown=timedelta(seconds=intake.cooldown),
         failure_cooldown=timedelta(seconds=intake.failure_cooldown),
         longest_cooldown=timedelta(seconds=intake.longest_cooldown),
@@ -23,6 +24,12 @@ def admission(settings: Settings) -> Limits:
         storm_in_cluster=intake.storm_in_cluster,
         group_by=intake.group_by,
     )
+
+
+def clusters_of(settings: Settings) -> Clusters:
+    """The clusters that have an executor."""
+    others = frozenset(settings.service_coordination.executors or ())
+    return Clusters(settings.cluster_name, others, settings.intake.cluster_label)
 
 
 def keep(settings: Settings) -> retention.Keep:

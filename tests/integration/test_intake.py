@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tests.support.queue import Taken, kept, queue
 from tests.support.rows import an_alert, away, commit_answer_lost, count, execution
-from workflow_service.domain.admission import Limits
+from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import turn

@@ -9,20 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.factories import at
-from workflow_service.domain.admission import (
-    About,
-    Choice,
-    Ended,
-    Known,
-    Limits,
-    Quiet,
-    Running,
-    about,
-    choose,
-    cool_until,
-    owner_by_name,
-)
+from workflow_service.domain.admission import Choice, choose, cool_until
+from workflow_service.domain.admission_facts import About, Ended, Known, Limits, Quiet, Running, about, owner_by_name
 from workflow_service.domain.alert import Alert
+from workflow_service.domain.clusters import Clusters
 from workflow_service.domain.target import Target
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
@@ -54,9 +44,9 @@ def test_nothing_stands_in_its_way() -> None:
     found = decided(Known())
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("admitted", None, None)
     asked = [one["rule"] for one in found.trace]
-    assert asked == ["silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
+    assert asked == ["cluster", "silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
     assert all(one["saw"] for one in found.trace)
-    assert [one["decided"] for one in found.trace] == ["goes on"] * 5 + ["admitted"]
+    assert [one["decided"] for one in found.trace] == ["goes on"] * 6 + ["admitted"]
 
 
 @pytest.mark.parametrize("name", [OWN, WEB])
@@ -139,7 +129,7 @@ def test_a_silence_comes_first() -> None:
     known = Known({WEB: Running("w-1")}, quiet=lambda _alert: quiet)
     found = decided(known)
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("silenced", None, at(500))
-    assert [one["rule"] for one in found.trace] == ["silence"]
+    assert [one["rule"] for one in found.trace] == ["cluster", "silence"]
     assert outcome(known, alert=firing(status="resolved")) == ("attached", "w-1")
 
 
@@ -188,3 +178,19 @@ def test_there_is_always_one_outcome_and_a_reason(ends: list[tuple[str, int]], s
     assert found.reconsider_at is None or found.reconsider_at > at(100)
     assert isinstance(found.about, About)
     assert found.trace[-1]["decided"] == found.outcome
+
+
+def test_an_alert_is_of_the_cluster_that_it_names() -> None:
+    """Whatever is the same but for the cluster is something else; whom nobody knows is never taken for our own."""
+    limits = Limits(clusters=Clusters("home", frozenset({"eu"}), "k8s_cluster"), group_by=("team",))
+    labels = {"team": "shop", "cluster": "is another label"}
+    here = about(firing(labels=labels), "f1", limits)
+    there = about(firing(labels={**labels, "k8s_cluster": "eu"}), "f1", limits)
+    assert not {*here.names} & {*there.names}
+    assert (here.target, here.places) == ("target:home/production/deployment/web", ("home/production", "home"))
+    assert (there.target, there.places) == ("target:eu/production/deployment/web", ("eu/production", "eu"))
+    assert decided(Known(), alert=firing(labels={"k8s_cluster": "eu"}), limits=limits).outcome == "admitted"
+    for status in ("firing", "resolved"):
+        lost = decided(Known(), alert=firing(labels={"k8s_cluster": "mars"}, status=status), limits=limits)
+        assert (lost.outcome, lost.workflow_id, lost.reconsider_at) == ("refused", None, None)
+        assert lost.reason == "unknown_cluster: label k8s_cluster='mars' must be one of home, eu"

@@ -299,6 +299,25 @@ async def test_cluster_name(tmp_path: Path) -> None:
     assert listed["target"] == "target:prod-eu/production/pod/web-server-123"
 
 
+async def test_executors(tmp_path: Path) -> None:
+    """Clusters that have one are known, and no alert that names another one is acted on."""
+    executor = ScriptedExecutor()
+    silent = "http://127.0.0.1:1"
+    async with replica(tmp_path, executor, EXECUTORS=f"eu={silent}") as running:
+        known, unknown = [{**HIGH_CPU, "labels": {"cluster": name}} for name in ("eu", "us")]
+        assert await running.begin(known)
+        assert (await running.result(unknown))["status"] == "refused"
+    assert not executor.sent
+
+
+async def test_cluster_label(tmp_path: Path) -> None:
+    """The label that names an alert's cluster; what another label says is no cluster."""
+    async with replica(tmp_path, ScriptedExecutor(), CLUSTER_LABEL="k8s_cluster") as running:
+        here = await running.result({**HIGH_CPU, "labels": {"cluster": "us"}})
+        there = await running.result({**HIGH_CPU, "labels": {"k8s_cluster": "us"}})
+    assert (here["success"], there["status"]) == (True, "refused")
+
+
 async def test_rules_file(tmp_path: Path) -> None:
     """The operator's own rules replace the shipped ones, and the plan says which file made it."""
     async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules_of(tmp_path, act("mine"))) as running:

@@ -41,7 +41,7 @@ class IntakeOut(BaseModel):
     """What became of the alert."""
 
     alert_id: str
-    outcome: str = Field(description="admitted, attached, caused, grouped, cooled_down, silenced or resolved")
+    outcome: str = Field(description="admitted, attached, caused, grouped, cooled_down, silenced, resolved or refused")
     reason: str
 
 

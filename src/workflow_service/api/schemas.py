@@ -205,6 +205,7 @@ class HealthOut(BaseModel):
     service: str
     ai_integration: bool
     components: dict[str, bool]
+    executors: dict[str, bool] = Field(description="by cluster, whether its executor answers")
     circuit_breakers: dict[str, str] = Field(description="per service spoken to: closed, half_open or open")
     version: str
     uptime: float = Field(description="seconds")

@@ -6,107 +6,25 @@ what it saw, so that anybody can be told why.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from workflow_service.domain.alert import Alert
+from workflow_service.domain.admission_facts import About, Ended, Known, Limits
+from workflow_service.domain.alert import Alert, shown
 from workflow_service.domain.states import ExecutionStatus
-from workflow_service.domain.target import NoTarget, Target, resolve
 
-# How the controllers of Kubernetes name their pods: <deployment>-<hash>-<5 letters>, <statefulset>-<number>. The hash
-# and the letters leave out vowels and what looks alike (k8s.io/apimachinery/pkg/util/rand).
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
-_OF_DEPLOYMENT = re.compile(rf"(?P<owner>.+)-[{_SAFE}]{{6,10}}-[{_SAFE}]{{5}}")
-_OF_STATEFULSET = re.compile(r"(?P<owner>.+)-\d{1,5}")
 _WELL = frozenset({ExecutionStatus.COMPLETED})
 _NEUTRAL = frozenset({ExecutionStatus.RESOLVED})  # nothing was tried and nothing refused
+UNKNOWN_CLUSTER = "unknown_cluster"  # the reason of an alert that nobody here can do anything about
+UNDONE = frozenset({"refused"})  # outcomes that leave undone what the alert asks for
 DUPLICATE = "duplicate"  # the reason of a workflow that ended since another one is about the same thing
 _LONGEST_STREAK = 16  # doublings that are counted; long before that the longest cool-down is reached
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What an operator says about taking alerts in; a threshold of 0 switches its rule off."""
-
-    cluster: str = "default"  # of alerts that name none
-    cooldown: timedelta = timedelta(minutes=5)  # after a success the same thing is not done again
-    failure_cooldown: timedelta = timedelta(minutes=1)  # after one end that was none; doubled after each more in a row
-    longest_cooldown: timedelta = timedelta(hours=1)
-    storm_window: timedelta = timedelta(minutes=1)
-    storm_in_namespace: int = 0  # workflows begun within that window, above which it is a storm
-    storm_in_cluster: int = 0
-    group_by: tuple[str, ...] = ()  # labels; alerts that agree in all of them are one incident
-
-    @property
-    def memory(self) -> timedelta:
-        """How long an end can still matter."""
-        return max(self.cooldown, 2 * self.longest_cooldown)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A workflow that runs for an identity."""
-
-    workflow_id: str
-    began_at: datetime | None = None  # when it began to act; None: it has not
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a workflow about an identity has ended."""
-
-    workflow_id: str
-    status: str
-    at: datetime
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """A silence or a maintenance window that speaks of the alert."""
-
-    id: str
-    why: str
-    until: datetime
-
-
-@dataclass(slots=True)
-class Known:
-    """What is known about identities, and how much is going on."""
-
-    active: dict[str, Running] = field(default_factory=dict)
-    ended: Mapping[str, Sequence[Ended]] = field(default_factory=dict)  # newest first
-    begun: dict[str, int] = field(default_factory=dict)  # workflows within the storm's window, by place
-    quiet: Callable[[Alert], Quiet | None] = lambda _alert: None
-
-    def begins(self, about: About, workflow_id: str) -> None:
-        """From now on this workflow runs for all of it."""
-        self.active.update(dict.fromkeys(about.held, Running(workflow_id)))
-        for place in about.places:
-            self.begun[place] = self.begun.get(place, 0) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What an alert is about. `names` are sorted; an alert that shares any of them is about the same."""
-
-    own: str  # the alert itself, whenever it comes
-    names: tuple[str, ...]
-    places: tuple[str, ...]  # where storms are counted, the widest last
-    target: str | None
-    storm: str | None = None  # the place whose storm it begins, when it is admitted
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """The identities that a workflow for it holds."""
-        return self.names if self.storm is None else tuple(sorted((*self.names, f"storm:{self.storm}")))
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
-    """One outcome: admitted | attached | caused | grouped | cooled_down | silenced | resolved.
+    """One outcome: admitted | attached | caused | grouped | cooled_down | silenced | resolved | refused.
 
     An admitted alert has no workflow yet. `reconsider_at`: when what stood in its way is over.
     """
@@ -130,33 +48,6 @@ class _Answer:
     storm: str | None = None
 
 
-def about(alert: Alert, fingerprint: str, limits: Limits) -> About:
-    """Everything by which this alert and another can be about the same thing, and where it counts."""
-    target = resolve(alert, limits.cluster)
-    own = f"alert:{alert.namespace or '-'}/{fingerprint}"  # a sender chooses its words, but not its namespace
-    found = {own}
-    if isinstance(target, Target):
-        found.add(target.identity)
-        if (owner := owner_by_name(target)) is not None:
-            found.add(owner.identity)
-    if limits.group_by and all(alert.labels.get(label) for label in limits.group_by):
-        found.add("group:" + ",".join(f"{label}={alert.labels[label]}" for label in limits.group_by))
-    cluster = alert.labels.get("cluster") or limits.cluster
-    places = (f"{cluster}/{alert.namespace}", cluster) if alert.namespace else (cluster,)
-    identity = None if isinstance(target, NoTarget) else target.identity
-    return About(own, tuple(sorted(found)), places, identity)
-
-
-def owner_by_name(target: Target) -> Target | None:
-    """Who decides about a pod, as far as its name tells: a Deployment's or a StatefulSet's pods are named after it."""
-    if target.kind != "Pod":
-        return None
-    for pattern, kind in ((_OF_DEPLOYMENT, "Deployment"), (_OF_STATEFULSET, "StatefulSet")):
-        if (match := pattern.fullmatch(target.name)) is not None:
-            return Target(target.cluster, kind, match["owner"], target.namespace)
-    return None
-
-
 def choose(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> Choice:
     """The answer of the first rule that has one; without any, the alert is admitted."""
     trace: list[Mapping[str, str]] = []
@@ -169,6 +60,18 @@ def choose(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
             return Choice(answer.outcome, answer.saw, answer.workflow_id, what, answer.reconsider_at, tuple(trace))
     trace.append({"rule": "admission", "saw": "nothing stands in its way", "decided": "admitted"})
     return Choice("admitted", "", None, what, trace=tuple(trace))
+
+
+def _cluster(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    del what, known, now
+    clusters = limits.clusters
+    named = alert.labels.get(clusters.label)
+    if not named:
+        return _Answer(f"it names no cluster, so it is of {clusters.own}")
+    if clusters.knows(named):
+        return _Answer(f"it is of cluster {named}, which has an executor")
+    known_ones = ", ".join(clusters.every)
+    return _Answer(f"{UNKNOWN_CLUSTER}: label {clusters.label}={shown(named)!r} must be one of {known_ones}", "refused")
 
 
 def _silence(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -243,12 +146,8 @@ def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
     return _Answer("no storm in " + " or ".join(what.places))
 
 
-def storm_names(what: About) -> Iterator[str]:
-    """The identities of the storms that it could belong to."""
-    return (f"storm:{place}" for place in what.places)
-
-
 _RULES: Sequence[tuple[str, Callable[[Alert, About, Known, Limits, datetime], _Answer]]] = (
+    ("cluster", _cluster),
     ("silence", _silence),
     ("duplicate", _duplicate),
     ("resolved", _resolved),

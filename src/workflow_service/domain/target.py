@@ -64,15 +64,12 @@ class _Mention:
 
 
 def resolve(alert: Alert, cluster: str) -> Target | NoTarget:
-    """The object an alert is about; `cluster` is the one meant by alerts that carry no `cluster` label.
+    """The object an alert is about, in its cluster (`domain.clusters`).
 
     The first valid mention wins, from the most to the least explicit: labels that name a kind (deployment, statefulset,
     daemonset, node, pod), annotations of the same names, `kind/name` in `resource`, and last the application labels:
     they say what something belongs to rather than what it is, and are read as a Deployment.
     """
-    cluster = alert.labels.get("cluster") or cluster
-    if len(cluster) > 253:
-        return NoTarget(f"label cluster={cluster[:80]!r} is longer than 253 characters")
     refused = []
     for mention in _mentions(alert):
         flaw = _flaw(mention)

@@ -13,18 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.admission import (
-    About,
-    Choice,
-    Ended,
-    Known,
-    Limits,
-    Quiet,
-    Running,
-    about,
-    choose,
-    storm_names,
-)
+from workflow_service.domain.admission import Choice, choose
+from workflow_service.domain.admission_facts import About, Ended, Known, Limits, Quiet, Running, about, storm_names
 from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.silence import Silence, holding
@@ -138,7 +128,7 @@ class Decider:
             known.quiet = partial(_quiet, resting, now)
         if storms:
             for row in await connection.execute(sql.BEGUN, {"since": now - limits.storm_window}):
-                cluster = row.cluster or limits.cluster
+                cluster = row.cluster or limits.clusters.own
                 for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
                     known.begun[place] = known.begun.get(place, 0) + row.number
         return known

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from workflow_service.domain.admission import Limits
+from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.intake import statements as sql

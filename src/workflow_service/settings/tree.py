@@ -58,6 +58,8 @@ class ServiceCoordination:
     executor_token: str | None = setting(
         "EXECUTOR_TOKEN", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
+    executors: Mapping[str, str] | None = setting("EXECUTORS", None, rules.named_urls)  # of other clusters, by name
+    executor_token_files: Mapping[str, Path] | None = setting("EXECUTOR_TOKEN_FILES", None, rules.named_files)
     coordination_timeout: float = setting("COORDINATION_TIMEOUT", "300s", rules.duration("1s"))
     retry_attempts: int = setting("RETRY_ATTEMPTS", "3", rules.whole(0, 20))
 
@@ -109,6 +111,7 @@ class Intake:
     storm_window: float = setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
     storm_in_namespace: int = setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
     storm_in_cluster: int = setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
+    cluster_label: str = setting("CLUSTER_LABEL", "cluster", rules.label)  # names the cluster of an alert
     group_by: tuple[str, ...] = setting("GROUP_BY", "", rules.labels)
     rules_file: Path | None = setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
     max_pending: int = setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))

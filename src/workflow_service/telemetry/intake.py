@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter
 
-_OUTCOMES = ("admitted", "attached", "cooled_down", "resolved", "invalid", "undecided")
+_OUTCOMES = (
+    *("admitted", "attached", "caused", "grouped", "cooled_down", "silenced", "resolved", "refused"),
+    *("invalid", "undecided"),
+)
 
 
 class IntakeMetrics:
