@@ -35,13 +35,13 @@ from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.slots import at_the_door
-from workflow_service.entrance import Entrance, tls_of
+from workflow_service.entrance import Entrance, tls_of, watch_of
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, keep
+from workflow_service.meaning import admission, expected, keep
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
@@ -133,6 +133,7 @@ class Replica:
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
         self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
+        self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         parts = Parts(
@@ -218,6 +219,7 @@ class Replica:
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("watch", expected(self._settings).period, self.watch.look),
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
@@ -241,6 +243,7 @@ class Replica:
                 "state_manager": self.database.ping,
                 "monitor": living,
                 "rollback": can_roll_back,
+                "watchdog": self.watch.quiet,
             },
             others={"redis": self.bus.healthy},
             executors={cluster: one.healthy for cluster, one in self.sites.executors.items()},

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.clusters import Clusters
+from workflow_service.intake.watching import Expected
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.settings import Settings
 from workflow_service.store import retention
@@ -16,6 +17,7 @@ def admission(settings: Settings) -> Limits:
     intake = settings.intake
     return Limits(
         clusters=clusters_of(settings),
+        watchdogs=settings.alarm.watchdog_match,
         cooldown=timedelta(seconds=intake.cooldown),
         failure_cooldown=timedelta(seconds=intake.failure_cooldown),
         longest_cooldown=timedelta(seconds=intake.longest_cooldown),
@@ -30,6 +32,17 @@ def clusters_of(settings: Settings) -> Clusters:
     """The clusters that have an executor."""
     others = frozenset(settings.service_coordination.executors or ())
     return Clusters(settings.cluster_name, others, settings.intake.cluster_label)
+
+
+def expected(settings: Settings) -> Expected:
+    """What has to come, and to be decided, before an alarm is raised."""
+    alarm = settings.alarm
+    return Expected(
+        watchdogs=alarm.watchdog_match,
+        interval=timedelta(seconds=alarm.watchdog_interval),
+        undecided=timedelta(seconds=alarm.undecided_after),
+        source=settings.cluster_name,
+    )
 
 
 def keep(settings: Settings) -> retention.Keep:

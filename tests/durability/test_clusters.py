@@ -110,7 +110,7 @@ def test_nothing_is_done_about_an_unknown_cluster(both: tuple[Bench, Abroad]) ->
     assert (refused["outcome"], refused["workflow_id"], taken["outcome"]) == ("refused", None, "admitted")
     assert refused["reason"] == "unknown_cluster: label cluster='mars' must be one of default, eu"
     rules = bench.http.get(f"{bench.workflow.url}/api/v1/alerts/{refused['alert_id']}/explain").json()["rules"]
-    assert [(one["rule"], one["decided"]) for one in rules] == [("cluster", "refused")]
+    assert [(one["rule"], one["decided"]) for one in rules] == [("watchdog", "goes on"), ("cluster", "refused")]
     listed = bench.http.get(f"{bench.workflow.url}/api/v1/alerts", params={"outcome": "refused"}).json()["alerts"]
     assert [one["alert_id"] for one in listed] == [refused["alert_id"]]
     result = bench.execute(about("scale", "third", cluster="mars")).json()["result"]

@@ -44,9 +44,9 @@ def test_nothing_stands_in_its_way() -> None:
     found = decided(Known())
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("admitted", None, None)
     asked = [one["rule"] for one in found.trace]
-    assert asked == ["cluster", "silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
+    assert asked == ["watchdog", "cluster", "silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
     assert all(one["saw"] for one in found.trace)
-    assert [one["decided"] for one in found.trace] == ["goes on"] * 6 + ["admitted"]
+    assert [one["decided"] for one in found.trace] == ["goes on"] * 7 + ["admitted"]
 
 
 @pytest.mark.parametrize("name", [OWN, WEB])
@@ -129,7 +129,7 @@ def test_a_silence_comes_first() -> None:
     known = Known({WEB: Running("w-1")}, quiet=lambda _alert: quiet)
     found = decided(known)
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("silenced", None, at(500))
-    assert [one["rule"] for one in found.trace] == ["cluster", "silence"]
+    assert [one["rule"] for one in found.trace] == ["watchdog", "cluster", "silence"]
     assert outcome(known, alert=firing(status="resolved")) == ("attached", "w-1")
 
 

@@ -82,7 +82,7 @@ class AlertOutcomeOut(BaseModel):
     alert_id: str | None = Field(description="null when it is invalid")
     fingerprint: str | None = Field(description="Alertmanager's own where it sent one")
     outcome: str = Field(
-        description="admitted, attached, caused, grouped, cooled_down, silenced, resolved, refused, "
+        description="admitted, attached, caused, grouped, cooled_down, silenced, resolved, refused, watchdog, "
         "invalid (quarantined), undecided (stored; decided soon)"
     )
     reason: str

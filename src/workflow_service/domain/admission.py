@@ -13,6 +13,7 @@ from datetime import datetime
 from workflow_service.domain.admission_facts import About, Ended, Known, Limits
 from workflow_service.domain.alert import Alert, shown
 from workflow_service.domain.states import ExecutionStatus
+from workflow_service.domain.watchdog import which
 
 _WELL = frozenset({ExecutionStatus.COMPLETED})
 _NEUTRAL = frozenset({ExecutionStatus.RESOLVED})  # nothing was tried and nothing refused
@@ -24,7 +25,7 @@ _LONGEST_STREAK = 16  # doublings that are counted; long before that the longest
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One outcome: admitted | attached | caused | grouped | cooled_down | silenced | resolved | refused.
+    """One outcome: admitted | attached | caused | grouped | cooled_down | silenced | resolved | refused | watchdog.
 
     An admitted alert has no workflow yet. `reconsider_at`: when what stood in its way is over.
     """
@@ -60,6 +61,14 @@ def choose(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
             return Choice(answer.outcome, answer.saw, answer.workflow_id, what, answer.reconsider_at, tuple(trace))
     trace.append({"rule": "admission", "saw": "nothing stands in its way", "decided": "admitted"})
     return Choice("admitted", "", None, what, trace=tuple(trace))
+
+
+def _watchdog(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    del what, known, now
+    found = which(limits.watchdogs, alert)
+    if found is None:
+        return _Answer("it is no watchdog")
+    return _Answer(f"it is the watchdog {found.name}: that it comes is all that it says", "watchdog")
 
 
 def _cluster(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -147,6 +156,7 @@ def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
 
 
 _RULES: Sequence[tuple[str, Callable[[Alert, About, Known, Limits, datetime], _Answer]]] = (
+    ("watchdog", _watchdog),
     ("cluster", _cluster),
     ("silence", _silence),
     ("duplicate", _duplicate),

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.clusters import Clusters
 from workflow_service.domain.target import NoTarget, Target, resolve
+from workflow_service.domain.watchdog import Watchdog
 
 # How the controllers of Kubernetes name their pods: <deployment>-<hash>-<5 letters>, <statefulset>-<number>. The hash
 # and the letters leave out vowels and what looks alike (k8s.io/apimachinery/pkg/util/rand).
@@ -23,6 +24,7 @@ class Limits:
     """What an operator says about taking alerts in; a threshold of 0 switches its rule off."""
 
     clusters: Clusters = field(default_factory=Clusters)
+    watchdogs: tuple[Watchdog, ...] = ()  # which tell by coming, and of which nothing is done
     cooldown: timedelta = timedelta(minutes=5)  # after a success the same thing is not done again
     failure_cooldown: timedelta = timedelta(minutes=1)  # after one end that was none; doubled after each more in a row
     longest_cooldown: timedelta = timedelta(hours=1)

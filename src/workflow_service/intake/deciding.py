@@ -19,10 +19,11 @@ from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json,
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.silence import Silence, holding
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
+from workflow_service.domain.watchdog import which
 from workflow_service.intake import statements as sql
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
-from workflow_service.store import resolutions, silences
+from workflow_service.store import alarms, resolutions, silences
 from workflow_service.store.executions import Record
 from workflow_service.store.locks import Wake
 
@@ -104,12 +105,22 @@ class Decider:
         await self._write(connection, admitted)
         pairs = list(zip(asked, decided, strict=True))
         await connection.execute(sql.DECIDED, [_decided(one.row, choice, now) for one, choice in pairs])
+        await alarms.seen(connection, self._watchdogs(pairs))
         news = await self._resolve(connection, pairs, now)
         return Decided(outcomes | {one.row.id: _outcome(one.row, choice) for one, choice in pairs}, news)
 
     def _asked(self, row: sa.Row[Any]) -> _Asked:
         alert = alert_from_json(row.document)
         return _Asked(row, alert, about(alert, row.fingerprint, self.limits))
+
+    def _watchdogs(self, decided: Sequence[tuple[_Asked, Choice]]) -> dict[str, datetime]:
+        """The watchdogs among them that bark, and when each came last."""
+        found: dict[str, datetime] = {}
+        for one, choice in decided:
+            dog = which(self.limits.watchdogs, one.alert) if choice.outcome == "watchdog" else None
+            if dog is not None and one.alert.status != "resolved":
+                found[dog.name] = max(one.row.received_at, found.get(dog.name, one.row.received_at))
+        return found
 
     async def _known(self, connection: AsyncConnection, asked: Sequence[_Asked], now: datetime) -> Known:
         limits = self.limits

@@ -132,7 +132,7 @@ class Intake:
             ids = list(found.scalars())
         if ids:
             async with self._database.write() as connection:
-                await connection.execute(sql.UNDECIDE, {"ids": ids})
+                await connection.execute(sql.UNDECIDE, {"ids": ids, "now": self._clock()})
         return ids
 
     async def _store_all(self, group: Sequence[Kept]) -> Sequence[BaseException | None]:

@@ -85,5 +85,5 @@ RECONSIDERED = (
 UNDECIDE = (
     sa.update(alerts)
     .where(alerts.c.id.in_(sa.bindparam("ids", expanding=True)), alerts.c.reconsider_at.is_not(None))
-    .values(outcome=None, reconsider_at=None)
+    .values(outcome=None, reconsider_at=None, decided_at=sa.bindparam("now", type_=Moment))
 )

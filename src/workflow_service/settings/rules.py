@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "
 MODES = ("keys", "jwt", "kubernetes")
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-CLUSTER = re.compile(r"[A-Za-z0-9._-]{1,63}")
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:/-]{0,255}")
 _ROLES = "such as sre=operator, leads=operator+approver, shop=operator@shop+shop-staging"
 
 Reader = Callable[[str], Any]
@@ -188,26 +188,6 @@ def url(*schemes: str) -> Reader:
     return read
 
 
-def named_urls(text: str) -> Mapping[str, str]:
-    """Base URLs by the names of clusters, `name=url` with commas between them; empty: none."""
-    return {name: str(url("http", "https")(value)) for name, value in _named(text, "https://executor.eu:8084")}
-
-
-def named_files(text: str) -> Mapping[str, Path]:
-    """Files that can be read, by the names of clusters, `name=path` with commas between them; empty: none."""
-    return {name: file(value) for name, value in _named(text, "/run/secrets/eu")}
-
-
-def _named(text: str, example: str) -> Iterator[tuple[str, str]]:
-    seen = set[str]()
-    for part in filter(None, map(str.strip, text.split(","))):
-        name, _, value = part.partition("=")
-        if not CLUSTER.fullmatch(name) or not value or name in seen:
-            raise ValueError(f"must be name={example} for each cluster once, with commas between them")
-        seen.add(name)
-        yield name, value
-
-
 def database(text: str) -> str:
     """A SQLite file or a PostgreSQL database; never one in memory, which would lose alerts."""
     found = str(url("sqlite", "postgresql")(text))
@@ -236,7 +216,7 @@ def label(text: str) -> str:
 def labels(text: str) -> tuple[str, ...]:
     """Names of labels, with commas between them; empty: none."""
     names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if any(not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_.:/-]{0,255}", name) for name in names) or len(names) > 10:
+    if any(not LABEL.fullmatch(name) for name in names) or len(names) > 10:
         raise ValueError("must be at most 10 names of labels with commas between them")
     return names
 

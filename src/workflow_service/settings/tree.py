@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workflow_service.settings import rules
+from workflow_service.domain.watchdog import Watchdog
+from workflow_service.settings import neighbours, rules
 from workflow_service.settings.declaring import Show, setting
 from workflow_service.settings.identity import Kubernetes, Oidc, Tls
 
@@ -58,8 +59,8 @@ class ServiceCoordination:
     executor_token: str | None = setting(
         "EXECUTOR_TOKEN", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
-    executors: Mapping[str, str] | None = setting("EXECUTORS", None, rules.named_urls)  # of other clusters, by name
-    executor_token_files: Mapping[str, Path] | None = setting("EXECUTOR_TOKEN_FILES", None, rules.named_files)
+    executors: Mapping[str, str] | None = setting("EXECUTORS", None, neighbours.named_urls)  # of other clusters
+    executor_token_files: Mapping[str, Path] | None = setting("EXECUTOR_TOKEN_FILES", None, neighbours.named_files)
     coordination_timeout: float = setting("COORDINATION_TIMEOUT", "300s", rules.duration("1s"))
     retry_attempts: int = setting("RETRY_ATTEMPTS", "3", rules.whole(0, 20))
 
@@ -121,6 +122,17 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """When this service tells somebody outside that it does not hear or decide any more, and whom."""
+
+    watchdog_match: tuple[Watchdog, ...] = setting("WATCHDOG_MATCH", "alertname=Watchdog", neighbours.watchdogs)
+    watchdog_interval: float = setting("WATCHDOG_INTERVAL", "0s", rules.duration("0s", "24h"))  # 0: nobody is missed
+    undecided_after: float = setting("UNDECIDED_ALARM", "5m", rules.duration("0s", "24h"))  # 0: never
+    url: str | None = setting("ALARM_URL", None, neighbours.address, show=Show.MASK)  # webhook URLs may hold a secret
+    secret: tuple[bytes, ...] | None = setting("ALARM_SECRET", None, rules.webhook_secrets, show=Show.MASK)
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what is over is remembered, beside `orchestration.state_retention_period`."""
 
@@ -162,5 +174,6 @@ class Settings:
     oidc: Oidc = field(default_factory=Oidc)
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
+    alarm: Alarm = field(default_factory=Alarm)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
