@@ -149,7 +149,8 @@ def _settings(task: Task) -> Settings:
         if url.get_backend_name() == "sqlite"
         else {"DATABASE_URL": task.url}
     )
-    limits = {"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), "STORM_IN_NAMESPACE": "0", "STORM_IN_CLUSTER": "0"}
+    unlimited = ("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER", "BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER")
+    limits = {"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), **dict.fromkeys(unlimited, "0")}
     return load({**limits, **store})
 
 

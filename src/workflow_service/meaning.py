@@ -24,6 +24,8 @@ def admission(settings: Settings) -> Limits:
         storm_window=timedelta(seconds=intake.storm_window),
         storm_in_namespace=intake.storm_in_namespace,
         storm_in_cluster=intake.storm_in_cluster,
+        budget_in_namespace=intake.budget_in_namespace,
+        budget_in_cluster=intake.budget_in_cluster,
         group_by=intake.group_by,
     )
 

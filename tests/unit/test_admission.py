@@ -23,9 +23,11 @@ WEB = "target:default/production/deployment/web"
 ALERT = Alert("HighCPU", severity="critical", namespace="production", resource="deployment/web", starts_at=at(0))
 
 
-def decided(known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100) -> Choice:
-    """What becomes of an alert whose fingerprint is `f1`."""
-    return choose(alert, about(alert, "f1", limits), known, limits, at(after))
+def decided(
+    known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100, known_as: str = "f1"
+) -> Choice:
+    """What becomes of an alert."""
+    return choose(alert, about(alert, known_as, limits), known, limits, at(after))
 
 
 def outcome(known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100) -> tuple[str, object]:
@@ -44,9 +46,10 @@ def test_nothing_stands_in_its_way() -> None:
     found = decided(Known())
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("admitted", None, None)
     asked = [one["rule"] for one in found.trace]
-    assert asked == ["watchdog", "cluster", "silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
+    rules = ["watchdog", "cluster", "silence", "duplicate", "resolved", "cooldown", "storm", "budget"]
+    assert asked == [*rules, "admission"]
     assert all(one["saw"] for one in found.trace)
-    assert [one["decided"] for one in found.trace] == ["goes on"] * 7 + ["admitted"]
+    assert [one["decided"] for one in found.trace] == ["goes on"] * len(rules) + ["admitted"]
 
 
 @pytest.mark.parametrize("name", [OWN, WEB])
@@ -194,3 +197,32 @@ def test_an_alert_is_of_the_cluster_that_it_names() -> None:
         lost = decided(Known(), alert=firing(labels={"k8s_cluster": "mars"}, status=status), limits=limits)
         assert (lost.outcome, lost.workflow_id, lost.reconsider_at) == ("refused", None, None)
         assert lost.reason == "unknown_cluster: label k8s_cluster='mars' must be one of home, eu"
+
+
+def test_what_is_beyond_a_budget_waits_for_its_turn() -> None:
+    """The rule names place, number and limit; the turn comes when the first that was admitted is an hour old."""
+    limits = Limits(budget_in_namespace=3, budget_in_cluster=4)
+    known = Known(spent={"default/production": 2, "default": 2}, oldest={"default/production": at(0), "default": at(9)})
+    first = decided(known, limits=limits)
+    assert (first.outcome, first.trace[-2]["rule"]) == ("admitted", "budget")
+    assert "2 of 3 workflows have begun in default/production within 1 h; 2 of 4" in first.trace[-2]["saw"]
+    known.begins(first.about, "w-1")
+    api = firing(resource="deployment/api")
+    held = decided(known, alert=api, limits=limits, known_as="f2")
+    assert (held.outcome, held.workflow_id, held.reconsider_at) == ("over_budget", None, at(3600))
+    assert held.reason.startswith("3 of 3 workflows have begun in default/production within 1 h; again from ")
+    staging = firing(namespace="staging")
+    last = decided(known, alert=staging, limits=limits, known_as="f3")
+    assert last.outcome == "admitted"
+    known.begins(last.about, "w-2")
+    elsewhere = decided(known, alert=firing(namespace="shop"), limits=limits, known_as="f4")
+    assert (elsewhere.outcome, elsewhere.reconsider_at) == ("over_budget", at(3609))
+    assert "4 of 4 workflows have begun in default within" in elsewhere.reason
+    assert decided(known, alert=staging, limits=limits, known_as="f3").outcome == "attached"
+    assert decided(known, alert=api, known_as="f2").outcome == "admitted"
+
+
+def test_a_turn_is_never_at_once() -> None:
+    """What is beyond a budget whose oldest workflow leaves in this moment waits a little, so that nobody spins."""
+    known = Known(spent={"default": 9}, oldest={"default": at(-3590)})
+    assert decided(known, limits=Limits(budget_in_cluster=1), after=0).reconsider_at == at(60)

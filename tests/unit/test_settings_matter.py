@@ -270,6 +270,17 @@ async def test_storms(tmp_path: Path, name: str) -> None:
     assert found[2] == found[3] == found[4]
 
 
+@pytest.mark.parametrize("name", ["BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER"])
+async def test_budgets(tmp_path: Path, name: str) -> None:
+    """Beyond it an alert is held back, and says so to who sent it."""
+    given: dict[str, Any] = {"RULES_FILE": rules_of(tmp_path, act("one")), name: "2"}
+    async with replica(tmp_path, ScriptedExecutor(), **given) as running:
+        found = [await running.result(alert(number)) for number in range(3)]
+    assert [one["success"] for one in found] == [True, True, False]
+    assert found[2]["status"] == "over_budget"
+    assert "2 of 2 workflows have begun" in found[2]["abort_reason"]
+
+
 async def test_group_by(tmp_path: Path) -> None:
     """Alerts that agree in these labels are one incident."""
     executor = ScriptedExecutor()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from workflow_service.domain.admission_facts import About, Ended, Known, Limits
+from workflow_service.domain.admission_facts import BUDGET_WINDOW, About, Ended, Known, Limits
 from workflow_service.domain.alert import Alert, shown
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.domain.watchdog import which
@@ -18,14 +18,20 @@ from workflow_service.domain.watchdog import which
 _WELL = frozenset({ExecutionStatus.COMPLETED})
 _NEUTRAL = frozenset({ExecutionStatus.RESOLVED})  # nothing was tried and nothing refused
 UNKNOWN_CLUSTER = "unknown_cluster"  # the reason of an alert that nobody here can do anything about
-UNDONE = frozenset({"refused"})  # outcomes that leave undone what the alert asks for
+OVER_BUDGET = "over_budget"
+OUTCOMES = (
+    *("admitted", "attached", "caused", "grouped", "cooled_down", "silenced", "resolved", "refused", "watchdog"),
+    OVER_BUDGET,
+)
+NEXT_TURN = timedelta(minutes=1)  # at least, for what has to wait for others: it is not asked again and again
+UNDONE = frozenset({"refused", OVER_BUDGET})  # outcomes that leave undone what the alert asks for
 DUPLICATE = "duplicate"  # the reason of a workflow that ended since another one is about the same thing
 _LONGEST_STREAK = 16  # doublings that are counted; long before that the longest cool-down is reached
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One outcome: admitted | attached | caused | grouped | cooled_down | silenced | resolved | refused | watchdog.
+    """What becomes of an alert: one of `OUTCOMES`.
 
     An admitted alert has no workflow yet. `reconsider_at`: when what stood in its way is over.
     """
@@ -155,6 +161,21 @@ def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
     return _Answer("no storm in " + " or ".join(what.places))
 
 
+def _budget(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    del alert
+    most = (limits.budget_in_namespace, limits.budget_in_cluster)[-len(what.places) :]
+    hours = f"{BUDGET_WINDOW.total_seconds() / 3600:g} h"
+    seen = []
+    for place, bound in zip(what.places, most, strict=True):
+        spent = known.spent.get(place, 0)
+        saw = f"{spent} of {bound} workflows have begun in {place} within {hours}"
+        if bound and spent >= bound:
+            again = max(known.oldest.get(place, now) + BUDGET_WINDOW, now + NEXT_TURN)
+            return _Answer(f"{saw}; again from {again.isoformat()}", OVER_BUDGET, reconsider_at=again)
+        seen.append(saw if bound else f"no budget for {place}")
+    return _Answer("; ".join(seen))
+
+
 _RULES: Sequence[tuple[str, Callable[[Alert, About, Known, Limits, datetime], _Answer]]] = (
     ("watchdog", _watchdog),
     ("cluster", _cluster),
@@ -163,4 +184,5 @@ _RULES: Sequence[tuple[str, Callable[[Alert, About, Known, Limits, datetime], _A
     ("resolved", _resolved),
     ("cooldown", _cooldown),
     ("storm", _storm),
+    ("budget", _budget),
 )

@@ -19,6 +19,9 @@ _OF_DEPLOYMENT = re.compile(rf"(?P<owner>.+)-[{_SAFE}]{{6,10}}-[{_SAFE}]{{5}}")
 _OF_STATEFULSET = re.compile(r"(?P<owner>.+)-\d{1,5}")
 
 
+BUDGET_WINDOW = timedelta(hours=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an operator says about taking alerts in; a threshold of 0 switches its rule off."""
@@ -31,6 +34,8 @@ class Limits:
     storm_window: timedelta = timedelta(minutes=1)
     storm_in_namespace: int = 0  # workflows begun within that window, above which it is a storm
     storm_in_cluster: int = 0
+    budget_in_namespace: int = 0  # workflows admitted within any `BUDGET_WINDOW`
+    budget_in_cluster: int = 0
     group_by: tuple[str, ...] = ()  # labels; alerts that agree in all of them are one incident
 
     @property
@@ -73,6 +78,8 @@ class Known:
     active: dict[str, Running] = field(default_factory=dict)
     ended: Mapping[str, Sequence[Ended]] = field(default_factory=dict)  # newest first
     begun: dict[str, int] = field(default_factory=dict)  # workflows within the storm's window, by place
+    spent: dict[str, int] = field(default_factory=dict)  # the same within the budgets' window
+    oldest: dict[str, datetime] = field(default_factory=dict)  # when the first of those began
     quiet: Callable[[Alert], Quiet | None] = lambda _alert: None
 
     def begins(self, about: About, workflow_id: str) -> None:
@@ -80,6 +87,7 @@ class Known:
         self.active.update(dict.fromkeys(about.held, Running(workflow_id)))
         for place in about.places:
             self.begun[place] = self.begun.get(place, 0) + 1
+            self.spent[place] = self.spent.get(place, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class About:
 
     own: str  # the alert itself, whenever it comes
     names: tuple[str, ...]
-    places: tuple[str, ...]  # where storms are counted, the widest last
+    places: tuple[str, ...]  # where storms and budgets are counted, the widest last
     target: str | None
     storm: str | None = None  # the place whose storm it begins, when it is admitted
 

@@ -13,8 +13,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.admission import Choice, choose
-from workflow_service.domain.admission_facts import About, Ended, Known, Limits, Quiet, Running, about, storm_names
+from workflow_service.domain.admission import OVER_BUDGET, Choice, choose
+from workflow_service.domain.admission_facts import (
+    BUDGET_WINDOW,
+    About,
+    Ended,
+    Known,
+    Limits,
+    Quiet,
+    Running,
+    about,
+    storm_names,
+)
 from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
 from workflow_service.domain.silence import Silence, holding
@@ -137,12 +147,23 @@ class Decider:
         known.ended = ended
         if resting := await silences.current(connection, now):
             known.quiet = partial(_quiet, resting, now)
-        if storms:
-            for row in await connection.execute(sql.BEGUN, {"since": now - limits.storm_window}):
-                cluster = row.cluster or limits.clusters.own
-                for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
-                    known.begun[place] = known.begun.get(place, 0) + row.number
+        await self._count(connection, known, now)
         return known
+
+    async def _count(self, connection: AsyncConnection, known: Known, now: datetime) -> None:
+        """How many workflows have begun where, for storms and budgets."""
+        limits, storm = self.limits, now - self.limits.storm_window
+        storms = limits.storm_in_namespace or limits.storm_in_cluster
+        budgets = limits.budget_in_namespace or limits.budget_in_cluster
+        if not storms and not budgets:
+            return
+        since = min(storm, now - BUDGET_WINDOW) if budgets else storm
+        for row in await connection.execute(sql.BEGUN, {"since": since, "storm": storm}):
+            cluster = row.cluster or limits.clusters.own
+            for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
+                known.begun[place] = known.begun.get(place, 0) + row.number
+                known.spent[place] = known.spent.get(place, 0) + row.spent
+                known.oldest[place] = min(row.oldest, known.oldest.get(place, row.oldest))
 
     async def _write(self, connection: AsyncConnection, admitted: _Admitted) -> None:
         if admitted.workflows:
@@ -261,6 +282,7 @@ def _decided(row: sa.Row[Any], choice: Choice, now: datetime) -> Values:
         "b_workflow_id": choice.workflow_id,
         "b_decided_at": now,
         # A source that does not tell when it is over would have its alert acted on long after that.
-        "b_reconsider_at": choice.reconsider_at if row.tracked else None,
+        # What only waits for its turn has been promised one.
+        "b_reconsider_at": choice.reconsider_at if row.tracked or choice.outcome == OVER_BUDGET else None,
         "b_trace": choice.trace,
     }

@@ -55,7 +55,13 @@ ENDED = (
 )
 
 BEGUN = (
-    sa.select(workflows.c.cluster, workflows.c.namespace, sa.func.count().label("number"))
+    sa.select(
+        workflows.c.cluster,
+        workflows.c.namespace,
+        sa.func.count().label("spent"),
+        sa.func.count().filter(workflows.c.created_at > sa.bindparam("storm", type_=Moment)).label("number"),
+        sa.func.min(workflows.c.created_at).label("oldest"),
+    )
     .where(workflows.c.created_at > _SINCE)
     .group_by(workflows.c.cluster, workflows.c.namespace)
 )

@@ -112,6 +112,8 @@ class Intake:
     storm_window: float = setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
     storm_in_namespace: int = setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
     storm_in_cluster: int = setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
+    budget_in_namespace: int = setting("BUDGET_IN_NAMESPACE", "600", rules.whole(0, 1_000_000))  # workflows per hour
+    budget_in_cluster: int = setting("BUDGET_IN_CLUSTER", "3000", rules.whole(0, 1_000_000))
     cluster_label: str = setting("CLUSTER_LABEL", "cluster", rules.label)  # names the cluster of an alert
     group_by: tuple[str, ...] = setting("GROUP_BY", "", rules.labels)
     rules_file: Path | None = setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service

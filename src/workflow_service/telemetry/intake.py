@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-_OUTCOMES = (
-    *("admitted", "attached", "caused", "grouped", "cooled_down", "silenced", "resolved", "refused", "watchdog"),
-    *("invalid", "undecided"),
-)
+from workflow_service.domain.admission import OUTCOMES
+
+_OUTCOMES = (*OUTCOMES, "invalid", "undecided")
 
 
 class IntakeMetrics:
