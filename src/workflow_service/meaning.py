@@ -21,6 +21,7 @@ def admission(settings: Settings) -> Limits:
         cooldown=timedelta(seconds=intake.cooldown),
         failure_cooldown=timedelta(seconds=intake.failure_cooldown),
         longest_cooldown=timedelta(seconds=intake.longest_cooldown),
+        no_action_memory=timedelta(seconds=intake.no_action_memory),
         storm_window=timedelta(seconds=intake.storm_window),
         storm_in_namespace=intake.storm_in_namespace,
         storm_in_cluster=intake.storm_in_cluster,

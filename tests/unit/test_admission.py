@@ -46,7 +46,7 @@ def test_nothing_stands_in_its_way() -> None:
     found = decided(Known())
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("admitted", None, None)
     asked = [one["rule"] for one in found.trace]
-    rules = ["watchdog", "cluster", "silence", "duplicate", "resolved", "cooldown", "storm", "budget"]
+    rules = ["watchdog", "cluster", "silence", "duplicate", "resolved", "no_action", "cooldown", "storm", "budget"]
     assert asked == [*rules, "admission"]
     assert all(one["saw"] for one in found.trace)
     assert [one["decided"] for one in found.trace] == ["goes on"] * len(rules) + ["admitted"]
@@ -226,3 +226,19 @@ def test_a_turn_is_never_at_once() -> None:
     """What is beyond a budget whose oldest workflow leaves in this moment waits a little, so that nobody spins."""
     known = Known(spent={"default": 9}, oldest={"default": at(-3590)})
     assert decided(known, limits=Limits(budget_in_cluster=1), after=0).reconsider_at == at(60)
+
+
+def test_that_nothing_is_to_be_done_is_remembered() -> None:
+    """The same alert is not planned again, until it begins anew, its severity differs, or the word is too old."""
+    nothing = Ended("w-1", "failed", at(0), "no_action_needed", starts_at=at(0), severity="critical")
+    known = Known(ended={WEB: (nothing,)})
+    found = decided(known, after=1)
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("not_needed", "w-1", at(6 * 3600))
+    assert found.trace[-1]["rule"] == "no_action"
+    for other in (firing(severity="critical", starts_at=at(1)), firing(severity="warning", starts_at=at(0))):
+        assert decided(known, alert=other, after=1).outcome == "admitted"
+    assert decided(known, after=6 * 3600).outcome == "admitted"
+    assert decided(known, limits=Limits(no_action_memory=timedelta()), after=1).outcome == "admitted"
+    tried = Known(ended={WEB: (Ended("w-2", "failed", at(9)), nothing)})
+    assert decided(tried, after=10).outcome == "cooled_down"
+    assert cool_until([nothing, Ended("w-0", "failed", at(-9))], LIMITS)[0] == at(0)

@@ -281,6 +281,19 @@ async def test_budgets(tmp_path: Path, name: str) -> None:
     assert "2 of 2 workflows have begun" in found[2]["abort_reason"]
 
 
+async def test_no_action_memory(tmp_path: Path) -> None:
+    """That nothing was to be done is believed for so long; without it every repeat is planned again."""
+    rules = rules_of(tmp_path, act("one", when="alert.severity == 'none'"))
+    for memory, outcomes in (("6h", ["admitted", "not_needed"]), ("0s", ["admitted", "admitted"])):
+        directory = tmp_path / memory
+        directory.mkdir()
+        async with replica(directory, ScriptedExecutor(), RULES_FILE=rules, NO_ACTION_MEMORY=memory) as running:
+            found = [await running.result(HIGH_CPU) for _ in range(2)]
+        assert [one["execution_details"]["intake"]["outcome"] for one in found] == outcomes
+        assert {one["workflow_result"]["reason"] for one in found} == {"no_action_needed"}
+        assert len({one["workflow_id"] for one in found}) == outcomes.count("admitted")
+
+
 async def test_group_by(tmp_path: Path) -> None:
     """Alerts that agree in these labels are one incident."""
     executor = ScriptedExecutor()

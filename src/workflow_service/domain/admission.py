@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 from workflow_service.domain.admission_facts import BUDGET_WINDOW, About, Ended, Known, Limits
 from workflow_service.domain.alert import Alert, shown
 from workflow_service.domain.states import ExecutionStatus
+from workflow_service.domain.verdict import NO_ACTION
 from workflow_service.domain.watchdog import which
 
 _WELL = frozenset({ExecutionStatus.COMPLETED})
-_NEUTRAL = frozenset({ExecutionStatus.RESOLVED})  # nothing was tried and nothing refused
+_NEUTRAL = frozenset({ExecutionStatus.RESOLVED})
 UNKNOWN_CLUSTER = "unknown_cluster"  # the reason of an alert that nobody here can do anything about
 OVER_BUDGET = "over_budget"
 OUTCOMES = (
-    *("admitted", "attached", "caused", "grouped", "cooled_down", "silenced", "resolved", "refused", "watchdog"),
-    OVER_BUDGET,
+    *("admitted", "attached", "caused", "grouped", "cooled_down", "not_needed", "silenced", "resolved"),
+    *("refused", "watchdog", OVER_BUDGET),
 )
 NEXT_TURN = timedelta(minutes=1)  # at least, for what has to wait for others: it is not asked again and again
 UNDONE = frozenset({"refused", OVER_BUDGET})  # outcomes that leave undone what the alert asks for
@@ -117,6 +118,27 @@ def _resolved(alert: Alert, what: About, known: Known, limits: Limits, now: date
     return _Answer("the alert has resolved and no workflow is running for it", "resolved")
 
 
+def _no_action(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    """The last word about the same thing was that nothing is to be done; it holds until something differs."""
+    last = [known.ended[name][0] for name in what.names if known.ended.get(name)]
+    found = max((end for end in last if end.reason == NO_ACTION), key=lambda end: end.at, default=None)
+    if found is None:
+        return _Answer("nobody has found of late that nothing is to be done about it")
+    until = found.at + limits.no_action_memory
+    said = f"workflow {found.workflow_id} has found that nothing is to be done"
+    if alert.starts_at != found.starts_at:
+        return _Answer(f"{said}, but it has begun anew since ({_moment(alert.starts_at)})")
+    if alert.severity != found.severity:
+        return _Answer(f"{said}, but its severity was {found.severity}, and is {alert.severity} now")
+    if until <= now:
+        return _Answer(f"{said}, but that was too long ago ({_moment(found.at)})")
+    return _Answer(f"{said}, and nothing differs; again from {_moment(until)}", "not_needed", found.workflow_id, until)
+
+
+def _moment(at: datetime | None) -> str:
+    return at.isoformat() if at is not None else "nobody knows when"
+
+
 def _cooldown(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
     del alert
     best: tuple[datetime, Ended, str] | None = None
@@ -133,9 +155,9 @@ def _cooldown(alert: Alert, what: About, known: Known, limits: Limits, now: date
 def cool_until(ends: Sequence[Ended], limits: Limits) -> tuple[datetime, str]:
     """Until when the same thing is left alone after these ends (newest first), and why."""
     tried = [end for end in ends if end.reason != DUPLICATE]
-    if not tried or tried[0].status in _NEUTRAL:
+    if not tried or _neutral(tried[0]):
         return ends[0].at, ""
-    counted = [end for end in tried if end.status not in _NEUTRAL]
+    counted = [end for end in tried if not _neutral(end)]
     last = counted[0]
     if last.status in _WELL:
         why = f"the same thing was remediated less than {limits.cooldown.total_seconds():g} s ago"
@@ -144,6 +166,11 @@ def cool_until(ends: Sequence[Ended], limits: Limits) -> tuple[datetime, str]:
     pause = min(limits.failure_cooldown * 2 ** min(streak - 1, _LONGEST_STREAK), limits.longest_cooldown)
     times = "once" if streak == 1 else f"{streak} times in a row"
     return last.at + pause, f"the same thing was tried {times} and ended {last.status}"
+
+
+def _neutral(end: Ended) -> bool:
+    """Nothing was tried and nothing refused."""
+    return end.status in _NEUTRAL or end.reason == NO_ACTION
 
 
 def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -182,6 +209,7 @@ _RULES: Sequence[tuple[str, Callable[[Alert, About, Known, Limits, datetime], _A
     ("silence", _silence),
     ("duplicate", _duplicate),
     ("resolved", _resolved),
+    ("no_action", _no_action),
     ("cooldown", _cooldown),
     ("storm", _storm),
     ("budget", _budget),

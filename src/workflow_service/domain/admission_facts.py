@@ -31,6 +31,7 @@ class Limits:
     cooldown: timedelta = timedelta(minutes=5)  # after a success the same thing is not done again
     failure_cooldown: timedelta = timedelta(minutes=1)  # after one end that was none; doubled after each more in a row
     longest_cooldown: timedelta = timedelta(hours=1)
+    no_action_memory: timedelta = timedelta(hours=6)  # for which nothing that was to be done is believed; 0: not at all
     storm_window: timedelta = timedelta(minutes=1)
     storm_in_namespace: int = 0  # workflows begun within that window, above which it is a storm
     storm_in_cluster: int = 0
@@ -60,6 +61,8 @@ class Ended:
     status: str
     at: datetime
     reason: str = ""
+    starts_at: datetime | None = None  # of the alert that began it
+    severity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Settled(Enum):
 
 REFUSED = frozenset({"approval_rejected", "approval_expired"})  # reasons of steps that a person did not allow
 OUTCOME_UNKNOWN = "outcome_unknown"  # the reason of a step that failed because of what is inside it
+NO_ACTION = "no_action_needed"  # the reason of a workflow for which nothing was to be done; it is remembered
 DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
 
@@ -143,7 +144,8 @@ def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finis
         return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
     if not any(state.steps[name].status is StepStatus.SUCCEEDED for name in graph.top):
         skipped = "; ".join(f"{name} was skipped: {state.steps[name].message}" for name in graph.top)
-        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause or skipped, undone)
+        reason = "nothing_succeeded" if failed or waived else NO_ACTION
+        return Finish(ExecutionStatus.FAILED, reason, cause or skipped, undone)
     if failed:
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
     if any(_critical(graph, name) for name in waived):

@@ -1,13 +1,11 @@
-"""The transaction that decides about a number of stored alerts: what is read for it, and all that follows from it."""
+"""The transaction that decides about a number of stored alerts: all that follows from it."""
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,25 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.admission import OVER_BUDGET, Choice, choose
 from workflow_service.domain.admission_facts import (
-    BUDGET_WINDOW,
     About,
-    Ended,
-    Known,
     Limits,
-    Quiet,
-    Running,
     about,
-    storm_names,
 )
-from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, severity_rank
+from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
-from workflow_service.domain.silence import Silence, holding
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.watchdog import which
 from workflow_service.intake import statements as sql
+from workflow_service.intake.knowing import known_of
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
-from workflow_service.store import alarms, resolutions, silences
+from workflow_service.store import alarms, resolutions
 from workflow_service.store.executions import Record
 from workflow_service.store.locks import Wake
 
@@ -103,7 +95,7 @@ class Decider:
         asked = [self._asked(row) for row in rows if row.outcome is None]
         if not asked:
             return Decided(outcomes)
-        known = await self._known(connection, asked, now)
+        known = await known_of(connection, [one.about for one in asked], self.limits, now)
         admitted, decided = _Admitted(), []
         for one in asked:
             choice = choose(one.alert, one.about, known, self.limits, now)
@@ -131,39 +123,6 @@ class Decider:
             if dog is not None and one.alert.status != "resolved":
                 found[dog.name] = max(one.row.received_at, found.get(dog.name, one.row.received_at))
         return found
-
-    async def _known(self, connection: AsyncConnection, asked: Sequence[_Asked], now: datetime) -> Known:
-        limits = self.limits
-        names = {name for one in asked for name in one.about.names}
-        storms = limits.storm_in_namespace or limits.storm_in_cluster
-        wide = {name for one in asked for name in storm_names(one.about)} if storms else set[str]()
-        known = Known()
-        for row in await connection.execute(sql.ACTIVE, {"names": sorted(names | wide)}):
-            known.active[row.identity] = Running(row.workflow_id, row.started_at)
-        ended: defaultdict[str, list[Ended]] = defaultdict(list)
-        ends = await connection.execute(sql.ENDED, {"names": sorted(names), "since": now - limits.memory})
-        for identity, *end in ends:
-            ended[identity].append(Ended(*end))
-        known.ended = ended
-        if resting := await silences.current(connection, now):
-            known.quiet = partial(_quiet, resting, now)
-        await self._count(connection, known, now)
-        return known
-
-    async def _count(self, connection: AsyncConnection, known: Known, now: datetime) -> None:
-        """How many workflows have begun where, for storms and budgets."""
-        limits, storm = self.limits, now - self.limits.storm_window
-        storms = limits.storm_in_namespace or limits.storm_in_cluster
-        budgets = limits.budget_in_namespace or limits.budget_in_cluster
-        if not storms and not budgets:
-            return
-        since = min(storm, now - BUDGET_WINDOW) if budgets else storm
-        for row in await connection.execute(sql.BEGUN, {"since": since, "storm": storm}):
-            cluster = row.cluster or limits.clusters.own
-            for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
-                known.begun[place] = known.begun.get(place, 0) + row.number
-                known.spent[place] = known.spent.get(place, 0) + row.spent
-                known.oldest[place] = min(row.oldest, known.oldest.get(place, row.oldest))
 
     async def _write(self, connection: AsyncConnection, admitted: _Admitted) -> None:
         if admitted.workflows:
@@ -199,15 +158,6 @@ class Decider:
             if row.owner is None and self.wake is not None:
                 await self.wake(connection, row.id, row.enqueued)
         return bool(noted)
-
-
-def _quiet(resting: Sequence[Silence], now: datetime, alert: Alert) -> Quiet | None:
-    found = holding(resting, alert_to_json(alert), now)
-    if found is None:
-        return None
-    silence, until = found
-    why = "a maintenance window" if silence.kind == "maintenance" else "a silence"
-    return Quiet(silence.id, f"{why}: {silence.comment}" if silence.comment else why, until)
 
 
 def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:

@@ -109,6 +109,7 @@ class Intake:
     cooldown: float = setting("INTAKE_COOLDOWN", "5m", rules.duration("0s", "24h"))
     failure_cooldown: float = setting("FAILURE_COOLDOWN", "1m", rules.duration("0s", "24h"))
     longest_cooldown: float = setting("LONGEST_COOLDOWN", "1h", rules.duration("0s", "24h"))
+    no_action_memory: float = setting("NO_ACTION_MEMORY", "6h", rules.duration("0s", "24h"))
     storm_window: float = setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
     storm_in_namespace: int = setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
     storm_in_cluster: int = setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
