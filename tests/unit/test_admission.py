@@ -242,3 +242,28 @@ def test_that_nothing_is_to_be_done_is_remembered() -> None:
     tried = Known(ended={WEB: (Ended("w-2", "failed", at(9)), nothing)})
     assert decided(tried, after=10).outcome == "cooled_down"
     assert cool_until([nothing, Ended("w-0", "failed", at(-9))], LIMITS)[0] == at(0)
+
+
+def test_what_begins_after_the_end_of_a_workflow_speaks_against_it() -> None:
+    """A new alert about its target, while the same thing rests: it is noted, waits, and is decided again."""
+    end = Ended("w-1", "completed", at(50), began_at=at(10))
+    known = Known(ended={WEB: (end,)})
+    found = decided(known, alert=firing(starts_at=at(20)))
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("caused", "w-1", at(350))
+    assert found.trace[-1]["rule"] == "cooldown"
+    assert outcome(known, alert=firing(starts_at=at(9))) == ("cooled_down", "w-1")
+    assert outcome(known, alert=firing()) == ("cooled_down", "w-1")
+    repeat = Known(ended={WEB: (end,), OWN: (end,)})
+    assert outcome(repeat, alert=firing(starts_at=at(20))) == ("cooled_down", "w-1")
+    grouped = Known(ended={"group:team=a": (end,)})
+    limits = Limits(group_by=("team",))
+    alert = firing(starts_at=at(20), resource="deployment/api", labels={"team": "a"})
+    assert outcome(grouped, alert=alert, limits=limits) == ("cooled_down", "w-1")
+
+
+def test_what_shares_only_a_group_speaks_against_nobody() -> None:
+    """An incident has many alerts; only one about the very target says that acting on it did harm."""
+    limits = Limits(group_by=("team",))
+    alert = firing(starts_at=at(20), resource="deployment/api", labels={"team": "a"})
+    assert outcome(Known({"group:team=a": Running("w-1", at(10))}), alert=alert, limits=limits) == ("attached", "w-1")
+    assert outcome(Known({WEB: Running("w-1", at(10))}), alert=firing(starts_at=at(20))) == ("caused", "w-1")

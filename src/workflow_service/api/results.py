@@ -70,6 +70,7 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
             "reason": found["reason"],
             "cause": found["cause"],
             "rollback": found["rollback"],
+            "evidence": found["evidence"],
             "changes": [change for step in steps for change in step["changes"]],
         },
         "execution_details": {
@@ -234,6 +235,7 @@ def nothing_to_do(intake: Mapping[str, Any], now: datetime) -> dict[str, Any]:
             "reason": intake["reason"],
             "cause": "",
             "rollback": RollbackStatus.NONE,
+            "evidence": [],
             "changes": [],
         },
         "execution_details": {

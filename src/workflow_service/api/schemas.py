@@ -53,6 +53,15 @@ class ActionOut(BaseModel):
     duration: int = Field(description="nanoseconds")
 
 
+class EvidenceOut(BaseModel):
+    """Something that speaks about the outcome, beside the steps themselves."""
+
+    kind: str = Field(description="caused_alert: an alert that began after what it is about was changed")
+    event: str = Field(description="the id of the alert")
+    observed: dict[str, Any]
+    at: AwareDatetime
+
+
 class WorkflowResult(BaseModel):
     """How it ended, and what changed in the cluster."""
 
@@ -60,6 +69,7 @@ class WorkflowResult(BaseModel):
     reason: str
     cause: str
     rollback: str
+    evidence: list[EvidenceOut]
     changes: list[dict[str, Any]]
 
 
@@ -182,6 +192,7 @@ class WorkflowPage(BaseModel):
 class WorkflowDetail(WorkflowOut):
     """One workflow whole."""
 
+    evidence: list[EvidenceOut]
     alert: dict[str, Any]
     result: ResultOut
     events: list[dict[str, Any]]

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from workflow_service.domain.admission_facts import BUDGET_WINDOW, About, Ended, Known, Limits
 from workflow_service.domain.alert import Alert, shown
 from workflow_service.domain.states import ExecutionStatus
+from workflow_service.domain.target import TARGETS
 from workflow_service.domain.verdict import NO_ACTION
 from workflow_service.domain.watchdog import which
 
@@ -104,11 +105,17 @@ def _duplicate(alert: Alert, what: About, known: Known, limits: Limits, now: dat
     if name is None:
         return _Answer("no workflow is running for " + ", ".join(what.names))
     running = known.active[name]
-    began, since = running.began_at, alert.starts_at
-    if alert.status != "resolved" and what.own not in known.active and began and since and since > began:
-        saw = f"it began after workflow {running.workflow_id} had begun to act on {name}: it speaks against that"
-        return _Answer(saw, "caused", running.workflow_id)
+    touched = next((one for one in what.names if one.startswith(TARGETS) and one in known.active), None)
+    if touched is not None and what.own not in known.active and alert.status != "resolved":
+        by = known.active[touched]
+        if _after(alert, by.began_at):
+            saw = f"it began after workflow {by.workflow_id} had begun to act on {touched}: it speaks against that"
+            return _Answer(saw, "caused", by.workflow_id)
     return _Answer(f"a workflow about the same thing is running ({name})", "attached", running.workflow_id)
+
+
+def _after(alert: Alert, began: datetime | None) -> bool:
+    return began is not None and alert.starts_at is not None and alert.starts_at > began
 
 
 def _resolved(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -140,15 +147,17 @@ def _moment(at: datetime | None) -> str:
 
 
 def _cooldown(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
-    del alert
-    best: tuple[datetime, Ended, str] | None = None
-    for ends in (known.ended[name] for name in what.names if name in known.ended):
-        until, why = cool_until(ends, limits)
+    best: tuple[datetime, Ended, str, str] | None = None
+    for name in (one for one in what.names if one in known.ended):
+        until, why = cool_until(known.ended[name], limits)
         if until > now and (best is None or until > best[0]):
-            best = until, ends[0], why
+            best = until, known.ended[name][0], why, name
     if best is None:
         return _Answer("nothing about the same thing has ended too short a time ago")
-    until, last, why = best
+    until, last, why, name = best
+    if name.startswith(TARGETS) and what.own not in known.ended and _after(alert, last.began_at):
+        saw = f"{why}, and this began after {last.workflow_id} had begun to act on {name}: it speaks against that"
+        return _Answer(f"{saw}; again from {until.isoformat()}", "caused", last.workflow_id, until)
     return _Answer(f"{why}; again from {until.isoformat()}", "cooled_down", last.workflow_id, until)
 
 

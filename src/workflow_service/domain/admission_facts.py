@@ -61,6 +61,7 @@ class Ended:
     status: str
     at: datetime
     reason: str = ""
+    began_at: datetime | None = None  # when it began to act; None: it has not
     starts_at: datetime | None = None  # of the alert that began it
     severity: str = ""
 

@@ -31,6 +31,9 @@ _EXPORTER = re.compile(r"kube-state-metrics|exporter|cadvisor")
 _NODE_JOB = re.compile(r"node-exporter|kubelet|cadvisor")
 
 
+TARGETS = "target:"  # with which the identities of targets begin
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One Kubernetes object. `kind` is spelled as Kubernetes does (Deployment, Pod, Node ...)."""
@@ -43,7 +46,7 @@ class Target:
     @property
     def identity(self) -> str:
         """The words under which duplicates meet, such as `target:default/production/pod/web-1`."""
-        return f"target:{self.cluster}/{self.namespace or '-'}/{self.kind.lower()}/{self.name}"
+        return f"{TARGETS}{self.cluster}/{self.namespace or '-'}/{self.kind.lower()}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from workflow_service.intake import statements as sql
 from workflow_service.intake.knowing import known_of
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
-from workflow_service.store import alarms, resolutions
+from workflow_service.store import alarms, caused, resolutions
 from workflow_service.store.executions import Record
 from workflow_service.store.locks import Wake
 
@@ -108,7 +108,8 @@ class Decider:
         pairs = list(zip(asked, decided, strict=True))
         await connection.execute(sql.DECIDED, [_decided(one.row, choice, now) for one, choice in pairs])
         await alarms.seen(connection, self._watchdogs(pairs))
-        news = await self._resolve(connection, pairs, now)
+        news = await _against(connection, pairs, now)
+        news = await self._resolve(connection, pairs, now) or news
         return Decided(outcomes | {one.row.id: _outcome(one.row, choice) for one, choice in pairs}, news)
 
     def _asked(self, row: sa.Row[Any]) -> _Asked:
@@ -158,6 +159,27 @@ class Decider:
             if row.owner is None and self.wake is not None:
                 await self.wake(connection, row.id, row.enqueued)
         return bool(noted)
+
+
+async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, Choice]], now: datetime) -> bool:
+    """Alerts that speak against workflows, and the ends of such; whether somebody is to hear of any."""
+    notes = [
+        caused.Note(
+            workflow_id=choice.workflow_id,
+            fingerprint=one.row.fingerprint,
+            alert_id=one.row.id,
+            name=one.alert.name,
+            severity=one.alert.severity,
+            starts_at=one.alert.starts_at,
+        )
+        for one, choice in decided
+        if choice.outcome == "caused" and choice.workflow_id is not None and one.alert.starts_at is not None
+    ]
+    ended = {one.row.fingerprint for one, _ in decided if one.alert.status == "resolved"}
+    over = bool(ended) and await caused.over(connection, ended, now)
+    if notes:
+        await caused.note(connection, notes, now)
+    return over or bool(notes)
 
 
 def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:

@@ -64,7 +64,7 @@ async def _count(connection: AsyncConnection, known: Known, limits: Limits, now:
 
 
 def _ended(row: Any) -> Ended:
-    end = Ended(row.workflow_id, row.status, row.ended_at, row.reason)
+    end = Ended(row.workflow_id, row.status, row.ended_at, row.reason, row.started_at)
     if row.document is None:
         return end
     alert = alert_from_json(row.document)

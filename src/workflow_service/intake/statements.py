@@ -51,6 +51,7 @@ ENDED = (
         executions.c.status,
         executions.c.ended_at,
         executions.c.reason,
+        executions.c.started_at,
         sa.case((_NOTHING, alerts.c.document)).label("document"),
     )
     .join(workflows, workflows.c.id == identities.c.workflow_id)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
+from workflow_service.store import caused
 from workflow_service.store.database import Database
 from workflow_service.store.executions import Record, load_from
 from workflow_service.store.tables import catalogues, executions, workflows
@@ -137,7 +138,7 @@ async def newest_execution(database: Database, workflow_id: str) -> tuple[str, b
 
 
 async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
-    """One workflow with its plan and journal, as of one moment.
+    """One workflow with its plan, its journal and what speaks against it (`evidence`), as of one moment.
 
     Raises:
         NotFound: there is none.
@@ -145,6 +146,7 @@ async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
     """
     async with database.snapshot() as connection:
         found = await _summary(database, connection, workflow_id)
+        found = {**found, "evidence": await caused.evidence(connection, workflow_id)}
         return found, await load_from(connection, found["execution_id"])
 
 

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from workflow_service.domain.formats import FORMAT
 from workflow_service.store.alarm_tables import alarm_messages, alarms
 from workflow_service.store.columns import Document, Moment, Words, visible
+from workflow_service.store.evidence_tables import caused_alerts
 from workflow_service.store.metadata import metadata
 
 # Beside the tables of this module, which need no word.
-__all__ = ["Document", "Moment", "Words", "alarm_messages", "alarms", "metadata", "visible"]
+__all__ = ["Document", "Moment", "Words", "alarm_messages", "alarms", "caused_alerts", "metadata", "visible"]
 
 
 deliveries = sa.Table(
@@ -158,6 +159,7 @@ executions = sa.Table(
     # The newest `domain.formats.FORMAT` that has driven it; a replica of a lower one leaves it alone.
     sa.Column("format", sa.Integer, nullable=False, default=FORMAT, server_default="1"),
     sa.Column("resolved_at", Moment),  # what its alerts are about is over, and its owner has not heard of it yet
+    sa.Column("caused_at", Moment),  # there is news of alerts that it seems to have caused; NULL: its owner knows
     sa.Column("undos", Document),  # once a rollback is over: how many of its steps ended how
     sa.Index(
         "executions_active_idx",
