@@ -139,7 +139,8 @@ class House(Replica):
         async def plan_for(alert: Alert) -> tuple[Plan, None, None]:
             return sequence(self.task.steps, about=str(alert.resource)), None, None
 
-        return replace(super()._means(replica), plan_for=plan_for)
+        site = replace(self.sites.own, plan_for=plan_for)
+        return replace(super()._means(replica), site=site, site_of=lambda _alert: site)
 
 
 def _settings(task: Task) -> Settings:
@@ -149,7 +150,8 @@ def _settings(task: Task) -> Settings:
         if url.get_backend_name() == "sqlite"
         else {"DATABASE_URL": task.url}
     )
-    limits = {"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), "STORM_IN_NAMESPACE": "0", "STORM_IN_CLUSTER": "0"}
+    unlimited = ("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER", "BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER")
+    limits = {"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), **dict.fromkeys(unlimited, "0")}
     return load({**limits, **store})
 
 

@@ -172,7 +172,9 @@ async def service(url: str, executor: StandIn) -> AsyncIterator[Program]:
             "EXECUTOR_SERVICE_URL": f"http://127.0.0.1:{address[1]}",
             "DATABASE_URL": url,
             "DATA_DIR": directory,
-            **dict.fromkeys(("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER"), "0"),
+            **dict.fromkeys(
+                ("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER", "BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER"), "0"
+            ),
         }
         log = Path(os.devnull)
         program = Program("workflow_service", port=port, log=log, environment=settings)

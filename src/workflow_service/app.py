@@ -23,38 +23,31 @@ from workflow_service.api.events import Events
 from workflow_service.api.feed import Feed
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
-from workflow_service.clients.breaker import BreakingExecutor
-from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine import reaping
-from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
-from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Means
 from workflow_service.engine.measuring import measure
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
-from workflow_service.engine.recovering import Recoveries
 from workflow_service.engine.slots import at_the_door
-from workflow_service.entrance import Entrance, tls_of
+from workflow_service.entrance import Entrance, tls_of, watch_of
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, keep, limits_of
-from workflow_service.planning.known_catalogue import KnownCatalogue
-from workflow_service.planning.planner import Planner
-from workflow_service.planning.recovering import Recoverer
+from workflow_service.meaning import admission, expected, keep
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
-from workflow_service.settings import Settings, current
+from workflow_service.settings import Settings
+from workflow_service.sites import Sites, Surroundings
 from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
@@ -66,7 +59,6 @@ POLLING = 0.2  # seconds between looks into each queue, idle or not; who need no
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot
-EXECUTOR_PATIENCE = 10.0  # seconds that planning waits for an executor that is being restarted
 SWEEP = 2.0  # seconds between looks for undecided alerts
 
 log = structlog.get_logger(__name__)
@@ -113,10 +105,9 @@ class Replica:
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
-        url, token = settings.service_coordination.executor_service_url, "service_coordination.executor_token"
-        self.executor: Executor = executor or BreakingExecutor(
-            HttpExecutor(url, self.session, token=current(settings, token)), on_change=self.metrics.breaker_moved
-        )
+        self._rules = read_rules(settings.intake.rules_file)
+        around = Surroundings(settings, self.database, self.lease, self.session, self.metrics, now)
+        self.sites = Sites(around, self._rules, executor=executor)
         slots = {
             CONTROL: CONTROL_SLOTS,
             PLANNING: PLANNING_SLOTS,
@@ -128,7 +119,6 @@ class Replica:
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.feed = Feed(self.database, self.bus, clock=now)
-        self.catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
@@ -146,6 +136,7 @@ class Replica:
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
         self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
+        self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         parts = Parts(
@@ -205,37 +196,23 @@ class Replica:
         self.metrics.up(False)
 
     def _means(self, replica: str) -> Means:
-        settings = self._settings
-        rules = read_rules(settings.intake.rules_file)
-        planner = Planner(
-            self.executor,
-            rules,
-            limits=limits_of(settings),
-            load_catalogue=self.catalogue.load,
-            cluster=settings.cluster_name,
-            patience=EXECUTOR_PATIENCE,
-        )
         return Means(
             database=self.database,
             journal=self.journal,
             engine=self.engine,
-            executor=self.executor,
-            courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
-            lookout=Lookout(self.executor, clock=now),
+            site=self.sites.own,
+            site_of=self.sites.of,
             bus=self.bus,
             listening=self.listening,
             metrics=self.metrics,
-            plan_for=planner.plan,
-            recoveries=Recoveries(self.database, Recoverer(planner).recover, self.catalogue.load, clock=now),
-            patterns=rules.failures.patterns,
+            patterns=self._rules.failures.patterns,
             replica=replica,
-            cluster=settings.cluster_name,
             clock=now,
             jitter=random.random,
         )
 
     def _orders(self) -> Orders:
-        return Orders(self.database, self.engine, self.bus, catalogue=self.catalogue.load, clock=now)
+        return Orders(self.database, self.engine, self.bus, catalogue=self.sites.catalogue, clock=now)
 
     def _chores(self) -> list[Chore]:
         period = self._settings.orchestration.monitoring_interval
@@ -247,6 +224,7 @@ class Replica:
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("watch", expected(self._settings).period, self.watch.look),
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
@@ -261,21 +239,20 @@ class Replica:
             return self.lease.is_held
 
         async def can_roll_back() -> bool:
-            return self._settings.execution.rollback_enabled and await self.executor.healthy()
-
-        def breakers() -> dict[str, str]:
-            return {"executor": self.executor.state} if isinstance(self.executor, BreakingExecutor) else {}
+            return self._settings.execution.rollback_enabled and await self.sites.healthy()
 
         return Health(
             components={
                 "orchestrator": living,
-                "executor": self.executor.healthy,
+                "executor": self.sites.healthy,
                 "state_manager": self.database.ping,
                 "monitor": living,
                 "rollback": can_roll_back,
+                "watchdog": self.watch.quiet,
             },
             others={"redis": self.bus.healthy},
-            breakers=breakers,
+            executors={cluster: one.healthy for cluster, one in self.sites.executors.items()},
+            breakers=self.sites.breakers,
             ready=ready,
             metrics=self.metrics,
             ai_integration=False,

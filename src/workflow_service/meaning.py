@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from workflow_service.domain.admission import Limits
+from workflow_service.domain.admission_facts import Limits
+from workflow_service.domain.clusters import Clusters
+from workflow_service.intake.watching import Expected
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.settings import Settings
 from workflow_service.store import retention
@@ -14,14 +16,35 @@ def admission(settings: Settings) -> Limits:
     """By what the intake decides."""
     intake = settings.intake
     return Limits(
-        cluster=settings.cluster_name,
+        clusters=clusters_of(settings),
+        watchdogs=settings.alarm.watchdog_match,
         cooldown=timedelta(seconds=intake.cooldown),
         failure_cooldown=timedelta(seconds=intake.failure_cooldown),
         longest_cooldown=timedelta(seconds=intake.longest_cooldown),
+        no_action_memory=timedelta(seconds=intake.no_action_memory),
         storm_window=timedelta(seconds=intake.storm_window),
         storm_in_namespace=intake.storm_in_namespace,
         storm_in_cluster=intake.storm_in_cluster,
+        budget_in_namespace=intake.budget_in_namespace,
+        budget_in_cluster=intake.budget_in_cluster,
         group_by=intake.group_by,
+    )
+
+
+def clusters_of(settings: Settings) -> Clusters:
+    """The clusters that have an executor."""
+    others = frozenset(settings.service_coordination.executors or ())
+    return Clusters(settings.cluster_name, others, settings.intake.cluster_label)
+
+
+def expected(settings: Settings) -> Expected:
+    """What has to come, and to be decided, before an alarm is raised."""
+    alarm = settings.alarm
+    return Expected(
+        watchdogs=alarm.watchdog_match,
+        interval=timedelta(seconds=alarm.watchdog_interval),
+        undecided=timedelta(seconds=alarm.undecided_after),
+        source=settings.cluster_name,
     )
 
 

@@ -37,7 +37,7 @@ async def test_steps_are_held_while_it_is_open(tmp_path: Path) -> None:
     async with replica(tmp_path, executor, through=between, RULES_FILE=rules) as running:
         for _ in range(5):
             with pytest.raises(Unreachable):
-                await running.parts.executor.ledger_id()
+                await running.parts.sites.own.executor.ledger_id()
         assert between.moves == [BreakerState.OPEN]
         workflow_id = await running.begin(alert)
         found = await running.until(workflow_id, lambda found: "Held" in kinds(found), "the workflow is held")

@@ -208,7 +208,7 @@ def test_health_and_probes(stack: Stack) -> None:
     body = health.json()
     assert (body["status"], body["service"], body["ai_integration"]) == ("healthy", "workflow-service", False)
     assert body["components"] == dict.fromkeys(
-        ("orchestrator", "executor", "state_manager", "monitor", "rollback"), True
+        ("orchestrator", "executor", "state_manager", "monitor", "rollback", "watchdog"), True
     )
     assert body["version"]
     assert body["uptime"] > 0

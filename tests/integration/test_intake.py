@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tests.support.queue import Taken, kept, queue
 from tests.support.rows import an_alert, away, commit_answer_lost, count, execution
-from workflow_service.domain.admission import Limits
+from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import turn
@@ -239,6 +239,22 @@ async def test_a_storm_has_one_that_stands_for_it(database: Database, engine: Db
     assert outcomes.count("admitted") == 6
     assert outcomes.count("grouped") == 10
     assert len({outcome.workflow_id for outcome in found if outcome.outcome == "grouped"}) == 1
+
+
+async def test_what_is_over_budget_is_not_lost(database: Database, engine: DbosEngine) -> None:
+    """It is held back even where nobody tells when it resolves, and admitted in its turn, once there is one."""
+    clock = Clock()
+    others = [Intake(database, engine, limits=Limits(budget_in_namespace=2), clock=clock.now) for _ in range(2)]
+    ids = [await _take(others[0], number=number) for number in range(4)]
+    found = [await others[number % 2].decide(alert_id) for number, alert_id in enumerate(ids)]
+    assert [one.outcome for one in found] == ["admitted", "admitted", "over_budget", "over_budget"]
+    assert await others[1].sweep() == 0
+    clock.pass_by(3601)
+    assert await others[1].sweep() == 2
+    assert [(await others[0].decide(alert_id)).outcome for alert_id in ids] == ["admitted"] * 4
+    more = await others[0].decide(await _take(others[0], number=9))
+    assert more.outcome == "over_budget"
+    assert "2 of 2 workflows have begun in default/production within 1 h" in more.reason
 
 
 async def test_who_stands_for_a_storm_hears_of_its_own_end(database: Database, engine: DbosEngine) -> None:

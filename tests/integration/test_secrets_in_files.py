@@ -50,7 +50,7 @@ async def test_the_executors_token_follows_its_file(tmp_path: Path) -> None:
     file.write_text("old")
 
     async def ask(running: Running) -> None:
-        await running.parts.executor.catalogue()
+        await running.parts.sites.own.executor.catalogue()
 
     async with (
         executor.serving(),

@@ -139,7 +139,8 @@ class Planned(Replica):
         async def plan_for(_alert: Alert) -> tuple[Plan, object, object]:
             return self._plan, None, None
 
-        return replace(super()._means(replica), plan_for=plan_for)
+        site = replace(self.sites.own, plan_for=plan_for)
+        return replace(super()._means(replica), site=site, site_of=lambda _alert: site)
 
 
 def settings(directory: Path, **environment: str) -> Settings:

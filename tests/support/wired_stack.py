@@ -29,14 +29,18 @@ RULES: dict[str, list[dict[str, Any]]] = {
 class Bench(Stack):
     """A stack whose workflow-service reaches the executor over a wire."""
 
-    def __init__(self, directory: Path, wire: Wire) -> None:
+    def __init__(self, directory: Path, wire: Wire, **settings: str) -> None:
         rules = [
             {"name": name, "when": {"name_keywords": [name]}, "reason": "the test says so", "actions": actions}
             for name, actions in RULES.items()
         ]
         (directory / "rules.yaml").write_text(yaml.safe_dump({"version": 1, "rules": rules}), "utf-8")
         super().__init__(
-            directory, EXECUTOR_SERVICE_URL=wire.url, RULES_FILE=str(directory / "rules.yaml"), LEASE_TTL="1s"
+            directory,
+            EXECUTOR_SERVICE_URL=wire.url,
+            RULES_FILE=str(directory / "rules.yaml"),
+            LEASE_TTL="1s",
+            **settings,
         )
         self.wire, self._ledger, self._number = wire, directory / "executor", 0
         wire.target = self.executor.port

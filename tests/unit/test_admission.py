@@ -9,20 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.factories import at
-from workflow_service.domain.admission import (
-    About,
-    Choice,
-    Ended,
-    Known,
-    Limits,
-    Quiet,
-    Running,
-    about,
-    choose,
-    cool_until,
-    owner_by_name,
-)
+from workflow_service.domain.admission import Choice, choose, cool_until
+from workflow_service.domain.admission_facts import About, Ended, Known, Limits, Quiet, Running, about, owner_by_name
 from workflow_service.domain.alert import Alert
+from workflow_service.domain.clusters import Clusters
 from workflow_service.domain.target import Target
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
@@ -33,9 +23,11 @@ WEB = "target:default/production/deployment/web"
 ALERT = Alert("HighCPU", severity="critical", namespace="production", resource="deployment/web", starts_at=at(0))
 
 
-def decided(known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100) -> Choice:
-    """What becomes of an alert whose fingerprint is `f1`."""
-    return choose(alert, about(alert, "f1", limits), known, limits, at(after))
+def decided(
+    known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100, known_as: str = "f1"
+) -> Choice:
+    """What becomes of an alert."""
+    return choose(alert, about(alert, known_as, limits), known, limits, at(after))
 
 
 def outcome(known: Known, *, alert: Alert = ALERT, limits: Limits = LIMITS, after: float = 100) -> tuple[str, object]:
@@ -54,9 +46,10 @@ def test_nothing_stands_in_its_way() -> None:
     found = decided(Known())
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("admitted", None, None)
     asked = [one["rule"] for one in found.trace]
-    assert asked == ["silence", "duplicate", "resolved", "cooldown", "storm", "admission"]
+    rules = ["watchdog", "cluster", "silence", "duplicate", "resolved", "no_action", "cooldown", "storm", "budget"]
+    assert asked == [*rules, "admission"]
     assert all(one["saw"] for one in found.trace)
-    assert [one["decided"] for one in found.trace] == ["goes on"] * 5 + ["admitted"]
+    assert [one["decided"] for one in found.trace] == ["goes on"] * len(rules) + ["admitted"]
 
 
 @pytest.mark.parametrize("name", [OWN, WEB])
@@ -139,7 +132,7 @@ def test_a_silence_comes_first() -> None:
     known = Known({WEB: Running("w-1")}, quiet=lambda _alert: quiet)
     found = decided(known)
     assert (found.outcome, found.workflow_id, found.reconsider_at) == ("silenced", None, at(500))
-    assert [one["rule"] for one in found.trace] == ["silence"]
+    assert [one["rule"] for one in found.trace] == ["watchdog", "cluster", "silence"]
     assert outcome(known, alert=firing(status="resolved")) == ("attached", "w-1")
 
 
@@ -188,3 +181,89 @@ def test_there_is_always_one_outcome_and_a_reason(ends: list[tuple[str, int]], s
     assert found.reconsider_at is None or found.reconsider_at > at(100)
     assert isinstance(found.about, About)
     assert found.trace[-1]["decided"] == found.outcome
+
+
+def test_an_alert_is_of_the_cluster_that_it_names() -> None:
+    """Whatever is the same but for the cluster is something else; whom nobody knows is never taken for our own."""
+    limits = Limits(clusters=Clusters("home", frozenset({"eu"}), "k8s_cluster"), group_by=("team",))
+    labels = {"team": "shop", "cluster": "is another label"}
+    here = about(firing(labels=labels), "f1", limits)
+    there = about(firing(labels={**labels, "k8s_cluster": "eu"}), "f1", limits)
+    assert not {*here.names} & {*there.names}
+    assert (here.target, here.places) == ("target:home/production/deployment/web", ("home/production", "home"))
+    assert (there.target, there.places) == ("target:eu/production/deployment/web", ("eu/production", "eu"))
+    assert decided(Known(), alert=firing(labels={"k8s_cluster": "eu"}), limits=limits).outcome == "admitted"
+    for status in ("firing", "resolved"):
+        lost = decided(Known(), alert=firing(labels={"k8s_cluster": "mars"}, status=status), limits=limits)
+        assert (lost.outcome, lost.workflow_id, lost.reconsider_at) == ("refused", None, None)
+        assert lost.reason == "unknown_cluster: label k8s_cluster='mars' must be one of home, eu"
+
+
+def test_what_is_beyond_a_budget_waits_for_its_turn() -> None:
+    """The rule names place, number and limit; the turn comes when the first that was admitted is an hour old."""
+    limits = Limits(budget_in_namespace=3, budget_in_cluster=4)
+    known = Known(spent={"default/production": 2, "default": 2}, oldest={"default/production": at(0), "default": at(9)})
+    first = decided(known, limits=limits)
+    assert (first.outcome, first.trace[-2]["rule"]) == ("admitted", "budget")
+    assert "2 of 3 workflows have begun in default/production within 1 h; 2 of 4" in first.trace[-2]["saw"]
+    known.begins(first.about, "w-1")
+    api = firing(resource="deployment/api")
+    held = decided(known, alert=api, limits=limits, known_as="f2")
+    assert (held.outcome, held.workflow_id, held.reconsider_at) == ("over_budget", None, at(3600))
+    assert held.reason.startswith("3 of 3 workflows have begun in default/production within 1 h; again from ")
+    staging = firing(namespace="staging")
+    last = decided(known, alert=staging, limits=limits, known_as="f3")
+    assert last.outcome == "admitted"
+    known.begins(last.about, "w-2")
+    elsewhere = decided(known, alert=firing(namespace="shop"), limits=limits, known_as="f4")
+    assert (elsewhere.outcome, elsewhere.reconsider_at) == ("over_budget", at(3609))
+    assert "4 of 4 workflows have begun in default within" in elsewhere.reason
+    assert decided(known, alert=staging, limits=limits, known_as="f3").outcome == "attached"
+    assert decided(known, alert=api, known_as="f2").outcome == "admitted"
+
+
+def test_a_turn_is_never_at_once() -> None:
+    """What is beyond a budget whose oldest workflow leaves in this moment waits a little, so that nobody spins."""
+    known = Known(spent={"default": 9}, oldest={"default": at(-3590)})
+    assert decided(known, limits=Limits(budget_in_cluster=1), after=0).reconsider_at == at(60)
+
+
+def test_that_nothing_is_to_be_done_is_remembered() -> None:
+    """The same alert is not planned again, until it begins anew, its severity differs, or the word is too old."""
+    nothing = Ended("w-1", "failed", at(0), "no_action_needed", starts_at=at(0), severity="critical")
+    known = Known(ended={WEB: (nothing,)})
+    found = decided(known, after=1)
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("not_needed", "w-1", at(6 * 3600))
+    assert found.trace[-1]["rule"] == "no_action"
+    for other in (firing(severity="critical", starts_at=at(1)), firing(severity="warning", starts_at=at(0))):
+        assert decided(known, alert=other, after=1).outcome == "admitted"
+    assert decided(known, after=6 * 3600).outcome == "admitted"
+    assert decided(known, limits=Limits(no_action_memory=timedelta()), after=1).outcome == "admitted"
+    tried = Known(ended={WEB: (Ended("w-2", "failed", at(9)), nothing)})
+    assert decided(tried, after=10).outcome == "cooled_down"
+    assert cool_until([nothing, Ended("w-0", "failed", at(-9))], LIMITS)[0] == at(0)
+
+
+def test_what_begins_after_the_end_of_a_workflow_speaks_against_it() -> None:
+    """A new alert about its target, while the same thing rests: it is noted, waits, and is decided again."""
+    end = Ended("w-1", "completed", at(50), began_at=at(10))
+    known = Known(ended={WEB: (end,)})
+    found = decided(known, alert=firing(starts_at=at(20)))
+    assert (found.outcome, found.workflow_id, found.reconsider_at) == ("caused", "w-1", at(350))
+    assert found.trace[-1]["rule"] == "cooldown"
+    assert outcome(known, alert=firing(starts_at=at(9))) == ("cooled_down", "w-1")
+    assert outcome(known, alert=firing()) == ("cooled_down", "w-1")
+    repeat = Known(ended={WEB: (end,), OWN: (end,)})
+    assert outcome(repeat, alert=firing(starts_at=at(20))) == ("cooled_down", "w-1")
+    grouped = Known(ended={"group:team=a": (end,)})
+    limits = Limits(group_by=("team",))
+    alert = firing(starts_at=at(20), resource="deployment/api", labels={"team": "a"})
+    assert outcome(grouped, alert=alert, limits=limits) == ("cooled_down", "w-1")
+
+
+def test_what_shares_only_a_group_speaks_against_nobody() -> None:
+    """An incident has many alerts; only one about the very target says that acting on it did harm."""
+    limits = Limits(group_by=("team",))
+    alert = firing(starts_at=at(20), resource="deployment/api", labels={"team": "a"})
+    assert outcome(Known({"group:team=a": Running("w-1", at(10))}), alert=alert, limits=limits) == ("attached", "w-1")
+    assert outcome(Known({WEB: Running("w-1", at(10))}), alert=firing(starts_at=at(20))) == ("caused", "w-1")

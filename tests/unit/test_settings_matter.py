@@ -270,6 +270,30 @@ async def test_storms(tmp_path: Path, name: str) -> None:
     assert found[2] == found[3] == found[4]
 
 
+@pytest.mark.parametrize("name", ["BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER"])
+async def test_budgets(tmp_path: Path, name: str) -> None:
+    """Beyond it an alert is held back, and says so to who sent it."""
+    given: dict[str, Any] = {"RULES_FILE": rules_of(tmp_path, act("one")), name: "2"}
+    async with replica(tmp_path, ScriptedExecutor(), **given) as running:
+        found = [await running.result(alert(number)) for number in range(3)]
+    assert [one["success"] for one in found] == [True, True, False]
+    assert found[2]["status"] == "over_budget"
+    assert "2 of 2 workflows have begun" in found[2]["abort_reason"]
+
+
+async def test_no_action_memory(tmp_path: Path) -> None:
+    """That nothing was to be done is believed for so long; without it every repeat is planned again."""
+    rules = rules_of(tmp_path, act("one", when="alert.severity == 'none'"))
+    for memory, outcomes in (("6h", ["admitted", "not_needed"]), ("0s", ["admitted", "admitted"])):
+        directory = tmp_path / memory
+        directory.mkdir()
+        async with replica(directory, ScriptedExecutor(), RULES_FILE=rules, NO_ACTION_MEMORY=memory) as running:
+            found = [await running.result(HIGH_CPU) for _ in range(2)]
+        assert [one["execution_details"]["intake"]["outcome"] for one in found] == outcomes
+        assert {one["workflow_result"]["reason"] for one in found} == {"no_action_needed"}
+        assert len({one["workflow_id"] for one in found}) == outcomes.count("admitted")
+
+
 async def test_group_by(tmp_path: Path) -> None:
     """Alerts that agree in these labels are one incident."""
     executor = ScriptedExecutor()
@@ -297,6 +321,25 @@ async def test_cluster_name(tmp_path: Path) -> None:
         [listed] = (await running.http.get("/api/v1/workflows")).json()["workflows"]
     assert {order.cluster for order in executor.sent} == {"prod-eu"}
     assert listed["target"] == "target:prod-eu/production/pod/web-server-123"
+
+
+async def test_executors(tmp_path: Path) -> None:
+    """Clusters that have one are known, and no alert that names another one is acted on."""
+    executor = ScriptedExecutor()
+    silent = "http://127.0.0.1:1"
+    async with replica(tmp_path, executor, EXECUTORS=f"eu={silent}") as running:
+        known, unknown = [{**HIGH_CPU, "labels": {"cluster": name}} for name in ("eu", "us")]
+        assert await running.begin(known)
+        assert (await running.result(unknown))["status"] == "refused"
+    assert not executor.sent
+
+
+async def test_cluster_label(tmp_path: Path) -> None:
+    """The label that names an alert's cluster; what another label says is no cluster."""
+    async with replica(tmp_path, ScriptedExecutor(), CLUSTER_LABEL="k8s_cluster") as running:
+        here = await running.result({**HIGH_CPU, "labels": {"cluster": "us"}})
+        there = await running.result({**HIGH_CPU, "labels": {"k8s_cluster": "us"}})
+    assert (here["success"], there["status"]) == (True, "refused")
 
 
 async def test_rules_file(tmp_path: Path) -> None:

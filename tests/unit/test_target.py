@@ -160,13 +160,6 @@ def test_the_next_mention_counts_when_one_is_invalid() -> None:
     assert kind_and_name(labels={"deployment": "{{ $labels.x }}"}, resource="pod/web") == ("Pod", "web")
 
 
-def test_the_alert_may_name_its_cluster() -> None:
-    """A cluster label wins over the one meant by default."""
-    target = found(resource="pod/web", labels={"cluster": "eu-1"})
-    assert isinstance(target, Target)
-    assert target.cluster == "eu-1"
-
-
 def test_the_top_owner_decides() -> None:
     """The last owner in the chain, or the object itself."""
     pod, replica_set, deployment = a_target(kind="Pod"), a_target(kind="ReplicaSet"), a_target()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from workflow_service.api.callers import caller_of, hindrance, source_of, within_sight
 from workflow_service.api.problems import documented, problem
 from workflow_service.api.signed import WEBHOOK
+from workflow_service.domain.admission import OUTCOMES
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.pagerduty import signed
 from workflow_service.intake.inbox import Full, Load
@@ -83,7 +84,7 @@ class AlertOutcomeOut(BaseModel):
     alert_id: str | None = Field(description="null when it is invalid")
     fingerprint: str | None = Field(description="Alertmanager's own where it sent one")
     outcome: str = Field(
-        description="admitted, attached, cooled_down, resolved, invalid (quarantined), undecided (stored; decided soon)"
+        description=f"{', '.join(OUTCOMES)}, invalid (quarantined) or undecided (stored; decided soon)"
     )
     reason: str
     workflow_id: str | None

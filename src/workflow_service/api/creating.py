@@ -42,7 +42,7 @@ class IntakeOut(BaseModel):
     """What became of the alert."""
 
     alert_id: str
-    outcome: str = Field(description="admitted, attached, caused, grouped, cooled_down, silenced or resolved")
+    outcome: str = Field(description="as POST /api/v1/alerts names them")
     reason: str
 
 

@@ -24,6 +24,7 @@ class Health:
 
     components: Mapping[str, Callable[[], Awaitable[bool]]]
     others: Mapping[str, Callable[[], Awaitable[bool]]]
+    executors: Mapping[str, Callable[[], Awaitable[bool]]]  # by cluster
     breakers: Callable[[], Mapping[str, str]]
     ready: Callable[[], Awaitable[bool]]
     metrics: Metrics
@@ -38,14 +39,13 @@ def routes(parts: Health) -> APIRouter:
 
     @router.get("/health", summary="How the service is", responses={200: {"model": schemas.HealthOut}})
     async def health() -> Response:
-        names = [*parts.components, *parts.others]
-        probes = [_probe(ask) for ask in (*parts.components.values(), *parts.others.values())]
-        answers = dict(zip(names, await asyncio.gather(*probes), strict=True))
+        answers, executors = await asyncio.gather(_all({**parts.components, **parts.others}), _all(parts.executors))
         body = {
             "status": "healthy" if all(answers.values()) else "degraded",
             "service": "workflow-service",
             "ai_integration": parts.ai_integration,
             "components": {name: answers[name] for name in parts.components},
+            "executors": executors,
             "circuit_breakers": dict(parts.breakers()),
             "version": parts.version,
             "uptime": round(time.monotonic() - parts.started, 3),
@@ -68,6 +68,10 @@ def routes(parts: Health) -> APIRouter:
         return Response(body, headers={"Content-Type": media_type})
 
     return router
+
+
+async def _all(asked: Mapping[str, Callable[[], Awaitable[bool]]]) -> dict[str, bool]:
+    return dict(zip(asked, await asyncio.gather(*map(_probe, asked.values())), strict=True))
 
 
 async def _probe(ask: Callable[[], Awaitable[bool]]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from workflow_service.domain.admission import UNDONE
 from workflow_service.domain.answers import answer
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
@@ -69,6 +70,7 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
             "reason": found["reason"],
             "cause": found["cause"],
             "rollback": found["rollback"],
+            "evidence": found["evidence"],
             "changes": [change for step in steps for change in step["changes"]],
         },
         "execution_details": {
@@ -210,9 +212,11 @@ def _nanoseconds(start: datetime, end: datetime) -> int:
 
 
 def nothing_to_do(intake: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The result of an alert for which no workflow was needed."""
+    """The result of an alert for which there is no workflow: none was needed, or none is made."""
+    undone = intake["outcome"] in UNDONE
     return {
-        "success": True,
+        "success": not undone,
+        **({"abort_reason": intake["reason"]} if undone else {}),
         "workflow_id": "",
         "execution_id": "",
         "status": intake["outcome"],
@@ -232,6 +236,7 @@ def nothing_to_do(intake: Mapping[str, Any], now: datetime) -> dict[str, Any]:
             "reason": intake["reason"],
             "cause": "",
             "rollback": RollbackStatus.NONE,
+            "evidence": [],
             "changes": [],
         },
         "execution_details": {

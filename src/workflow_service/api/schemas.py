@@ -53,6 +53,15 @@ class ActionOut(BaseModel):
     duration: int = Field(description="nanoseconds")
 
 
+class EvidenceOut(BaseModel):
+    """Something that speaks about the outcome, beside the steps themselves."""
+
+    kind: str = Field(description="caused_alert: an alert that began after what it is about was changed")
+    event: str = Field(description="the id of the alert")
+    observed: dict[str, Any]
+    at: AwareDatetime
+
+
 class WorkflowResult(BaseModel):
     """How it ended, and what changed in the cluster."""
 
@@ -60,6 +69,7 @@ class WorkflowResult(BaseModel):
     reason: str
     cause: str
     rollback: str
+    evidence: list[EvidenceOut]
     changes: list[dict[str, Any]]
 
 
@@ -184,6 +194,7 @@ class WorkflowDetail(WorkflowOut):
     """One workflow whole."""
 
     trace_id: str | None = Field(description="the trace in which its alert came (W3C Trace Context)")
+    evidence: list[EvidenceOut]
     alert: dict[str, Any]
     result: ResultOut
     events: list[dict[str, Any]]
@@ -207,6 +218,7 @@ class HealthOut(BaseModel):
     service: str
     ai_integration: bool
     components: dict[str, bool]
+    executors: dict[str, bool] = Field(description="by cluster, whether its executor answers")
     circuit_breakers: dict[str, str] = Field(description="per service spoken to: closed, half_open or open")
     version: str
     uptime: float = Field(description="seconds")

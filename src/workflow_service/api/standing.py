@@ -30,8 +30,10 @@ async def tag_of(database: Database, found: queries.Summary, ahead: Outlook) -> 
     Raises:
         StoreUnavailable: the database is away.
     """
-    unanswered, remembered = await queries.surroundings(database, found["execution_id"])
-    return conditional.tag(version(found["execution_id"], found["seq"], unanswered), (found, ahead, remembered))
+    around = await queries.surroundings(database, found["execution_id"])
+    row = {name: value for name, value in found.items() if name != "evidence"}  # which a summary does not have
+    said = (row, ahead, around.remembered, around.evidence, around.evidence_at)
+    return conditional.tag(version(found["execution_id"], found["seq"], around.unanswered), said)
 
 
 async def tag_now(database: Database, workflow_id: str) -> str:

@@ -33,17 +33,18 @@ log = structlog.get_logger(__name__)
 
 
 class BreakingExecutor:
-    """`ports.Executor` behind a breaker. `on_change` is told every state that it moves to."""
+    """`ports.Executor` behind a breaker. `on_change` is told every state that it moves to, the log `name` too."""
 
     def __init__(
         self,
         executor: Executor,
         *,
         on_change: Callable[[BreakerState], None],
+        name: str = "executor",
         breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._executor, self._on_change, self._clock = executor, on_change, clock
+        self._executor, self._on_change, self._clock, self._name = executor, on_change, clock, name
         self._breaker = breaker or Breaker()
         self._counted: ExecutorError | None = None
 
@@ -123,5 +124,5 @@ class BreakingExecutor:
     def _move(self, breaker: Breaker) -> None:
         before, self._breaker = self.state, breaker
         if breaker.state is not before:
-            log.warning("circuit breaker moved", downstream="executor", state=breaker.state, before=before)
+            log.warning("circuit breaker moved", downstream=self._name, state=breaker.state, before=before)
             self._on_change(breaker.state)

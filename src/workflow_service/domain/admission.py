@@ -6,107 +6,34 @@ what it saw, so that anybody can be told why.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflow_service.domain.alert import Alert
+from workflow_service.domain.admission_facts import BUDGET_WINDOW, About, Ended, Known, Limits
+from workflow_service.domain.alert import Alert, shown
 from workflow_service.domain.states import ExecutionStatus
-from workflow_service.domain.target import NoTarget, Target, resolve
+from workflow_service.domain.target import TARGETS
+from workflow_service.domain.verdict import NO_ACTION
+from workflow_service.domain.watchdog import which
 
-# How the controllers of Kubernetes name their pods: <deployment>-<hash>-<5 letters>, <statefulset>-<number>. The hash
-# and the letters leave out vowels and what looks alike (k8s.io/apimachinery/pkg/util/rand).
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
-_OF_DEPLOYMENT = re.compile(rf"(?P<owner>.+)-[{_SAFE}]{{6,10}}-[{_SAFE}]{{5}}")
-_OF_STATEFULSET = re.compile(r"(?P<owner>.+)-\d{1,5}")
 _WELL = frozenset({ExecutionStatus.COMPLETED})
-_NEUTRAL = frozenset({ExecutionStatus.RESOLVED})  # nothing was tried and nothing refused
+_NEUTRAL = frozenset({ExecutionStatus.RESOLVED})
+UNKNOWN_CLUSTER = "unknown_cluster"  # the reason of an alert that nobody here can do anything about
+OVER_BUDGET = "over_budget"
+OUTCOMES = (
+    *("admitted", "attached", "caused", "grouped", "cooled_down", "not_needed", "silenced", "resolved"),
+    *("refused", "watchdog", OVER_BUDGET),
+)
+NEXT_TURN = timedelta(minutes=1)  # at least, for what has to wait for others: it is not asked again and again
+UNDONE = frozenset({"refused", OVER_BUDGET})  # outcomes that leave undone what the alert asks for
 DUPLICATE = "duplicate"  # the reason of a workflow that ended since another one is about the same thing
 _LONGEST_STREAK = 16  # doublings that are counted; long before that the longest cool-down is reached
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What an operator says about taking alerts in; a threshold of 0 switches its rule off."""
-
-    cluster: str = "default"  # of alerts that name none
-    cooldown: timedelta = timedelta(minutes=5)  # after a success the same thing is not done again
-    failure_cooldown: timedelta = timedelta(minutes=1)  # after one end that was none; doubled after each more in a row
-    longest_cooldown: timedelta = timedelta(hours=1)
-    storm_window: timedelta = timedelta(minutes=1)
-    storm_in_namespace: int = 0  # workflows begun within that window, above which it is a storm
-    storm_in_cluster: int = 0
-    group_by: tuple[str, ...] = ()  # labels; alerts that agree in all of them are one incident
-
-    @property
-    def memory(self) -> timedelta:
-        """How long an end can still matter."""
-        return max(self.cooldown, 2 * self.longest_cooldown)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A workflow that runs for an identity."""
-
-    workflow_id: str
-    began_at: datetime | None = None  # when it began to act; None: it has not
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a workflow about an identity has ended."""
-
-    workflow_id: str
-    status: str
-    at: datetime
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """A silence or a maintenance window that speaks of the alert."""
-
-    id: str
-    why: str
-    until: datetime
-
-
-@dataclass(slots=True)
-class Known:
-    """What is known about identities, and how much is going on."""
-
-    active: dict[str, Running] = field(default_factory=dict)
-    ended: Mapping[str, Sequence[Ended]] = field(default_factory=dict)  # newest first
-    begun: dict[str, int] = field(default_factory=dict)  # workflows within the storm's window, by place
-    quiet: Callable[[Alert], Quiet | None] = lambda _alert: None
-
-    def begins(self, about: About, workflow_id: str) -> None:
-        """From now on this workflow runs for all of it."""
-        self.active.update(dict.fromkeys(about.held, Running(workflow_id)))
-        for place in about.places:
-            self.begun[place] = self.begun.get(place, 0) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What an alert is about. `names` are sorted; an alert that shares any of them is about the same."""
-
-    own: str  # the alert itself, whenever it comes
-    names: tuple[str, ...]
-    places: tuple[str, ...]  # where storms are counted, the widest last
-    target: str | None
-    storm: str | None = None  # the place whose storm it begins, when it is admitted
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """The identities that a workflow for it holds."""
-        return self.names if self.storm is None else tuple(sorted((*self.names, f"storm:{self.storm}")))
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
-    """One outcome: admitted | attached | caused | grouped | cooled_down | silenced | resolved.
+    """What becomes of an alert: one of `OUTCOMES`.
 
     An admitted alert has no workflow yet. `reconsider_at`: when what stood in its way is over.
     """
@@ -130,33 +57,6 @@ class _Answer:
     storm: str | None = None
 
 
-def about(alert: Alert, fingerprint: str, limits: Limits) -> About:
-    """Everything by which this alert and another can be about the same thing, and where it counts."""
-    target = resolve(alert, limits.cluster)
-    own = f"alert:{alert.namespace or '-'}/{fingerprint}"  # a sender chooses its words, but not its namespace
-    found = {own}
-    if isinstance(target, Target):
-        found.add(target.identity)
-        if (owner := owner_by_name(target)) is not None:
-            found.add(owner.identity)
-    if limits.group_by and all(alert.labels.get(label) for label in limits.group_by):
-        found.add("group:" + ",".join(f"{label}={alert.labels[label]}" for label in limits.group_by))
-    cluster = alert.labels.get("cluster") or limits.cluster
-    places = (f"{cluster}/{alert.namespace}", cluster) if alert.namespace else (cluster,)
-    identity = None if isinstance(target, NoTarget) else target.identity
-    return About(own, tuple(sorted(found)), places, identity)
-
-
-def owner_by_name(target: Target) -> Target | None:
-    """Who decides about a pod, as far as its name tells: a Deployment's or a StatefulSet's pods are named after it."""
-    if target.kind != "Pod":
-        return None
-    for pattern, kind in ((_OF_DEPLOYMENT, "Deployment"), (_OF_STATEFULSET, "StatefulSet")):
-        if (match := pattern.fullmatch(target.name)) is not None:
-            return Target(target.cluster, kind, match["owner"], target.namespace)
-    return None
-
-
 def choose(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> Choice:
     """The answer of the first rule that has one; without any, the alert is admitted."""
     trace: list[Mapping[str, str]] = []
@@ -169,6 +69,26 @@ def choose(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
             return Choice(answer.outcome, answer.saw, answer.workflow_id, what, answer.reconsider_at, tuple(trace))
     trace.append({"rule": "admission", "saw": "nothing stands in its way", "decided": "admitted"})
     return Choice("admitted", "", None, what, trace=tuple(trace))
+
+
+def _watchdog(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    del what, known, now
+    found = which(limits.watchdogs, alert)
+    if found is None:
+        return _Answer("it is no watchdog")
+    return _Answer(f"it is the watchdog {found.name}: that it comes is all that it says", "watchdog")
+
+
+def _cluster(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    del what, known, now
+    clusters = limits.clusters
+    named = alert.labels.get(clusters.label)
+    if not named:
+        return _Answer(f"it names no cluster, so it is of {clusters.own}")
+    if clusters.knows(named):
+        return _Answer(f"it is of cluster {named}, which has an executor")
+    known_ones = ", ".join(clusters.every)
+    return _Answer(f"{UNKNOWN_CLUSTER}: label {clusters.label}={shown(named)!r} must be one of {known_ones}", "refused")
 
 
 def _silence(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -185,11 +105,17 @@ def _duplicate(alert: Alert, what: About, known: Known, limits: Limits, now: dat
     if name is None:
         return _Answer("no workflow is running for " + ", ".join(what.names))
     running = known.active[name]
-    began, since = running.began_at, alert.starts_at
-    if alert.status != "resolved" and what.own not in known.active and began and since and since > began:
-        saw = f"it began after workflow {running.workflow_id} had begun to act on {name}: it speaks against that"
-        return _Answer(saw, "caused", running.workflow_id)
+    touched = next((one for one in what.names if one.startswith(TARGETS) and one in known.active), None)
+    if touched is not None and what.own not in known.active and alert.status != "resolved":
+        by = known.active[touched]
+        if _after(alert, by.began_at):
+            saw = f"it began after workflow {by.workflow_id} had begun to act on {touched}: it speaks against that"
+            return _Answer(saw, "caused", by.workflow_id)
     return _Answer(f"a workflow about the same thing is running ({name})", "attached", running.workflow_id)
+
+
+def _after(alert: Alert, began: datetime | None) -> bool:
+    return began is not None and alert.starts_at is not None and alert.starts_at > began
 
 
 def _resolved(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -199,25 +125,48 @@ def _resolved(alert: Alert, what: About, known: Known, limits: Limits, now: date
     return _Answer("the alert has resolved and no workflow is running for it", "resolved")
 
 
+def _no_action(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    """The last word about the same thing was that nothing is to be done; it holds until something differs."""
+    last = [known.ended[name][0] for name in what.names if known.ended.get(name)]
+    found = max((end for end in last if end.reason == NO_ACTION), key=lambda end: end.at, default=None)
+    if found is None:
+        return _Answer("nobody has found of late that nothing is to be done about it")
+    until = found.at + limits.no_action_memory
+    said = f"workflow {found.workflow_id} has found that nothing is to be done"
+    if alert.starts_at != found.starts_at:
+        return _Answer(f"{said}, but it has begun anew since ({_moment(alert.starts_at)})")
+    if alert.severity != found.severity:
+        return _Answer(f"{said}, but its severity was {found.severity}, and is {alert.severity} now")
+    if until <= now:
+        return _Answer(f"{said}, but that was too long ago ({_moment(found.at)})")
+    return _Answer(f"{said}, and nothing differs; again from {_moment(until)}", "not_needed", found.workflow_id, until)
+
+
+def _moment(at: datetime | None) -> str:
+    return at.isoformat() if at is not None else "nobody knows when"
+
+
 def _cooldown(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
-    del alert
-    best: tuple[datetime, Ended, str] | None = None
-    for ends in (known.ended[name] for name in what.names if name in known.ended):
-        until, why = cool_until(ends, limits)
+    best: tuple[datetime, Ended, str, str] | None = None
+    for name in (one for one in what.names if one in known.ended):
+        until, why = cool_until(known.ended[name], limits)
         if until > now and (best is None or until > best[0]):
-            best = until, ends[0], why
+            best = until, known.ended[name][0], why, name
     if best is None:
         return _Answer("nothing about the same thing has ended too short a time ago")
-    until, last, why = best
+    until, last, why, name = best
+    if name.startswith(TARGETS) and what.own not in known.ended and _after(alert, last.began_at):
+        saw = f"{why}, and this began after {last.workflow_id} had begun to act on {name}: it speaks against that"
+        return _Answer(f"{saw}; again from {until.isoformat()}", "caused", last.workflow_id, until)
     return _Answer(f"{why}; again from {until.isoformat()}", "cooled_down", last.workflow_id, until)
 
 
 def cool_until(ends: Sequence[Ended], limits: Limits) -> tuple[datetime, str]:
     """Until when the same thing is left alone after these ends (newest first), and why."""
     tried = [end for end in ends if end.reason != DUPLICATE]
-    if not tried or tried[0].status in _NEUTRAL:
+    if not tried or _neutral(tried[0]):
         return ends[0].at, ""
-    counted = [end for end in tried if end.status not in _NEUTRAL]
+    counted = [end for end in tried if not _neutral(end)]
     last = counted[0]
     if last.status in _WELL:
         why = f"the same thing was remediated less than {limits.cooldown.total_seconds():g} s ago"
@@ -226,6 +175,11 @@ def cool_until(ends: Sequence[Ended], limits: Limits) -> tuple[datetime, str]:
     pause = min(limits.failure_cooldown * 2 ** min(streak - 1, _LONGEST_STREAK), limits.longest_cooldown)
     times = "once" if streak == 1 else f"{streak} times in a row"
     return last.at + pause, f"the same thing was tried {times} and ended {last.status}"
+
+
+def _neutral(end: Ended) -> bool:
+    """Nothing was tried and nothing refused."""
+    return end.status in _NEUTRAL or end.reason == NO_ACTION
 
 
 def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
@@ -243,15 +197,29 @@ def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
     return _Answer("no storm in " + " or ".join(what.places))
 
 
-def storm_names(what: About) -> Iterator[str]:
-    """The identities of the storms that it could belong to."""
-    return (f"storm:{place}" for place in what.places)
+def _budget(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
+    del alert
+    most = (limits.budget_in_namespace, limits.budget_in_cluster)[-len(what.places) :]
+    hours = f"{BUDGET_WINDOW.total_seconds() / 3600:g} h"
+    seen = []
+    for place, bound in zip(what.places, most, strict=True):
+        spent = known.spent.get(place, 0)
+        saw = f"{spent} of {bound} workflows have begun in {place} within {hours}"
+        if bound and spent >= bound:
+            again = max(known.oldest.get(place, now) + BUDGET_WINDOW, now + NEXT_TURN)
+            return _Answer(f"{saw}; again from {again.isoformat()}", OVER_BUDGET, reconsider_at=again)
+        seen.append(saw if bound else f"no budget for {place}")
+    return _Answer("; ".join(seen))
 
 
 _RULES: Sequence[tuple[str, Callable[[Alert, About, Known, Limits, datetime], _Answer]]] = (
+    ("watchdog", _watchdog),
+    ("cluster", _cluster),
     ("silence", _silence),
     ("duplicate", _duplicate),
     ("resolved", _resolved),
+    ("no_action", _no_action),
     ("cooldown", _cooldown),
     ("storm", _storm),
+    ("budget", _budget),
 )

@@ -104,6 +104,10 @@ class ProviderAway(WorkflowServiceError):
     """An identity provider does not answer, so that nobody can tell who calls; the caller may try again."""
 
 
+class NotTold(WorkflowServiceError):
+    """Whoever was to be told of an alarm has not taken it."""
+
+
 class NotFound(WorkflowServiceError):
     """No such object."""
 

@@ -180,6 +180,18 @@ class AlertResolved:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertCaused:
+    """An alert about what it has changed has begun since: it speaks against it, unless it is over again."""
+
+    at: datetime
+    fingerprint: str
+    name: str
+    severity: str
+    since: datetime
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """Nothing is in flight any more; the run clock stands still."""
 
@@ -243,6 +255,7 @@ Event = (
     | CommandApplied
     | CommandRefused
     | AlertResolved
+    | AlertCaused
     | Paused
     | Parked
     | Unparked

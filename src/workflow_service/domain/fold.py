@@ -9,7 +9,7 @@ from functools import reduce, singledispatch
 from workflow_service.domain import events as ev
 from workflow_service.domain import recovery_fold, step_fold
 from workflow_service.domain.errors import IllegalTransition
-from workflow_service.domain.run_state import UNTOUCHED, RunState, changed
+from workflow_service.domain.run_state import UNTOUCHED, Caused, RunState, changed
 from workflow_service.domain.states import EXECUTION, ExecutionStatus, StepStatus, Verb, move
 
 
@@ -173,6 +173,14 @@ def _(event: ev.AlertResolved, state: RunState) -> RunState:
         raise IllegalTransition("the alert has resolved already")
     steps = {name: step_fold.unsettled(step, event.at) for name, step in state.steps.items()}
     return changed(state, resolved_at=event.at, steps=steps)
+
+
+@_apply.register
+def _(event: ev.AlertCaused, state: RunState) -> RunState:
+    """The last word about each alert counts; what it means is decided at the end."""
+    others = tuple(one for one in state.caused if one.fingerprint != event.fingerprint)
+    caused = Caused(event.fingerprint, event.name, event.severity, event.since, event.over)
+    return changed(state, caused=(*others, caused))
 
 
 @_apply.register

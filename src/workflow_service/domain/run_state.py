@@ -44,6 +44,17 @@ class Attempt:
     undo_sent: bool = False  # an undo was started and its outcome is not journalled yet
 
 
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """An alert that the execution seems to have caused."""
+
+    fingerprint: str
+    name: str
+    severity: str
+    since: datetime
+    over: bool  # it has resolved
+
+
 @dataclass(frozen=True)
 class StepState:
     """Where one step stands."""
@@ -150,6 +161,7 @@ class RunState:
     recoveries: tuple[Recovery, ...] = ()  # of the whole workflow, earlier executions included
     escalated: str = ""  # why nothing more is tried, for machines
     resolved_at: datetime | None = None  # when its alert's end was heard of
+    caused: tuple[Caused, ...] = ()  # what speaks against it
 
     @property
     def recovering(self) -> Recovery | None:

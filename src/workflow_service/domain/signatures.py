@@ -62,6 +62,14 @@ def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes],
     raise BadSignature("there is no signature")
 
 
+def sign(message_id: str, body: bytes, *, secret: bytes, now: float) -> Mapping[str, str]:
+    """The headers of Standard Webhooks 1.0 that prove a body to be ours; `now` in epoch seconds."""
+    moment = str(int(now))
+    signed = b".".join((message_id.encode(), moment.encode(), body))
+    signature = base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+    return {"webhook-id": message_id, "webhook-timestamp": moment, "webhook-signature": f"v1,{signature}"}
+
+
 def _expected(headers: Mapping[str, str], name: str, form: re.Pattern[str]) -> str:
     found = headers.get(name, "")
     if not form.fullmatch(found):

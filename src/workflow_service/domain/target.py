@@ -31,6 +31,9 @@ _EXPORTER = re.compile(r"kube-state-metrics|exporter|cadvisor")
 _NODE_JOB = re.compile(r"node-exporter|kubelet|cadvisor")
 
 
+TARGETS = "target:"  # with which the identities of targets begin
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One Kubernetes object. `kind` is spelled as Kubernetes does (Deployment, Pod, Node ...)."""
@@ -43,7 +46,7 @@ class Target:
     @property
     def identity(self) -> str:
         """The words under which duplicates meet, such as `target:default/production/pod/web-1`."""
-        return f"target:{self.cluster}/{self.namespace or '-'}/{self.kind.lower()}/{self.name}"
+        return f"{TARGETS}{self.cluster}/{self.namespace or '-'}/{self.kind.lower()}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,12 @@ class _Mention:
 
 
 def resolve(alert: Alert, cluster: str) -> Target | NoTarget:
-    """The object an alert is about; `cluster` is the one meant by alerts that carry no `cluster` label.
+    """The object an alert is about, in its cluster (`domain.clusters`).
 
     The first valid mention wins, from the most to the least explicit: labels that name a kind (deployment, statefulset,
     daemonset, node, pod), annotations of the same names, `kind/name` in `resource`, and last the application labels:
     they say what something belongs to rather than what it is, and are read as a Deployment.
     """
-    cluster = alert.labels.get("cluster") or cluster
-    if len(cluster) > 253:
-        return NoTarget(f"label cluster={cluster[:80]!r} is longer than 253 characters")
     refused = []
     for mention in _mentions(alert):
         flaw = _flaw(mention)

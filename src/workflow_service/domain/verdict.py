@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from workflow_service.domain.alert import severity_rank
 from workflow_service.domain.answers import answer
 from workflow_service.domain.decisions import Finish
 from workflow_service.domain.graph import Graph
@@ -25,6 +26,8 @@ class Settled(Enum):
 
 REFUSED = frozenset({"approval_rejected", "approval_expired"})  # reasons of steps that a person did not allow
 OUTCOME_UNKNOWN = "outcome_unknown"  # the reason of a step that failed because of what is inside it
+CAUSED_ALERT = "caused_alert"
+NO_ACTION = "no_action_needed"  # the reason of a workflow for which nothing was to be done; it is remembered
 DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 BROKEN = frozenset({StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.UNKNOWN})
 
@@ -143,12 +146,27 @@ def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finis
         return Finish(ExecutionStatus.FAILED, "critical_step_failed", cause, undone)
     if not any(state.steps[name].status is StepStatus.SUCCEEDED for name in graph.top):
         skipped = "; ".join(f"{name} was skipped: {state.steps[name].message}" for name in graph.top)
-        return Finish(ExecutionStatus.FAILED, "nothing_succeeded", cause or skipped, undone)
+        reason = "nothing_succeeded" if failed or waived else NO_ACTION
+        return Finish(ExecutionStatus.FAILED, reason, cause or skipped, undone)
     if failed:
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "non_critical_step_failed", cause, undone)
     if any(_critical(graph, name) for name in waived):
         return Finish(ExecutionStatus.PARTIALLY_COMPLETED, "critical_step_skipped", cause, undone)
+    if (against := spoken_against(state)) is not None:
+        return Finish(ExecutionStatus.PARTIALLY_COMPLETED, CAUSED_ALERT, against, undone)
     return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
+
+
+def spoken_against(state: RunState) -> str | None:
+    """A critical alert that fires since what it is about was changed here; None: there is none.
+
+    That the one has caused the other is a guess, so it undoes nothing; but nobody shall call it a success.
+    """
+    changes = [one.started_at for step in state.steps.values() for one in step.attempts if one.changes]
+    for one in state.caused:
+        if changes and not one.over and severity_rank(one.severity) == 1 and one.since >= min(changes):
+            return f"alert {one.name} ({one.severity}) has fired since {one.since.isoformat()}, after the change"
+    return None
 
 
 def _counted(graph: Graph, state: RunState) -> Iterator[str]:

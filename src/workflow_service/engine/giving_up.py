@@ -48,10 +48,11 @@ async def give_up(means: Means, drive: Drive) -> None:
 
 async def _settled(means: Means, drive: Drive) -> Recorder:
     record = await load(means.database, drive.execution_id)
+    means = means.at(record.alert)
     recorder = Recorder(means, record, drive.generation, fold_all(record.events))
     if record.plan is not None:
         graph = validate(record.plan).grown(recorder.state.items)
-        errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter, patterns=means.patterns)
+        errands = Errands(record, graph, cluster=means.site.cluster, jitter=means.jitter, patterns=means.patterns)
         async for event in _outcomes(means, errands, recorder.state):
             await recorder.write([event], graph=graph)
     return recorder
@@ -63,4 +64,4 @@ async def _outcomes(means: Means, errands: Errands, state: RunState) -> AsyncIte
             errand = errands.for_attempt(name, step.attempts[-1], state, fresh=False)
             now = means.clock()
             call = replace(errand.call, deadline=now, abandon_at=now + timedelta(seconds=SETTLE_GRACE))
-            yield errands.outcome(errand, await means.courier.settle(call), state, means.clock())
+            yield errands.outcome(errand, await means.site.courier.settle(call), state, means.clock())

@@ -101,7 +101,7 @@ class Holding:
         return [ev.StepDelayed(now, action.step, min(now + pause, end or now + pause), message)]
 
     def _lock(self, step: str, parameters: Mapping[str, object] | None) -> str | None:
-        return locking.lock_of(self._graph.steps[step], parameters, self._graph, cluster=self._means.cluster)
+        return locking.lock_of(self._graph.steps[step], parameters, self._graph, cluster=self._means.site.cluster)
 
     def _all(self, state: RunState) -> frozenset[str]:
-        return locking.changed(self._graph, state, cluster=self._means.cluster)
+        return locking.changed(self._graph, state, cluster=self._means.site.cluster)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from workflow_service.domain.alert import Alert
+from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.plan import Plan
 from workflow_service.engine.attempt import Courier
@@ -20,22 +22,35 @@ from workflow_service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """What belongs to one cluster: its executor, and who looks, plans and carries there."""
+
+    cluster: str
+    executor: Executor
+    courier: Courier
+    lookout: Lookout
+    catalogue: Callable[[], Awaitable[Catalogue | None]]
+    plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
+    recoveries: Recoveries
+
+
+@dataclass(frozen=True, slots=True)
 class Means:
     """Everything a drive works with. `jitter` draws from [0, 1); what it draws is journalled."""
 
     database: Database
     journal: Journal
     engine: Engine
-    executor: Executor
-    courier: Courier
-    lookout: Lookout
+    site: Site
+    site_of: Callable[[Mapping[str, Any]], Site]  # an alert's, as it is stored
     bus: EventBus
     metrics: Metrics
-    plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
     listening: Listening
-    recoveries: Recoveries
     patterns: Patterns
     replica: str
-    cluster: str
     clock: Callable[[], datetime]
     jitter: Callable[[], float]
+
+    def at(self, alert: Mapping[str, Any]) -> Means:
+        """The same in the cluster of this alert: what is done about it is done there and nowhere else."""
+        return replace(self, site=self.site_of(alert))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,10 +64,10 @@ class Orders:
         engine: Engine,
         bus: EventBus,
         *,
-        catalogue: Callable[[], Awaitable[Catalogue | None]],
+        catalogue: Callable[[Mapping[str, Any]], Awaitable[Catalogue | None]],
         clock: Callable[[], datetime],
     ) -> None:
-        """`catalogue`: what new parameters are checked against, as far as it is known."""
+        """`catalogue`: what new parameters are checked against, by the workflow's alert, as far as it is known."""
         self._database, self._engine, self._bus = database, engine, bus
         self._catalogue, self._clock = catalogue, clock
 
@@ -132,7 +132,7 @@ class Orders:
         """A command to an execution that is over: refused, or the start of a new one."""
         record = await load(self._database, row.id)
         state = fold_all(record.events) if record.events else RunState(status=ExecutionStatus(row.status))
-        catalogue = await self._catalogue() if command.arguments.get("parameters") else None
+        catalogue = await self._catalogue(record.alert) if command.arguments.get("parameters") else None
         broken: tuple[Violation, ...] = ()
         try:
             found = heir(record, state, command, catalogue)

@@ -89,6 +89,7 @@ class Ride:
             await give_up(means, drive)
             return
         record = self._new if self._new is not None else await self._load()
+        self._means = means = means.at(record.alert)
         recorder = Recorder(means, record, drive.generation, fold_all(record.events))
         with (
             structlog.contextvars.bound_contextvars(workflow_id=record.workflow_id),
@@ -200,7 +201,7 @@ class Ride:
     async def _planned(self, record: Record) -> Plan | Ended:
         """The plan; or the end, since another workflow turns out to be about the same thing."""
         began = self._means.clock()
-        plan, *_ = await self._unless_drained(self._means.plan_for(alert_from_json(record.alert)))
+        plan, *_ = await self._unless_drained(self._means.site.plan_for(alert_from_json(record.alert)))
         seconds = (self._means.clock() - began).total_seconds()
         plan = replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
         if (twin := await self._twin(record, plan)) is not None:

@@ -56,7 +56,7 @@ class Run:
         self._means, self._record, self._recorder, self._graph = means, record, recorder, graph
         self._hearing, self._draining = hearing, draining
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
-        self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter, patterns=means.patterns)
+        self._errands = Errands(record, graph, cluster=means.site.cluster, jitter=means.jitter, patterns=means.patterns)
         self._holding = Holding(means, graph, recorder.state)
         self._under_way = UnderWay(draining, hearing.heard)
         self._kept: KeptPlan | None = None  # with what is written next
@@ -222,7 +222,7 @@ class Run:
         if isinstance(action, do.StartStep) and (delay := self._holding.delay(action, state, now)):
             return _told(state, *delay)
         try:
-            ledger = await self._means.executor.ledger_id()
+            ledger = await self._means.site.executor.ledger_id()
         except ExecutorError as error:
             return _told(state, *self._hold_on(str(error), state, now))
         return self._start(action, state, ledger, errands)
@@ -265,14 +265,14 @@ class Run:
 
     async def _carry(self, errand: Sent) -> Back:
         if isinstance(errand, Asking):
-            return await self._means.recoveries.ask(errand)
+            return await self._means.site.recoveries.ask(errand)
         if isinstance(errand, Outlook):
-            return await self._means.lookout.watch(errand)
+            return await self._means.site.lookout.watch(errand)
         if errand.settle is not None:
-            settled = await self._means.courier.settle(errand.settle)
+            settled = await self._means.site.courier.settle(errand.settle)
             if isinstance(settled, Lost):
                 return settled
-        return await self._means.courier.carry(
+        return await self._means.site.courier.carry(
             errand.call, lambda: self._errands.unwanted(errand, self._recorder.state)
         )
 

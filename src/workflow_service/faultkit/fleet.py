@@ -169,7 +169,9 @@ def _replica(directory: Path, number: int, database: sa.URL, proxy: Proxy, size:
         "WORKFLOW_EXECUTION_TIMEOUT": f"{RUN:g}s",
         "MAX_CONCURRENT_WORKFLOWS": str(max(5, size.at_once // size.replicas)),
         "MONITORING_INTERVAL": "2s",
-        **dict.fromkeys(("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER"), "0"),  # every alert shall have a workflow
+        **dict.fromkeys(
+            ("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER", "BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER"), "0"
+        ),  # every alert shall have a workflow
         **({"DATABASE_URL": database.render_as_string(hide_password=False)} if shared else {}),
     }
     log = directory / f"replica-{number}.log"

@@ -1,38 +1,31 @@
-"""The transaction that decides about a number of stored alerts: what is read for it, and all that follows from it."""
+"""The transaction that decides about a number of stored alerts: all that follows from it."""
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.admission import (
+from workflow_service.domain.admission import OVER_BUDGET, Choice, choose
+from workflow_service.domain.admission_facts import (
     About,
-    Choice,
-    Ended,
-    Known,
     Limits,
-    Quiet,
-    Running,
     about,
-    choose,
-    storm_names,
 )
-from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json, severity_rank
+from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
-from workflow_service.domain.silence import Silence, holding
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
+from workflow_service.domain.watchdog import which
 from workflow_service.intake import statements as sql
+from workflow_service.intake.knowing import known_of
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
-from workflow_service.store import resolutions, silences
+from workflow_service.store import alarms, caused, resolutions
 from workflow_service.store.executions import Record, trace_from
 from workflow_service.store.locks import Wake
 
@@ -102,7 +95,7 @@ class Decider:
         asked = [self._asked(row) for row in rows if row.outcome is None]
         if not asked:
             return Decided(outcomes)
-        known = await self._known(connection, asked, now)
+        known = await known_of(connection, [one.about for one in asked], self.limits, now)
         admitted, decided = _Admitted(), []
         for one in asked:
             choice = choose(one.alert, one.about, known, self.limits, now)
@@ -114,34 +107,23 @@ class Decider:
         await self._write(connection, admitted)
         pairs = list(zip(asked, decided, strict=True))
         await connection.execute(sql.DECIDED, [_decided(one.row, choice, now) for one, choice in pairs])
-        news = await self._resolve(connection, pairs, now)
+        await alarms.seen(connection, self._watchdogs(pairs))
+        news = await _against(connection, pairs, now)
+        news = await self._resolve(connection, pairs, now) or news
         return Decided(outcomes | {one.row.id: _outcome(one.row, choice) for one, choice in pairs}, news)
 
     def _asked(self, row: sa.Row[Any]) -> _Asked:
         alert = alert_from_json(row.document)
         return _Asked(row, alert, about(alert, row.fingerprint, self.limits))
 
-    async def _known(self, connection: AsyncConnection, asked: Sequence[_Asked], now: datetime) -> Known:
-        limits = self.limits
-        names = {name for one in asked for name in one.about.names}
-        storms = limits.storm_in_namespace or limits.storm_in_cluster
-        wide = {name for one in asked for name in storm_names(one.about)} if storms else set[str]()
-        known = Known()
-        for row in await connection.execute(sql.ACTIVE, {"names": sorted(names | wide)}):
-            known.active[row.identity] = Running(row.workflow_id, row.started_at)
-        ended: defaultdict[str, list[Ended]] = defaultdict(list)
-        ends = await connection.execute(sql.ENDED, {"names": sorted(names), "since": now - limits.memory})
-        for identity, *end in ends:
-            ended[identity].append(Ended(*end))
-        known.ended = ended
-        if resting := await silences.current(connection, now):
-            known.quiet = partial(_quiet, resting, now)
-        if storms:
-            for row in await connection.execute(sql.BEGUN, {"since": now - limits.storm_window}):
-                cluster = row.cluster or limits.cluster
-                for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
-                    known.begun[place] = known.begun.get(place, 0) + row.number
-        return known
+    def _watchdogs(self, decided: Sequence[tuple[_Asked, Choice]]) -> dict[str, datetime]:
+        """The watchdogs among them that bark, and when each came last."""
+        found: dict[str, datetime] = {}
+        for one, choice in decided:
+            dog = which(self.limits.watchdogs, one.alert) if choice.outcome == "watchdog" else None
+            if dog is not None and one.alert.status != "resolved":
+                found[dog.name] = max(one.row.received_at, found.get(dog.name, one.row.received_at))
+        return found
 
     async def _write(self, connection: AsyncConnection, admitted: _Admitted) -> None:
         if admitted.workflows:
@@ -179,13 +161,25 @@ class Decider:
         return bool(noted)
 
 
-def _quiet(resting: Sequence[Silence], now: datetime, alert: Alert) -> Quiet | None:
-    found = holding(resting, alert_to_json(alert), now)
-    if found is None:
-        return None
-    silence, until = found
-    why = "a maintenance window" if silence.kind == "maintenance" else "a silence"
-    return Quiet(silence.id, f"{why}: {silence.comment}" if silence.comment else why, until)
+async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, Choice]], now: datetime) -> bool:
+    """Alerts that speak against workflows, and the ends of such; whether somebody is to hear of any."""
+    notes = [
+        caused.Note(
+            workflow_id=choice.workflow_id,
+            fingerprint=one.row.fingerprint,
+            alert_id=one.row.id,
+            name=one.alert.name,
+            severity=one.alert.severity,
+            starts_at=one.alert.starts_at,
+        )
+        for one, choice in decided
+        if choice.outcome == "caused" and choice.workflow_id is not None and one.alert.starts_at is not None
+    ]
+    ended = {one.row.fingerprint for one, _ in decided if one.alert.status == "resolved"}
+    over = bool(ended) and await caused.over(connection, ended, now)
+    if notes:
+        await caused.note(connection, notes, now)
+    return over or bool(notes)
 
 
 def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:
@@ -261,6 +255,7 @@ def _decided(row: sa.Row[Any], choice: Choice, now: datetime) -> Values:
         "b_workflow_id": choice.workflow_id,
         "b_decided_at": now,
         # A source that does not tell when it is over would have its alert acted on long after that.
-        "b_reconsider_at": choice.reconsider_at if row.tracked else None,
+        # What only waits for its turn has been promised one.
+        "b_reconsider_at": choice.reconsider_at if row.tracked or choice.outcome == OVER_BUDGET else None,
         "b_trace": choice.trace,
     }

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from workflow_service.domain.admission import Limits
+from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.intake import statements as sql
@@ -132,7 +132,7 @@ class Intake:
             ids = list(found.scalars())
         if ids:
             async with self._database.write() as connection:
-                await connection.execute(sql.UNDECIDE, {"ids": ids})
+                await connection.execute(sql.UNDECIDE, {"ids": ids, "now": self._clock()})
         return ids
 
     async def _store_all(self, group: Sequence[Kept]) -> Sequence[BaseException | None]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from workflow_service.domain.verdict import NO_ACTION
 from workflow_service.store.tables import (
     Moment,
     active_identities,
@@ -33,6 +34,9 @@ ALERTS = (
 _NAMES: sa.BindParameter[Sequence[str]] = sa.bindparam("names", expanding=True)
 _SINCE: sa.BindParameter[datetime] = sa.bindparam("since", type_=Moment)
 
+_SINCE_NOTHING: sa.BindParameter[datetime] = sa.bindparam("since_nothing", type_=Moment)
+_NOTHING = executions.c.reason == NO_ACTION
+
 ACTIVE = (
     sa.select(active_identities.c.identity, active_identities.c.workflow_id, executions.c.started_at)
     .join(workflows, workflows.c.id == active_identities.c.workflow_id)
@@ -47,15 +51,28 @@ ENDED = (
         executions.c.status,
         executions.c.ended_at,
         executions.c.reason,
+        executions.c.started_at,
+        sa.case((_NOTHING, alerts.c.document)).label("document"),
     )
     .join(workflows, workflows.c.id == identities.c.workflow_id)
     .join(executions, executions.c.id == workflows.c.execution_id)
-    .where(identities.c.identity.in_(_NAMES), executions.c.ended_at > _SINCE)
+    .join(alerts, alerts.c.id == workflows.c.alert_id)
+    .where(
+        identities.c.identity.in_(_NAMES),
+        sa.or_(executions.c.ended_at > _SINCE, _NOTHING & (executions.c.ended_at > _SINCE_NOTHING)),
+    )
     .order_by(executions.c.ended_at.desc())
 )
 
+_OF_STORM, _OF_BUDGET = (workflows.c.created_at > sa.bindparam(name, type_=Moment) for name in ("storm", "budget"))
 BEGUN = (
-    sa.select(workflows.c.cluster, workflows.c.namespace, sa.func.count().label("number"))
+    sa.select(
+        workflows.c.cluster,
+        workflows.c.namespace,
+        sa.func.count().filter(_OF_BUDGET).label("spent"),
+        sa.func.count().filter(_OF_STORM).label("number"),
+        sa.func.min(workflows.c.created_at).filter(_OF_BUDGET).label("oldest"),
+    )
     .where(workflows.c.created_at > _SINCE)
     .group_by(workflows.c.cluster, workflows.c.namespace)
 )
@@ -85,5 +102,5 @@ RECONSIDERED = (
 UNDECIDE = (
     sa.update(alerts)
     .where(alerts.c.id.in_(sa.bindparam("ids", expanding=True)), alerts.c.reconsider_at.is_not(None))
-    .values(outcome=None, reconsider_at=None)
+    .values(outcome=None, reconsider_at=None, decided_at=sa.bindparam("now", type_=Moment))
 )

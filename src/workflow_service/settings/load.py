@@ -158,12 +158,23 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if "kubernetes" in modes and settings.kubernetes.api_url.startswith("https:") and not _trusted(trust):
         yield f"KUBERNETES_CA_FILE: {str(trust)!r} must be a PEM file with CA certificates with AUTH_MODE=kubernetes"
 
+    yield from _unfit_neighbours(settings)
     cooldown, kept = settings.intake.cooldown, settings.orchestration.state_retention_period
     if cooldown > kept:
         yield (
             f"INTAKE_COOLDOWN: {cooldown:g} s must be at most STATE_RETENTION_PERIOD ({kept:g} s): "
             "a cooled-down alert is answered with the earlier result, which must still be there"
         )
+
+
+def _unfit_neighbours(settings: Settings) -> Iterator[str]:
+    if len({"alarm.url", "alarm.secret"} & {*settings.origins}) == 1:
+        yield "ALARM_URL, ALARM_SECRET: must be given together: an alarm that anybody could send is none"
+    named, own = settings.service_coordination, settings.cluster_name
+    if own in (named.executors or {}):
+        yield f"EXECUTORS: {own!r} must not be CLUSTER_NAME, whose executor is EXECUTOR_SERVICE_URL"
+    for cluster in sorted({*(named.executor_token_files or ())} - {*(named.executors or ())}):
+        yield f"EXECUTOR_TOKEN_FILES: {cluster!r} must be a cluster of EXECUTORS"
 
 
 def _unfit_certificate(tls: Tls) -> Iterator[str]:

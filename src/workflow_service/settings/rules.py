@@ -20,6 +20,7 @@ _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "
 MODES = ("keys", "jwt", "kubernetes")
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:/-]{0,255}")
 _ROLES = "such as sre=operator, leads=operator+approver, shop=operator@shop+shop-staging"
 
 Reader = Callable[[str], Any]
@@ -204,10 +205,18 @@ def file(text: str) -> Path:
         raise ValueError(f"must be a readable file ({error.strerror})") from None
 
 
+def label(text: str) -> str:
+    """The name of a label."""
+    names = labels(text)
+    if len(names) != 1:
+        raise ValueError("must be the name of a label")
+    return names[0]
+
+
 def labels(text: str) -> tuple[str, ...]:
     """Names of labels, with commas between them; empty: none."""
     names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if any(not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_.:/-]{0,255}", name) for name in names) or len(names) > 10:
+    if any(not LABEL.fullmatch(name) for name in names) or len(names) > 10:
         raise ValueError("must be at most 10 names of labels with commas between them")
     return names
 

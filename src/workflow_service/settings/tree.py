@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workflow_service.settings import rules
+from workflow_service.domain.watchdog import Watchdog
+from workflow_service.settings import neighbours, rules
 from workflow_service.settings.declaring import Show, setting
 from workflow_service.settings.identity import Kubernetes, Oidc, Tls
 
@@ -58,6 +59,8 @@ class ServiceCoordination:
     executor_token: str | None = setting(
         "EXECUTOR_TOKEN", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
+    executors: Mapping[str, str] | None = setting("EXECUTORS", None, neighbours.named_urls)  # of other clusters
+    executor_token_files: Mapping[str, Path] | None = setting("EXECUTOR_TOKEN_FILES", None, neighbours.named_files)
     coordination_timeout: float = setting("COORDINATION_TIMEOUT", "300s", rules.duration("1s"))
     retry_attempts: int = setting("RETRY_ATTEMPTS", "3", rules.whole(0, 20))
 
@@ -106,15 +109,30 @@ class Intake:
     cooldown: float = setting("INTAKE_COOLDOWN", "5m", rules.duration("0s", "24h"))
     failure_cooldown: float = setting("FAILURE_COOLDOWN", "1m", rules.duration("0s", "24h"))
     longest_cooldown: float = setting("LONGEST_COOLDOWN", "1h", rules.duration("0s", "24h"))
+    no_action_memory: float = setting("NO_ACTION_MEMORY", "6h", rules.duration("0s", "24h"))
     storm_window: float = setting("STORM_WINDOW", "1m", rules.duration("1s", "1h"))
     storm_in_namespace: int = setting("STORM_IN_NAMESPACE", "100", rules.whole(0, 1_000_000))
     storm_in_cluster: int = setting("STORM_IN_CLUSTER", "500", rules.whole(0, 1_000_000))
+    budget_in_namespace: int = setting("BUDGET_IN_NAMESPACE", "600", rules.whole(0, 1_000_000))  # workflows per hour
+    budget_in_cluster: int = setting("BUDGET_IN_CLUSTER", "3000", rules.whole(0, 1_000_000))
+    cluster_label: str = setting("CLUSTER_LABEL", "cluster", rules.label)  # names the cluster of an alert
     group_by: tuple[str, ...] = setting("GROUP_BY", "", rules.labels)
     rules_file: Path | None = setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
     max_pending: int = setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))
     pagerduty_secret: str | None = setting(  # None: PagerDuty's webhooks are refused
         "PAGERDUTY_SECRET", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """When this service tells somebody outside that it does not hear or decide any more, and whom."""
+
+    watchdog_match: tuple[Watchdog, ...] = setting("WATCHDOG_MATCH", "alertname=Watchdog", neighbours.watchdogs)
+    watchdog_interval: float = setting("WATCHDOG_INTERVAL", "0s", rules.duration("0s", "24h"))  # 0: nobody is missed
+    undecided_after: float = setting("UNDECIDED_ALARM", "5m", rules.duration("0s", "24h"))  # 0: never
+    url: str | None = setting("ALARM_URL", None, neighbours.address, show=Show.MASK)  # webhook URLs may hold a secret
+    secret: tuple[bytes, ...] | None = setting("ALARM_SECRET", None, rules.webhook_secrets, show=Show.MASK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +177,6 @@ class Settings:
     oidc: Oidc = field(default_factory=Oidc)
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
+    alarm: Alarm = field(default_factory=Alarm)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)

@@ -13,10 +13,10 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
-from workflow_service.store import commands
+from workflow_service.store import caused, commands
 from workflow_service.store.database import Database
 from workflow_service.store.executions import Record, load_from
-from workflow_service.store.tables import catalogues, executions, journal, workflows
+from workflow_service.store.tables import Moment, catalogues, caused_alerts, executions, journal, workflows
 from workflow_service.store.waiting import stuck_because
 
 _SUMMARY = (
@@ -138,20 +138,41 @@ async def newest_execution(database: Database, workflow_id: str) -> tuple[str, b
     return row.id, row.ended_at is not None
 
 
-async def surroundings(database: Database, execution_id: str) -> tuple[int, bool]:
-    """How many commands wait for an execution's answer, and whether anything of its journal is there.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a workflow's detail shows besides the row of its execution, as far as it tells that something is new."""
+
+    unanswered: int  # commands
+    remembered: bool  # whether anything of its journal is there
+    evidence: int  # alerts that speak against it
+    evidence_at: datetime | None  # when that was last new
+
+
+async def surroundings(database: Database, execution_id: str) -> Surroundings:
+    """What is around an execution.
 
     Raises:
         StoreUnavailable: the database is away.
     """
     there = sa.exists().where(journal.c.execution_id == execution_id)
+    whose = sa.select(executions.c.workflow_id).where(executions.c.id == execution_id).scalar_subquery()
+    against = caused_alerts.c.workflow_id == whose
+    query = sa.select(
+        commands.count_of(execution_id).label("unanswered"),
+        there.label("remembered"),
+        sa.select(sa.func.count()).select_from(caused_alerts).where(against).scalar_subquery().label("evidence"),
+        sa.select(sa.func.max(sa.func.coalesce(caused_alerts.c.over_at, caused_alerts.c.noted_at), type_=Moment))
+        .where(against)
+        .scalar_subquery()
+        .label("evidence_at"),
+    )
     async with database.read() as connection:
-        row = (await connection.execute(sa.select(commands.count_of(execution_id).label("waiting"), there))).one()
-    return row.waiting, bool(row[1])
+        row = (await connection.execute(query)).one()
+    return Surroundings(row.unanswered, bool(row.remembered), row.evidence, row.evidence_at)
 
 
 async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
-    """One workflow with its plan and journal, as of one moment.
+    """One workflow with its plan, its journal and what speaks against it (`evidence`), as of one moment.
 
     Raises:
         NotFound: there is none.
@@ -159,6 +180,7 @@ async def whole(database: Database, workflow_id: str) -> tuple[Summary, Record]:
     """
     async with database.snapshot() as connection:
         found = await _summary(database, connection, workflow_id)
+        found = {**found, "evidence": await caused.evidence(connection, workflow_id)}
         return found, await load_from(connection, found["execution_id"])
 
 

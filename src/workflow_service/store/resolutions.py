@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,9 @@ _TAKE_BACK = (
 _HEARD = sa.update(executions).where(executions.c.id == sa.bindparam("b_id")).values(resolved_at=None)
 
 
+_ANYTHING = sa.or_(executions.c.resolved_at.is_not(None), executions.c.caused_at.is_not(None))
+
+
 async def over(connection: AsyncConnection, workflow_ids: Collection[str]) -> set[str]:
     """Those of these workflows all of whose alerts have resolved, by the last word about each."""
     found = await connection.execute(_STILL_ON, {"ids": sorted(workflow_ids)})
@@ -59,15 +63,25 @@ async def heard(connection: AsyncConnection, execution_id: str) -> None:
     await connection.execute(_HEARD, {"b_id": execution_id})
 
 
-async def waits(database: Database, execution_id: str) -> bool:
-    """Whether the owner is to hear of it.
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the owner of an execution is to hear about its alerts, and since when; None: nothing."""
+
+    workflow_id: str
+    resolved_at: datetime | None
+    caused_at: datetime | None
+
+
+async def marks(database: Database, execution_id: str) -> Marks | None:
+    """What the owner is to hear of; None: there is no such execution.
 
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(executions.c.resolved_at).where(executions.c.id == execution_id)
+    columns = (executions.c.workflow_id, executions.c.resolved_at, executions.c.caused_at)
     async with database.read() as connection:
-        return await connection.scalar(query) is not None
+        row = (await connection.execute(sa.select(*columns).where(executions.c.id == execution_id))).one_or_none()
+    return Marks(*row) if row is not None else None
 
 
 async def awaited(database: Database, owner: str) -> set[str]:
@@ -76,8 +90,6 @@ async def awaited(database: Database, owner: str) -> set[str]:
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(executions.c.id).where(
-        executions.c.owner == owner, executions.c.ended_at.is_(None), executions.c.resolved_at.is_not(None)
-    )
+    query = sa.select(executions.c.id).where(executions.c.owner == owner, executions.c.ended_at.is_(None), _ANYTHING)
     async with database.read() as connection:
         return set((await connection.execute(query)).scalars())

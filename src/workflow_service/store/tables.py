@@ -9,18 +9,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from workflow_service.domain.formats import FORMAT
+from workflow_service.store.alarm_tables import alarm_messages, alarms
 from workflow_service.store.columns import Document, Moment, Words, visible
+from workflow_service.store.evidence_tables import caused_alerts
+from workflow_service.store.metadata import metadata
 
-__all__ = ["Document", "Moment", "Words", "visible"]  # beside the tables, which need no word
-
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    }
-)
+# Beside the tables of this module, which need no word.
+__all__ = ["Document", "Moment", "Words", "alarm_messages", "alarms", "caused_alerts", "metadata", "visible"]
 
 
 deliveries = sa.Table(
@@ -166,6 +161,7 @@ executions = sa.Table(
     # The newest `domain.formats.FORMAT` that has driven it; a replica of a lower one leaves it alone.
     sa.Column("format", sa.Integer, nullable=False, default=FORMAT, server_default="1"),
     sa.Column("resolved_at", Moment),  # what its alerts are about is over, and its owner has not heard of it yet
+    sa.Column("caused_at", Moment),  # there is news of alerts that it seems to have caused; NULL: its owner knows
     sa.Column("undos", Document),  # once a rollback is over: how many of its steps ended how
     sa.Index(
         "executions_active_idx",

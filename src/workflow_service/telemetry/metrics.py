@@ -174,10 +174,10 @@ class Metrics:
         """The first call to the executor went out this long after the alert came in."""
         self._start_latency.observe(seconds)
 
-    def breaker_moved(self, to: BreakerState) -> None:
-        """The executor's circuit breaker has moved."""
-        self._breaker.labels("executor").set(_BREAKER_STATES.index(to))
-        self._breaker_moves.labels("executor", to).inc()
+    def breaker_moved(self, to: BreakerState, *, downstream: str = "executor") -> None:
+        """An executor's circuit breaker has moved. `downstream` is `executor`, or `executor/<cluster>` of another."""
+        self._breaker.labels(downstream).set(_BREAKER_STATES.index(to))
+        self._breaker_moves.labels(downstream, to).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, as the scraper's `Accept` header wants it."""
