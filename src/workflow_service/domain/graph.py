@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from workflow_service.domain import levels, scope, step_rules
 from workflow_service.domain.errors import InvalidPlan, Violation
+from workflow_service.domain.expressions import Scope
 from workflow_service.domain.plan import OnFailure, Phase, Plan, Step, StepKind
 
 Items = Mapping[str, Sequence[Any]]  # what the forEach steps that were opened found to do
@@ -82,8 +84,8 @@ class Graph:
         return path, length
 
 
-def validate(plan: Plan) -> Graph:
-    """The graph of a sound plan.
+def validate(plan: Plan, types: Scope = MappingProxyType({})) -> Graph:
+    """The graph of a sound plan; `types` says what is known of its parameters, by names such as `params.size`.
 
     Raises:
         InvalidPlan: with every rule that the plan breaks.
@@ -94,7 +96,7 @@ def validate(plan: Plan) -> Graph:
     if broken:
         raise InvalidPlan("the plan is not sound", broken)
     graph = _graph(plan, {})
-    wrong = list(scope.violations(_with_samples(graph)))
+    wrong = list(scope.violations(_with_samples(graph), types))
     if wrong:
         raise InvalidPlan("the plan is not sound", wrong)
     return graph

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_service.domain.catalogue import ActionType, Catalogue, canonical
-from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, RetryPolicy, Step, StepKind
+from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, Step, StepKind
 from workflow_service.domain.target import Target
 from workflow_service.planning import wording
 from workflow_service.planning.rules import Rule, RuleAction, RuleCondition
-from workflow_service.planning.shaping import about, shaped, with_approval
+from workflow_service.planning.shaping import about, retrying, shaped, with_approval
 from workflow_service.planning.situation import DoesNotFit, Situation, subject
 
 
@@ -102,13 +102,9 @@ class _Filling:
         )
 
     def _acting(self, action: RuleAction, step: Step) -> Step:
-        name = canonical(action.type)
-        entry = self.catalogue.get(name) if self.catalogue else None
-        if self.catalogue and entry is None:
-            raise DoesNotFit(f"the executor does not offer {name}")
-        here, limits = self.here, self.limits
+        name, here, limits = canonical(action.type), self.here, self.limits
+        entry, parameters = self._filled(name, action.parameters, action.on)
         target = here.object(action.on)
-        parameters = wording.parameters(action.parameters, here, action.on)
         if entry:
             _check(entry, parameters, target)
         timeout = action.timeout or (entry and entry.default_timeout) or limits.action_timeout
@@ -120,11 +116,30 @@ class _Filling:
             on_failure=_on_failure(step, action, limits, harmless=tells_only),
             timeout=min(timeout, limits.coordination_timeout),
             deadline=limits.coordination_timeout,
-            retry=RetryPolicy(max_retries=limits.retry_attempts if action.retries is None else action.retries),
+            retry=retrying(action, limits.retry_attempts),
+            rollback=self._undo(action, target),
             changes=entry.changes if entry else True,
-            reversible=entry.reversible if entry else None,
-            irreversible_reason=entry.irreversible_reason if entry else None,
+            reversible=True if action.rollback else entry.reversible if entry else None,
+            irreversible_reason=entry.irreversible_reason if entry and not action.rollback else None,
         )
+
+    def _undo(self, action: RuleAction, target: Target | None) -> Action | None:
+        """What takes the step's changes back, as the rule says it."""
+        if action.rollback is None:
+            return None
+        entry, parameters = self._filled(action.rollback.type, action.rollback.parameters, action.on)
+        if entry:
+            _check(entry, parameters, target)
+        return Action(entry.type if entry else canonical(action.rollback.type), parameters, target)
+
+    def _filled(
+        self, name: str, given: Mapping[str, Any], on: str | None
+    ) -> tuple[ActionType | None, Mapping[str, Any]]:
+        """The action of that name, None while no catalogue is known, and its parameters."""
+        entry = self.catalogue.get(name) if self.catalogue else None
+        if self.catalogue and entry is None:
+            raise DoesNotFit(f"the executor does not offer {canonical(name)}")
+        return entry, wording.parameters(given, self.here, on)
 
     def _condition(self, one: RuleCondition, action: RuleAction) -> Condition:
         on = about(one, action)

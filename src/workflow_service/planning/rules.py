@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from workflow_service.domain.alert import Alert
-from workflow_service.domain.plan import OnFailure, OnResolved, Phase, StepKind
+from workflow_service.domain.plan import OnFailure, OnResolved, Phase, RetryPolicy, StepKind
 from workflow_service.planning.recovery_rules import Failures, Option
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*|[^\W_]+")
@@ -52,6 +52,14 @@ class RuleApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleUndo:
+    """What takes the changes of a step back, where the executor's own undo is not wanted or not to be had."""
+
+    type: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleAction:
     """One step, with parameters that are filled in when the plan is made. Times in seconds."""
 
@@ -76,6 +84,8 @@ class RuleAction:
     max_parallel: int = 1
     steps: tuple[RuleAction, ...] = ()
     approval: RuleApproval | None = None
+    retry: RetryPolicy | None = None  # how patiently; how often, too, unless `retries` is None
+    rollback: RuleUndo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def shaped(action: RuleAction, phase: Phase) -> Step:
         critical=action.critical,
         on_failure=action.on_failure or default,
         alternative=action.alternative,
-        retry=RetryPolicy() if action.retries is None else RetryPolicy(max_retries=action.retries),
+        retry=retrying(action, RetryPolicy().max_retries),
         kind=action.kind,
         phase=phase,
         when=action.when,
@@ -43,12 +43,19 @@ def shaped(action: RuleAction, phase: Phase) -> Step:
         max_parallel=action.max_parallel,
         steps=tuple(inner for one in action.steps for inner in with_approval(one, shaped(one, Phase.MAIN))),
         parameters={} if acts else action.parameters,
+        rollback=Action(action.rollback.type, action.rollback.parameters, about) if action.rollback else None,
     )
     if action.kind in _WAITS:
         return replace(
             step, deadline=action.timeout or (_ASKING if action.kind is StepKind.APPROVAL else step.deadline)
         )
     return replace(step, timeout=action.timeout or step.timeout)
+
+
+def retrying(action: RuleAction, attempts: int) -> RetryPolicy:
+    """How a passing failure of the step is tried again; `attempts`: how often, where it does not say."""
+    how = action.retry or RetryPolicy()
+    return replace(how, max_retries=attempts if action.retries is None else action.retries)
 
 
 def with_approval(action: RuleAction, step: Step) -> tuple[Step, ...]:

@@ -29,6 +29,8 @@ _BELONGS: Mapping[str, frozenset[str]] = {
     "maxParallel": frozenset({"action", "check", "template"}),
     "wait": frozenset({"wait"}),
     "steps": frozenset({"template"}),
+    "retry": frozenset({"action"}),
+    "rollback": frozenset({"action"}),
 }
 _NEEDED: Mapping[str, str] = {"action": "type", "wait": "wait", "check": "postconditions", "template": "steps"}
 _OBSERVED = {
@@ -90,6 +92,8 @@ def _repeated(ids: Sequence[str], at: Place) -> Iterator[Flaw]:
 def _step(step: Mapping[str, Any], at: Place) -> Iterator[Flaw]:
     yield from _kind(step, at)
     yield from _parameters(step.get("parameters", {}), (*at, "parameters"), can_look="on" in step)
+    undo = step.get("rollback", {}).get("parameters", {})
+    yield from _parameters(undo, (*at, "rollback", "parameters"), can_look="on" in step)
     yield from _placeholders(step.get("description", ""), (*at, "description"))
     for name in ("preconditions", "postconditions"):
         for index, condition in enumerate(step.get(name, ())):
@@ -106,6 +110,8 @@ def _kind(step: Mapping[str, Any], at: Place) -> Iterator[Flaw]:
         yield at, step["id"], f"needs `{needed}`, being a step of kind {kind}"
     if "maxParallel" in step and "forEach" not in step:
         yield (*at, "maxParallel"), step["maxParallel"], "belongs to a step with forEach"
+    if "retries" in step and "retry" in step:
+        yield (*at, "retries"), step["retries"], "must not be given together with `retry`, which has maxAttempts"
     if "settle" in step and "postconditions" not in step:
         yield (*at, "settle"), step["settle"], "belongs to a step with postconditions"
 
@@ -126,6 +132,7 @@ def _expressive(step: Mapping[str, Any]) -> bool:
         or not keys.isdisjoint(step)
         or "when" in step.get("approval", {})
         or has_expressions(step.get("parameters", {}))
+        or has_expressions(step.get("rollback", {}))
     )
 
 

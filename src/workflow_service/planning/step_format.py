@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.expression_source import MAX_SOURCE
 from workflow_service.domain.plan import OnFailure, StepKind
 from workflow_service.domain.step_rules import MAX_CONDITIONS, MAX_ITEMS, MAX_STEPS
@@ -41,6 +42,23 @@ _CONDITION = {
 }
 _CONDITIONS = {"type": "array", "items": _CONDITION, "minItems": 1, "maxItems": MAX_CONDITIONS}
 STEPS = {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1, "maxItems": MAX_STEPS}
+RETRY: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "maxAttempts": {"type": "integer", "minimum": 1, "maximum": 21},
+        "backoff": {"enum": ["exponential", "fixed"]},
+        "delay": SPAN,
+        "maxDelay": TIME,
+        "on": {
+            "type": "array",
+            "items": {"enum": [one.value for one in ErrorClass]},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+    },
+    "minProperties": 1,
+    "additionalProperties": False,
+}
 STEP: Mapping[str, Any] = {
     "type": "object",
     "required": ["id"],
@@ -68,6 +86,13 @@ STEP: Mapping[str, Any] = {
         "approval": {
             "type": "object",
             "properties": {"when": _EXPRESSION, "timeout": TIME},
+            "additionalProperties": False,
+        },
+        "retry": RETRY,
+        "rollback": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": TEXT, "parameters": {"type": "object"}},
             "additionalProperties": False,
         },
     },
