@@ -68,7 +68,8 @@ def test_a_step_is_taken_back_as_it_says() -> None:
     """Its own action with what the executor had answered; without known changes or that answer, the executor's undo."""
     own = undo(result={"before": 2}).call.request
     assert (own.key, own.type, own.parameters) == ("exec-1:scale:undo", "scale_deployment", {"replicas": 2})
-    for answer in ({"result": {}}, {"result": {"before": 2}, "changes": ()}):
+    others: tuple[dict[str, Any], ...] = ({"result": {}}, {"result": {"before": 2}, "changes": ()})
+    for answer in others:
         assert undo(**answer).call.request.type == "undo"
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, explaining, idempotent, problems, schemas, security, silences
+from workflow_service.api import creating, explaining, idempotent, problems, schemas, security, silences, templates
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
@@ -66,10 +66,15 @@ def application(
     problems.install(app)
     app.include_router(workflow_routes.routes(parts.workflows))
     app.include_router(alert_routes.routes(parts.alerts))
-    app.include_router(delivery_routes.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(creating.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(explaining.routes(parts.workflows.database))
-    app.include_router(silences.routes(parts.workflows.database))
+    reception, database = parts.alerts.reception, parts.workflows.database
+    for router in (
+        delivery_routes.routes(reception, database),
+        creating.routes(reception, database),
+        explaining.routes(database),
+        silences.routes(database),
+        templates.routes(),
+    ):
+        app.include_router(router)
     app.include_router(control_routes.routes(parts.controls))
     app.include_router(rollback_routes.routes(parts.controls.database))
     app.include_router(health_routes.routes(parts.health))

@@ -117,6 +117,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/readyz"): _ANYBODY,
     ("GET", "/openapi.json"): _ANYBODY,
     ("HEAD", "/openapi.json"): _ANYBODY,
+    ("GET", "/api/v1/schemas/workflowtemplate-v1alpha1.json"): _ANYBODY,
     ("GET", "/metrics"): Need(Right.VIEWER, About.SERVICE),
     ("POST", "/api/v1/execute"): Need(Right.OPERATOR, About.INTAKE),
     ("POST", "/api/v1/alerts"): Need(Right.OPERATOR, About.INTAKE),

@@ -113,6 +113,11 @@ def seconds(given: float | str) -> float:
 def against(schema: Mapping[str, Any], value: object, at: Place) -> Iterator[Flaw]:
     """What a JSON Schema says is wrong."""
     for error in jsonschema.Draft202012Validator(schema).iter_errors(value):
-        short = len(error.message) <= 200  # it may repeat the value
-        rule = error.message if short else f"{error.validator} {error.validator_value!r:.100}"
-        yield (*at, *error.absolute_path), error.instance, f"breaks the format: {rule}"
+        yield flaw_of(error, at)
+
+
+def flaw_of(error: jsonschema.ValidationError, at: Place) -> Flaw:
+    """One thing that a JSON Schema says is wrong."""
+    short = len(error.message) <= 200  # it may repeat the value
+    rule = error.message if short else f"{error.validator} {error.validator_value!r:.100}"
+    return (*at, *error.absolute_path), error.instance, f"breaks the format: {rule}"
