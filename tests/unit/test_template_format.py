@@ -28,7 +28,7 @@ def test_every_key_reaches_the_template() -> None:
         ("production",),
         ("prod*",),
     )
-    assert (found.match.when.severities, found.match.when.owners) == (("critical", "high"), ("Deployment",))
+    assert (found.rule.when.severities, found.rule.when.owners) == (("critical", "high"), ("Deployment",))
     assert found.derive["deployment"] == ("alert.labels['deployment']", "owner.name")
     assert (found.timeout, found.rule.on_resolved, found.rule.name) == (
         900.0,

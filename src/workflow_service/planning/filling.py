@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_service.domain.catalogue import ActionType, Catalogue, canonical
+from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, Step, StepKind
 from workflow_service.domain.target import Target
 from workflow_service.planning import wording
@@ -87,19 +88,26 @@ class _Filling:
         )
         if action.kind is StepKind.ACTION:
             return self._acting(action, step)
-        steps = self.level(action.steps, Phase.MAIN)
+        parameters = wording.parameters(action.parameters, self.here, action.on)
+        steps = self._inside(parameters).level(action.steps, Phase.MAIN)
         if action.steps and not steps:
             raise DoesNotFit("nothing that is inside can be done")
         bounded = action.kind is StepKind.CHECK and action.timeout is None
         return replace(
             step,
             steps=steps,
-            parameters=wording.parameters(action.parameters, self.here, action.on),
+            parameters=parameters,
             description=wording.sentence(action.description, self.here, action.on) or "",
             on_failure=_on_failure(step, action, self.limits, harmless=action.kind is StepKind.APPROVAL),
             deadline=self.limits.coordination_timeout if bounded else step.deadline,
             changes=any(inner.changes for inner in steps),
         )
+
+    def _inside(self, parameters: Mapping[str, Any]) -> _Filling:
+        """The filling of what is inside a template step, which has these parameters; its own, or none are known yet."""
+        if self.here.given is None:
+            return self
+        return replace(self, here=replace(self.here, given={} if has_expressions(parameters) else parameters))
 
     def _acting(self, action: RuleAction, step: Step) -> Step:
         name, here, limits = canonical(action.type), self.here, self.limits

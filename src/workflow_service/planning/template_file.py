@@ -7,7 +7,7 @@ the steps as those of a rule are read, every expression in its scope, and the ac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_service.domain.alert import shown
@@ -19,7 +19,15 @@ from workflow_service.planning.inheriting import Find, composed, extended, paren
 from workflow_service.planning.offered import unfit
 from workflow_service.planning.rule_values import rule_of
 from workflow_service.planning.step_format import Flaw
-from workflow_service.planning.template_values import as_rule, derive_of, match_of, target_of, timeout_of, written
+from workflow_service.planning.template_values import (
+    as_rule,
+    derive_of,
+    match_of,
+    target_of,
+    timeout_of,
+    when_of,
+    written,
+)
 from workflow_service.planning.templates import Template, types_of
 from workflow_service.planning.yaml_reading import Mark, NotYaml, Reading
 
@@ -122,7 +130,7 @@ def template(given: Source, find: Find, catalogue: Catalogue | None = None) -> T
         reference=given.reference,
         digest=digest_of(given.document),
         lifecycle=Lifecycle(given.document["metadata"].get("lifecycle", Lifecycle.ACTIVE)),
-        rule=rule,
+        rule=replace(rule, when=when_of(spec.get("match"))),
         when_to_use=said["whenToUse"],
         when_not_to_use=said.get("whenNotToUse", ""),
         match=match_of(spec.get("match")),

@@ -44,14 +44,18 @@ def match_of(raw: Mapping[str, Any] | None) -> Match | None:
     """Which alerts a template says it is for."""
     if raw is None:
         return None
-    lists = {name: tuple(map(str, raw.get(name, ()))) for name in ("kinds", "owners", "observed")}
     return Match(
         alertnames=tuple(raw["alertname"]),
         environments=tuple(raw.get("environment", ())),
         namespaces=tuple(raw.get("namespace", ())),
-        when=When(severities=tuple(raw.get("severity", ())), **lists),
         expression=raw.get("when"),
     )
+
+
+def when_of(raw: Mapping[str, Any] | None) -> When:
+    """What of that a rule could ask for too."""
+    lists = {name: tuple(map(str, (raw or {}).get(name, ()))) for name in ("kinds", "owners", "observed")}
+    return When(severities=tuple((raw or {}).get("severity", ())), **lists)
 
 
 def derive_of(raw: Mapping[str, str | list[str]]) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 from workflow_service.domain.expressions import Scope, Type
 from workflow_service.domain.scope import ALERT
 from workflow_service.domain.template import Lifecycle, Reference
-from workflow_service.planning.rules import Rule, When
+from workflow_service.planning.rules import Rule
 
 # What is known of an alert when a plan is made for it: what `match.when` and `derive` may name.
 KNOWN: Scope = {
@@ -32,12 +32,11 @@ _TYPES: Mapping[object, Type] = {
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which alerts lead to a template, beside what a rule can ask for too (`when`). Empty: it does not matter."""
+    """Which alerts lead to a template, beside what its rule asks for. Empty: it does not matter."""
 
     alertnames: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
-    when: When = field(default_factory=When)
     expression: str | None = None
 
 
@@ -72,6 +71,14 @@ class Template:
     def types(self) -> Scope:
         """Its parameters as expressions know them."""
         return types_of(self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A template that somebody wants to be run, with the parameters that are not to be its defaults."""
+
+    template: Template
+    parameters: Mapping[str, Any]
 
 
 def types_of(schema: Mapping[str, Any]) -> dict[str, Type]:
