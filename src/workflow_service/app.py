@@ -47,10 +47,12 @@ from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.meaning import admission, keep, limits_of
+from workflow_service.planning import shelf
 from workflow_service.planning.known_catalogue import KnownCatalogue
 from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rule_file import read_rules
+from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings, current
 from workflow_service.store import migrations, retention
@@ -126,6 +128,9 @@ class Replica:
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
+        self.shelf = Shelf(
+            self.database, directory=settings.templates.directory, shipped=settings.templates.shipped, clock=now
+        )
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
@@ -151,6 +156,7 @@ class Replica:
             controls=Controls(self._orders(), self.database),
             health=self._health(),
             access=self.entrance.access,
+            shelf=self.shelf,
         )
         self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
@@ -182,6 +188,7 @@ class Replica:
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
             stack.push_async_callback(self.bus.close)
+        await self.shelf.start()
         for part in (self.lease, self.journal, self.listening, self.entrance):
             await part.start()
             stack.push_async_callback(part.stop)
@@ -210,6 +217,7 @@ class Replica:
             cluster=settings.cluster_name,
             patience=EXECUTOR_PATIENCE,
         )
+        planner.library = lambda: self.shelf.library
         return Means(
             database=self.database,
             journal=self.journal,
@@ -245,6 +253,7 @@ class Replica:
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
+            Chore("templates", shelf.PERIOD, self.shelf.refresh),
             *self.entrance.chores(),
         ]
 

@@ -26,6 +26,7 @@ from workflow_service.api.gate import Access, Gate
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
+from workflow_service.planning.shelf import Shelf
 from workflow_service.telemetry.metrics import Metrics
 
 COMPONENTS = (
@@ -33,6 +34,7 @@ COMPONENTS = (
     schemas.AlertIn,
     AlertmanagerAlertIn,
     creating.NewWorkflowIn,
+    creating.NewOrderIn,
 )  # referred to by name, not by a route's model
 
 
@@ -45,6 +47,7 @@ class Parts:
     controls: Controls
     health: Health
     access: Access
+    shelf: Shelf
 
 
 def application(
@@ -69,10 +72,10 @@ def application(
     reception, database = parts.alerts.reception, parts.workflows.database
     for router in (
         delivery_routes.routes(reception, database),
-        creating.routes(reception, database),
+        creating.routes(reception, database, parts.shelf),
         explaining.routes(database),
         silences.routes(database),
-        templates.routes(),
+        templates.routes(parts.shelf, database),
     ):
         app.include_router(router)
     app.include_router(control_routes.routes(parts.controls))

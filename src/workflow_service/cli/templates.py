@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from workflow_service.cli.showing import as_json
+from workflow_service.cli.calling import Service
+from workflow_service.cli.options import speaks
+from workflow_service.cli.showing import Column, Row, as_json, table
 
 if TYPE_CHECKING:
     from workflow_service.domain.catalogue import Catalogue
@@ -16,6 +19,15 @@ if TYPE_CHECKING:
 
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+
+
+_COLUMNS: Sequence[Column] = (
+    ("template", lambda row: row["name"]),
+    ("version", lambda row: row["version"]),
+    ("lifecycle", lambda row: row["lifecycle"] or "gone"),
+    ("alerts", lambda row: ", ".join(row["alertnames"]) if row["matching"] else ""),
+    ("what", lambda row: row["what"]),
+)
 
 
 @click.group()
@@ -46,6 +58,76 @@ def lint(paths: tuple[Path, ...], catalogue: Path | None, output: str) -> None:
             click.echo(flaw, err=True)
         click.echo(f"{len(sound)} sound, {len(flaws)} flaws")
     sys.exit(1 if flaws else 0)
+
+
+@template.command("import")
+@_PATHS
+@click.option(
+    "--to", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="TEMPLATES_DIR."
+)
+def bring(paths: tuple[Path, ...], to: Path) -> None:
+    """Check template files and copy them into the directory that a service reads. All of them, or none."""
+    from workflow_service.planning.importing import bring as into
+    from workflow_service.planning.template_file import InvalidTemplate
+
+    try:
+        written = into(paths, to)
+    except InvalidTemplate as invalid:
+        for flaw in invalid.flaws:
+            click.echo(flaw, err=True)
+        sys.exit(1)
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"cannot import: {error}")
+    for path in written:
+        click.echo(f"{path}: written")
+
+
+@template.command("list")
+@click.option("--all", "everything", is_flag=True, help="Versions too that are not in use any more.")
+@speaks
+def listed(service: Service, output: str, *, everything: bool) -> None:
+    """The templates that a service has, and what is wrong with its files."""
+    found = service.call("GET", "api", "v1", "templates")
+    rows = [one for one in found["templates"] if everything or one["lifecycle"]]
+    if output == "json":
+        as_json({**found, "templates": rows})
+        return
+    table(rows, _COLUMNS)
+    for flaw in found["trouble"]:
+        where = f"{flaw['file']}:{flaw['line']}:{flaw['column']}"
+        click.echo(f"not in use: {where}: {flaw['field']}: {flaw['value']!r} {flaw['rule']}", err=True)
+
+
+@template.command()
+@click.argument("names", nargs=-1)
+@click.option("--to", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@speaks
+def export(service: Service, output: str, names: tuple[str, ...], to: Path) -> None:
+    """Write the templates of a service (NAME or NAME@VERSION; default: all in use) into a directory, as they are."""
+    from workflow_service.domain.template import Reference
+    from workflow_service.planning.importing import write
+
+    rows = service.call("GET", "api", "v1", "templates")["templates"]
+    wanted = [one for one in rows if _named(one, names)]
+    if not wanted:
+        sys.exit(f"cannot export: no template {' or '.join(names) or 'is in use'}")
+    written = []
+    for one in wanted:
+        body = service.call("GET", "api", "v1", "templates", one["name"], one["version"])["body"]
+        try:
+            written.append(str(write(to, Reference(one["name"], one["version"]), body)))
+        except OSError as error:
+            sys.exit(f"cannot export: {error}")
+    if output == "json":
+        as_json(written)
+    else:
+        click.echo("\n".join(written))
+
+
+def _named(row: Row, names: tuple[str, ...]) -> bool:
+    if not names:
+        return row["lifecycle"] is not None
+    return f"{row['name']}@{row['version']}" in names or (row["name"] in names and row["lifecycle"] is not None)
 
 
 def _offered(file: Path | None) -> Catalogue:

@@ -129,6 +129,8 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/api/v1/silences"): _READS_ALL,
     ("POST", "/api/v1/silences"): Need(Right.OPERATOR, About.SERVICE),
     ("DELETE", "/api/v1/silences/{silence_id}"): Need(Right.OPERATOR, About.SERVICE),
+    ("GET", "/api/v1/templates"): _READS_ALL,
+    ("GET", "/api/v1/templates/{name}/{version}"): _READS_ALL,
     ("POST", "/api/v1/workflows"): Need(Right.OPERATOR, About.ORDER),
     ("GET", "/api/v1/workflows"): _READS_MANY,
     ("GET", "/api/v1/rollbacks"): _READS_MANY,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.failure_class import Patterns
@@ -17,6 +18,9 @@ from workflow_service.ports import Engine, EventBus, Executor
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
 from workflow_service.telemetry.metrics import Metrics
+
+PlanFor = Callable[[Alert, Mapping[str, Any] | None], Awaitable[tuple[Plan, object, object]]]
+"""Makes the plan for an alert, or of what was ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Means:
     lookout: Lookout
     bus: EventBus
     metrics: Metrics
-    plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
+    plan_for: PlanFor
     listening: Listening
     recoveries: Recoveries
     patterns: Patterns

@@ -202,6 +202,7 @@ def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now
         seq=0,
         plan=None,
         events=(),
+        ordered=row.ordered,
         waits_for_start=bool(row.waits_for_start),
     )
     owner = starts.reserve(record)

@@ -118,6 +118,14 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
+class Templates:
+    """Runbooks that alerts lead to, beside the rules."""
+
+    directory: Path | None = setting("TEMPLATES_DIR", None, rules.folder)  # None: only those that are shipped
+    shipped: bool = setting("SHIPPED_TEMPLATES", "true", rules.truth)
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what is over is remembered, beside `orchestration.state_retention_period`."""
 
@@ -159,5 +167,6 @@ class Settings:
     oidc: Oidc = field(default_factory=Oidc)
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
+    templates: Templates = field(default_factory=Templates)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)

@@ -24,6 +24,7 @@ _WHOLE = (
         executions,
         alerts.c.document.label("alert"),
         alerts.c.waits_for_start,
+        alerts.c.ordered,
         workflows.c.severity,
         plans.c.document.label("plan"),
     )
@@ -53,6 +54,7 @@ class Record:
     seq: int
     plan: Plan | None
     events: Sequence[Event]
+    ordered: Mapping[str, Any] | None = None  # the template that is to be run, and its parameters
     waits_for_start: bool = False  # its plan is held back until somebody starts it
 
 
@@ -93,6 +95,7 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         plan=plan_from_json(row.plan) if row.plan is not None else None,
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
         waits_for_start=bool(row.waits_for_start),
+        ordered=row.ordered,
     )
 
 
