@@ -16,6 +16,7 @@ from workflow_service.cli.showing import Column, Row, as_json, table
 if TYPE_CHECKING:
     from workflow_service.domain.catalogue import Catalogue
     from workflow_service.planning.template_file import LocatedFlaw
+    from workflow_service.rehearsal.judging import Verdict
 
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -58,6 +59,44 @@ def lint(paths: tuple[Path, ...], catalogue: Path | None, output: str) -> None:
             click.echo(flaw, err=True)
         click.echo(f"{len(sound)} sound, {len(flaws)} flaws")
     sys.exit(1 if flaws else 0)
+
+
+@template.command("test")
+@_PATHS
+@click.option("--verbose", "-v", is_flag=True, help="What happened in each test, too.")
+@_OUTPUT
+def tried(paths: tuple[Path, ...], output: str, *, verbose: bool) -> None:
+    """Run the tests of templates (x.test.yaml beside x.yaml) without any service or clock: exit 1 when one fails."""
+    from workflow_service.rehearsal.trying import attempt
+
+    found = [attempt(path) for path in paths]
+    flaws = [flaw for one in found for flaw in one.flaws]
+    verdicts = [verdict for one in found for verdict in one.verdicts]
+    if output == "json":
+        as_json({"tests": [_verdict(one) for one in verdicts], "flaws": [_flaw(one) for one in flaws]})
+    else:
+        for flaw in flaws:
+            click.echo(flaw, err=True)
+        for one in verdicts:
+            _tell(one, verbose=verbose)
+        failed = sum(bool(one.wrong) for one in verdicts)
+        click.echo(f"{len(verdicts) - failed} passed, {failed} failed")
+    sys.exit(1 if flaws or not verdicts or any(one.wrong for one in verdicts) else 0)
+
+
+def _tell(verdict: Verdict, *, verbose: bool) -> None:
+    where = f"{verdict.case.file}:{verdict.case.mark.line}"
+    click.echo(f"{'FAILED' if verdict.wrong else 'passed'} {where}: {verdict.case.name}")
+    for line in verdict.wrong:
+        click.echo(f"  {line}")
+    for name, found in verdict.happened.items() if verbose else ():
+        click.echo(f"    {name}: {found}")
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    case = verdict.case
+    told = {"file": case.file, "line": case.mark.line, "name": case.name, "passed": not verdict.wrong}
+    return {**told, "wrong": list(verdict.wrong), "happened": verdict.happened}
 
 
 @template.command("import")

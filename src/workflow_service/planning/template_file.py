@@ -95,9 +95,7 @@ def source(file: str, body: str) -> Source:
     try:
         document = reading.document(body)
     except NotYaml as error:
-        mark = error.mark or Mark(1, 1)
-        flaw = LocatedFlaw(file, mark.line, mark.column, "template", shown(body[:40]), f"is not YAML: {error}")
-        raise InvalidTemplate([flaw]) from error
+        raise InvalidTemplate([not_yaml(file, body, error)]) from error
     broken = [*reading.flaws] or [*template_schema.flaws(document)]
     if broken:
         raise InvalidTemplate(located(file, reading, flaw) for flaw in broken)
@@ -141,6 +139,12 @@ def template(given: Source, find: Find, catalogue: Catalogue | None = None) -> T
         body=given.body,
         made_of=given.parents,
     )
+
+
+def not_yaml(file: str, body: str, error: NotYaml) -> LocatedFlaw:
+    """The flaw that a file is no YAML."""
+    mark = error.mark or Mark(1, 1)
+    return LocatedFlaw(file, mark.line, mark.column, "template", shown(body[:40]), f"is not YAML: {error}")
 
 
 def located(file: str, reading: Reading, flaw: Flaw) -> LocatedFlaw:
