@@ -136,7 +136,7 @@ class House(Replica):
             raise RuntimeError(f"{completed} of {workflows} completed, {self.hand.calls} calls")
 
     def _means(self, replica: str) -> Means:
-        async def plan_for(alert: Alert) -> tuple[Plan, None, None]:
+        async def plan_for(alert: Alert, _ordered: object) -> tuple[Plan, None, None]:
             return sequence(self.task.steps, about=str(alert.resource)), None, None
 
         site = replace(self.sites.own, plan_for=plan_for)

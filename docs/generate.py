@@ -7,9 +7,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, its package is not on the path
 
-from docs import generate_actions, generate_rbac, generate_requirements, generate_settings, generate_states
+from docs import (
+    generate_actions,
+    generate_known_actions,
+    generate_rbac,
+    generate_requirements,
+    generate_settings,
+    generate_states,
+    generate_template_schema,
+)
 
-PAGES = (generate_actions, generate_rbac, generate_requirements, generate_settings, generate_states)
+PAGES = (
+    generate_actions,
+    generate_known_actions,
+    generate_rbac,
+    generate_requirements,
+    generate_settings,
+    generate_states,
+    generate_template_schema,
+)
 
 
 def main() -> int:

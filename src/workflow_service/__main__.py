@@ -11,6 +11,7 @@ import click
 from workflow_service.cli.alerts import alerts
 from workflow_service.cli.audit import audit
 from workflow_service.cli.keys import keys
+from workflow_service.cli.templates import template
 from workflow_service.cli.workflows import workflows
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ main.add_command(audit)
 main.add_command(keys)
 main.add_command(alerts)
 main.add_command(workflows)
+main.add_command(template)
 
 
 @main.command()

@@ -44,7 +44,9 @@ from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.meaning import admission, expected, keep
+from workflow_service.planning import shelf
 from workflow_service.planning.rule_file import read_rules
+from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
 from workflow_service.sites import Sites, Surroundings
@@ -99,14 +101,14 @@ class Replica:
         self.failure: WorkflowServiceError | None = None  # why the start failed
         self.draining = asyncio.Event()
         self.metrics = Metrics()
-        redis = settings.storage.redis_url
-        self.bus = RedisBus(redis) if redis else InProcessBus()
+        self.bus = _bus(settings.storage.redis_url)
         self.database = Database(settings.storage.url)
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         self._rules = read_rules(settings.intake.rules_file)
-        around = Surroundings(settings, self.database, self.lease, self.session, self.metrics, now)
+        self.shelf = _shelf(settings, self.database)
+        around = Surroundings(settings, self.database, self.lease, self.session, self.metrics, self.shelf, now)
         self.sites = Sites(around, self._rules, executor=executor)
         slots = {
             CONTROL: CONTROL_SLOTS,
@@ -146,6 +148,7 @@ class Replica:
             events=Events(self.feed, self.database, self.metrics.streams),
             health=self._health(),
             access=self.entrance.access,
+            shelf=self.shelf,
         )
         self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
@@ -177,6 +180,7 @@ class Replica:
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
             stack.push_async_callback(self.bus.close)
+        await self.shelf.start()
         for part in (self.lease, self.journal, self.listening, self.entrance):
             await part.start()
             stack.push_async_callback(part.stop)
@@ -228,6 +232,7 @@ class Replica:
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
+            Chore("templates", shelf.PERIOD, self.shelf.refresh),
             *self.entrance.chores(),
         ]
 
@@ -259,3 +264,12 @@ class Replica:
             version=__version__,
             started=self._started,
         )
+
+
+def _bus(redis: str | None) -> RedisBus | InProcessBus:
+    return RedisBus(redis) if redis else InProcessBus()
+
+
+def _shelf(settings: Settings, database: Database) -> Shelf:
+    given = settings.templates
+    return Shelf(database, directory=given.directory, shipped=given.shipped, clock=now)

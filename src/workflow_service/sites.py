@@ -24,6 +24,7 @@ from workflow_service.planning.known_catalogue import KnownCatalogue
 from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rules import Rules
+from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
 from workflow_service.settings import SecretFile, Settings, current
 from workflow_service.store.database import Database
@@ -41,6 +42,7 @@ class Surroundings:
     lease: Lease
     session: SharedSession
     metrics: Metrics
+    shelf: Shelf
     clock: Callable[[], datetime]
 
 
@@ -89,6 +91,7 @@ class Sites:
             cluster=cluster,
             patience=EXECUTOR_PATIENCE,
         )
+        planner.library = lambda: around.shelf.library
         return Site(
             cluster=cluster,
             executor=executor,

@@ -136,7 +136,7 @@ class Planned(Replica):
         super().__init__(given, executor=executor)
 
     def _means(self, replica: str) -> Means:
-        async def plan_for(_alert: Alert) -> tuple[Plan, object, object]:
+        async def plan_for(_alert: Alert, _ordered: object) -> tuple[Plan, object, object]:
             return self._plan, None, None
 
         site = replace(self.sites.own, plan_for=plan_for)

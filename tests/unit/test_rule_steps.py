@@ -252,9 +252,9 @@ rules:
         ),
         ("id: note, type", "id: approve_scale, type", "finally.0.id", "is used twice"),
         ("kind: check, on", "kind: checks, on", "verify.0.kind", "is not one of"),
-        ("id: note, type", "id: note, needs: [tell], type", "finally.0.needs", "is no action of this rule"),
-        ("id: note, type", "id: tell, type", "finally.0.id", "is the id of an earlier action too"),
-        ("      needs: [ask]", "      needs: [scale]", "actions.4.steps.1.needs", "is no action of this rule"),
+        ("id: note, type", "id: note, needs: [tell], type", "finally.0.needs", "is no step beside it"),
+        ("id: note, type", "id: tell, type", "finally.0.id", "is the id of an earlier step too"),
+        ("      needs: [ask]", "      needs: [scale]", "actions.4.steps.1.needs", "is no step beside it"),
     ],
 )
 def test_a_flaw_is_named_with_file_line_field_and_value(old: str, new: str, where: str, says: str) -> None:

@@ -95,9 +95,9 @@ rules:
   - {id: b, type: x, needs: [a], parameters: {n: {observed: replicas, plus: many}}}
 """
     found = [(violation.field, violation.rule.split(";")[0]) for violation in flaws(text)]
-    assert ("rules.0.actions.0.needs (line 6)", "is no action of this rule") in found
+    assert ("rules.0.actions.0.needs (line 6)", "is no step beside it") in found
     assert ("rules.0.actions.0.parameters.m (line 6)", "is no placeholder") in found
-    assert ("rules.0.actions.1.id (line 7)", "is the id of an earlier action too") in found
+    assert ("rules.0.actions.1.id (line 7)", "is the id of an earlier step too") in found
     assert ("rules.0.actions.1.on_failure (line 7)", "must be alternative where there is an `alternative`") in found
     assert ("rules.0.actions.2.on_failure (line 10)", "needs an `alternative`") in found
     assert ("rules.1.name (line 11)", "is the name of an earlier rule too") in found

@@ -110,6 +110,11 @@ class Catalogue:
         return Offer(entries, unavailable, f"sha256:{hashlib.sha256(canonical).hexdigest()}")
 
     @property
+    def entries(self) -> list[dict[str, Json]]:
+        """Every action as it is offered, wherever that is."""
+        return [_entry(spec) for spec in self.specs]
+
+    @property
     def undone_forwards(self) -> frozenset[str]:
         """The actions whose effects an undo takes back in the order in which they were made."""
         return frozenset(spec.name for spec in self.specs if spec.undone_forwards)

@@ -13,6 +13,8 @@ from alembic.config import Config
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from executor_service.ledger import embedded
+
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _ADVISORY_LOCK = int.from_bytes(hashlib.sha256(b"kubernaut executor-service ledger").digest()[:8], "big", signed=True)
 
@@ -136,7 +138,7 @@ async def _open(url: str) -> tuple[AsyncEngine, Lock]:
         if make_url(url).get_backend_name() == "sqlite":
             lock = FileLock(Path(make_url(url).database or "executor.sqlite"))
             undo.push_async_callback(lock.release)
-            engine = create_async_engine(url, connect_args={"timeout": 30})
+            engine = create_async_engine(url, connect_args={"timeout": 30, "async_creator_fn": embedded.connect})
             undo.push_async_callback(engine.dispose)
             sa.event.listen(engine.sync_engine, "connect", _tune_sqlite)
         else:

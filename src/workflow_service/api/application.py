@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, document, events, explaining, idempotent, problems, silences
+from workflow_service.api import creating, document, events, explaining, idempotent, problems, silences, templates
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
@@ -26,6 +26,7 @@ from workflow_service.api.gate import Access, Gate
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
+from workflow_service.planning.shelf import Shelf
 from workflow_service.telemetry.metrics import Metrics
 
 
@@ -39,6 +40,7 @@ class Parts:
     events: Events
     health: Health
     access: Access
+    shelf: Shelf
 
 
 def application(
@@ -60,11 +62,16 @@ def application(
     problems.install(app)
     app.include_router(workflow_routes.routes(parts.workflows))
     app.include_router(alert_routes.routes(parts.alerts))
-    app.include_router(delivery_routes.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(creating.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(explaining.routes(parts.workflows.database))
-    app.include_router(silences.routes(parts.workflows.database))
-    app.include_router(events.routes(parts.events))
+    reception, database = parts.alerts.reception, parts.workflows.database
+    for router in (
+        delivery_routes.routes(reception, database),
+        creating.routes(reception, database, parts.shelf),
+        explaining.routes(database),
+        silences.routes(database),
+        templates.routes(parts.shelf, database),
+        events.routes(parts.events),
+    ):
+        app.include_router(router)
     app.include_router(control_routes.routes(parts.controls))
     app.include_router(rollback_routes.routes(parts.controls.database))
     app.include_router(health_routes.routes(parts.health))

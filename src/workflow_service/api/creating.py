@@ -19,12 +19,21 @@ from workflow_service.domain.errors import Rejected, Violation
 from workflow_service.intake.intake import Delivery, Outcome
 from workflow_service.intake.receiving import Form
 from workflow_service.intake.reception import Reception
+from workflow_service.planning.ordering import alert_of, kept, read_order
+from workflow_service.planning.shelf import Shelf
 from workflow_service.store import queries
 from workflow_service.store.database import Database
 from workflow_service.telemetry import tracing
 
 _EXAMPLE: dict[str, Any] = {
     "alert": {"name": "HighCPUUsage", "severity": "high", "namespace": "production", "resource": "deployment/web"},
+    "start": False,
+}
+
+_BODIES = [{"$ref": f"#/components/schemas/{name}"} for name in ("NewWorkflowIn", "NewOrderIn")]
+_ORDER: dict[str, Any] = {
+    "template": "restart-deployment",
+    "parameters": {"namespace": "production", "deployment": "web"},
     "start": False,
 }
 
@@ -35,6 +44,16 @@ class NewWorkflowIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
     alert: AlertIn
+    start: bool = Field(default=True, description="false: it is planned, then waits an hour at most for `start`")
+
+
+class NewOrderIn(BaseModel):
+    """A template with parameters, whatever any alert says, and whether its workflow begins by itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ORDER]})
+
+    template: str = Field(description="name@1.0.0, or the name alone: its newest active version")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="as the template's schema says")
     start: bool = Field(default=True, description="false: it is planned, then waits an hour at most for `start`")
 
 
@@ -55,14 +74,14 @@ class NewWorkflowOut(BaseModel):
     intake: IntakeOut
 
 
-def routes(reception: Reception, database: Database) -> APIRouter:
+def routes(reception: Reception, database: Database, shelf: Shelf) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/v1")
 
     @router.post(
         "/workflows",
         status_code=201,
-        summary="Make a workflow of an alert; with start: false it waits for somebody to start it",
+        summary="Make a workflow of an alert, or of a template; with start: false it waits for somebody to start it",
         responses={
             201: {"model": NewWorkflowOut, "description": "admitted; see Location"},
             200: {"model": NewWorkflowOut, "description": "no new workflow; `intake` says why"},
@@ -71,12 +90,12 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewWorkflowIn"}}},
+                "content": {"application/json": {"schema": {"anyOf": _BODIES}}},
             }
         },
     )
     async def create(request: Request) -> Response:
-        alert, start = _read(await request.body())
+        alert, start, ordered = _read(await request.body(), shelf)
         expect_orders_for(request, alert)
         delivery = Delivery(
             body=await request.body(),
@@ -84,6 +103,7 @@ def routes(reception: Reception, database: Database) -> APIRouter:
             source=source_of(request),
             request_id=request.headers.get("x-request-id"),
             trace=tracing.current(),
+            ordered=ordered,
             start=start,
             form=Form.WORKFLOW,
         )
@@ -94,7 +114,8 @@ def routes(reception: Reception, database: Database) -> APIRouter:
     return router
 
 
-def _read(body: bytes) -> tuple[Alert, bool]:
+def _read(body: bytes, shelf: Shelf) -> tuple[Alert, bool, dict[str, Any] | None]:
+    """The alert, whether its workflow begins by itself, and what is ordered instead of what would be planned."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -102,14 +123,18 @@ def _read(body: bytes) -> tuple[Alert, bool]:
         raise Rejected("the body is not JSON", [wrong]) from error
     if not isinstance(document, Mapping):
         raise Rejected("the body cannot be read", [Violation("body", shown(document), "must be a JSON object")])
-    strangers = [name for name in document if name not in NewWorkflowIn.model_fields]
+    known = NewOrderIn if "template" in document else NewWorkflowIn
+    strangers = [name for name in document if name not in known.model_fields]
     broken = [Violation(str(shown(name)), shown(document[name]), "is not known here") for name in strangers]
     start = document.get("start", True)
     if not isinstance(start, bool):
         broken.append(Violation("start", shown(start), "must be true or false"))
     if broken:
         raise Rejected("the body cannot be read", broken)
-    return alert_from_json(document.get("alert")), start
+    if known is NewWorkflowIn:
+        return alert_from_json(document.get("alert")), start, None
+    order = read_order(document, shelf.library)
+    return alert_of(order, ""), start, kept(order)
 
 
 async def _answer(database: Database, outcome: Outcome) -> Response:

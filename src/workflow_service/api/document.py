@@ -15,6 +15,7 @@ COMPONENTS = (
     schemas.AlertIn,
     AlertmanagerAlertIn,
     creating.NewWorkflowIn,
+    creating.NewOrderIn,
 )  # referred to by name, not by a route's model
 
 

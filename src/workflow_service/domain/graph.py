@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from workflow_service.domain import levels, scope, step_rules
 from workflow_service.domain.errors import InvalidPlan, Violation
+from workflow_service.domain.expressions import Scope
 from workflow_service.domain.plan import OnFailure, Phase, Plan, Step, StepKind
 
 Items = Mapping[str, Sequence[Any]]  # what the forEach steps that were opened found to do
@@ -119,8 +121,8 @@ class Readiness:
         self._ready = {name for name, left in self._left.items() if not left}
 
 
-def validate(plan: Plan) -> Graph:
-    """The graph of a sound plan.
+def validate(plan: Plan, types: Scope = MappingProxyType({})) -> Graph:
+    """The graph of a sound plan; `types` says what is known of its parameters, by names such as `params.size`.
 
     Raises:
         InvalidPlan: with every rule that the plan breaks.
@@ -131,7 +133,7 @@ def validate(plan: Plan) -> Graph:
         graph = _graph(plan, {})
     except _CannotRunError:
         raise InvalidPlan("the plan is not sound", [*_cycles(plan.steps, "steps")]) from None
-    wrong = list(scope.violations(_with_samples(graph)))
+    wrong = list(scope.violations(_with_samples(graph), types))
     if wrong:
         raise InvalidPlan("the plan is not sound", wrong)
     return graph

@@ -80,9 +80,34 @@ def interpolate(value: Any, scope: Scope, values: Mapping[str, Any]) -> Any:
     return _Filling(scope, values, Meter()).value(value)
 
 
+def settle(value: Any, scope: Scope, values: Mapping[str, Any]) -> Any:
+    """A copy with each expression replaced that names parameters and nothing that is not in `scope`.
+
+    What it gives never becomes an expression.
+
+    Raises:
+        EvaluationFailed: one of them fails, or the results are over the caps of expressions.
+    """
+    return _Settling(scope, values, Meter()).value(value)
+
+
+def literal(value: Any) -> Any:
+    """The value written so that nothing in it is an expression."""
+    if isinstance(value, str):
+        return value.replace(_OPEN, _LITERAL)
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 @dataclass(frozen=True, slots=True)
 class _Hole:
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +149,32 @@ class _Filling:
         except InvalidExpression as invalid:
             raise EvaluationFailed(str(invalid)) from None
         return plain(program.evaluate(self.given), hole.source, self.meter)
+
+
+class _Settling(_Filling):
+    """Fills only what is known already; the rest stays as it is written."""
+
+    def _text(self, text: str) -> Any:
+        parts = [self._settled(part) for part in _parts(text)]
+        if len(parts) == 1 and isinstance(parts[0], _Value):
+            return parts[0].value
+        return "".join(_rewritten(part) for part in parts)
+
+    def _known(self, hole: _Hole) -> bool:
+        try:
+            refs = compile_expression(hole.source, self.scope).refs
+        except InvalidExpression:
+            return False
+        return any(name.startswith("params.") for name in refs)
+
+    def _settled(self, part: str | _Hole) -> str | _Hole | _Value:
+        return part if isinstance(part, str) or not self._known(part) else _Value(literal(self._hole(part)))
+
+
+def _rewritten(part: str | _Hole | _Value) -> str:
+    if isinstance(part, _Hole):
+        return f"{_OPEN} {part.source} {_CLOSE}"
+    return part if isinstance(part, str) else _written(part.value)
 
 
 def _check(found: _Text, scope: Scope) -> tuple[list[Violation], set[str]]:

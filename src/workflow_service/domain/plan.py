@@ -18,7 +18,8 @@ from workflow_service.domain.target import Target
 # 1: actions only. 2: kinds of steps, conditions, forEach, phases; written only by plans that use one of them.
 # 3: what the class of a failure decides; written only by plans in which it does.
 # 4: what a resolved alert means, where that is not the default.
-PLAIN, WHOLE, CLASSED, RESOLVING = 1, 2, 3, 4
+# 5: a step that says itself how it is undone.
+PLAIN, WHOLE, CLASSED, RESOLVING, UNDOING = 1, 2, 3, 4, 5
 
 
 class OnFailure(StrEnum):
@@ -137,6 +138,7 @@ class Step:
     steps: tuple[Step, ...] = ()  # exactly when kind is template
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of a template, known to its steps as `params`
     by_class: Mapping[FailureClass, ByClass] = field(default_factory=dict)
+    rollback: Action | None = None  # what takes its changes back; None: the executor's own undo, if it has one
 
     @property
     def given_parameters(self) -> Mapping[str, Any]:
@@ -164,6 +166,8 @@ class Plan:
     @property
     def format(self) -> int:
         """The oldest format that can hold it."""
+        if any(map(_undoing, self.steps)):
+            return UNDOING
         if self.on_resolved is not OnResolved.FINISH:
             return RESOLVING
         if any(map(_classed, self.steps)):
@@ -217,8 +221,7 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     body = {name: getattr(step, name) for name in _STEP_PLAIN}
     body["retry"] = _values(step.retry)
     if step.action is not None:
-        target = _values(step.action.target) if step.action.target else None
-        body["action"] = {**_values(step.action), "target": target}
+        body["action"] = _action_to_json(step.action)
     for name, value in _extras(step).items():
         body[name] = _WRITE[name](value) if name in _WRITE else value
     return body
@@ -232,6 +235,14 @@ def _classed(step: Step) -> bool:
     return bool(step.by_class) or any(map(_classed, step.steps))
 
 
+def _undoing(step: Step) -> bool:
+    return step.rollback is not None or any(map(_undoing, step.steps))
+
+
+def _action_to_json(action: Action) -> dict[str, Any]:
+    return {**_values(action), "target": _values(action.target) if action.target else None}
+
+
 def _condition_to_json(condition: Condition) -> dict[str, Any]:
     return {**_values(condition), "target": _values(condition.target) if condition.target else None}
 
@@ -240,6 +251,7 @@ _WRITE: Mapping[str, Any] = {
     "preconditions": lambda conditions: [_condition_to_json(one) for one in conditions],
     "postconditions": lambda conditions: [_condition_to_json(one) for one in conditions],
     "steps": lambda steps: [_step_to_json(step) for step in steps],
+    "rollback": _action_to_json,
     "by_class": lambda classes: {name.value: _values(one) for name, one in classes.items()},
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow_service.domain.errors import InvalidExpression, Violation
-from workflow_service.domain.expressions import Scope, Type, compile_expression
+from workflow_service.domain.expressions import EvaluationFailed, Scope, Type, compile_expression
 from workflow_service.domain.interpolation import check_interpolation, has_expressions, interpolate
 from workflow_service.domain.plan import Condition, Step
 
@@ -25,8 +25,10 @@ ALERT: Scope = {
     "alert.labels": Type.MAP,
     "alert.annotations": Type.MAP,
 }
+_UNTYPED: Scope = {}
 _LOOKS: Scope = {"observed": Type.MAP}
-_AFTER: Scope = {**_LOOKS, "result": Type.MAP}
+_RESULT: Scope = {"result": Type.MAP}
+_AFTER: Scope = {**_LOOKS, **_RESULT}
 
 Facts = Mapping[str, Any]
 
@@ -49,11 +51,15 @@ def alert_values(alert: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def visible(graph: Graph, name: str) -> Scope:
-    """What the expressions of a step can name: the alert, parameters, `item`, and the steps that come before it."""
+def visible(graph: Graph, name: str, types: Scope = _UNTYPED) -> Scope:
+    """What the expressions of a step can name: the alert, parameters, `item`, and the steps that come before it.
+
+    `types`: what is known of the plan's own parameters; those of a template step may be anything.
+    """
     found: dict[str, Type] = dict(ALERT)
+    known = types if _owner(graph, name) is None else _UNTYPED
     for key in _parameters(graph, name):
-        found[f"params.{key}"] = Type.DYN
+        found[f"params.{key}"] = known.get(f"params.{key}", Type.DYN)
     if any(one in graph.item or graph.steps[one].for_each for one in (name, *graph.around(name))):
         found["item"] = Type.DYN
     for word in _before(graph, name):
@@ -92,6 +98,20 @@ def parameters(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any
     if not has_expressions(given):
         return given
     resolved: Mapping[str, Any] = interpolate(given, visible(graph, name), values(graph, state, name, alert))
+    return resolved
+
+
+def undo(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of what takes the step's changes back, with every expression in them resolved.
+
+    Raises:
+        EvaluationFailed: one of them has no value, or the step says nothing of how it is undone.
+    """
+    action = graph.steps[name].rollback
+    if action is None:
+        raise EvaluationFailed("the step does not say how it is undone")
+    known = {**values(graph, state, name, alert), "result": dict(state.steps[name].result)}
+    resolved: Mapping[str, Any] = interpolate(action.parameters, {**visible(graph, name), **_RESULT}, known)
     return resolved
 
 
@@ -138,28 +158,33 @@ def observes(condition: Condition, scope: Scope, *, after: bool) -> bool:
     return "observed" in compile_expression(condition.expression, names, expects=Type.BOOL, at="expression").refs
 
 
-def violations(graph: Graph) -> Iterator[Violation]:
-    """Every expression of a plan that cannot be understood, or that names what the step cannot see."""
+def violations(graph: Graph, types: Scope = _UNTYPED) -> Iterator[Violation]:
+    """Every expression of a plan that cannot be understood, or that names what the step cannot see.
+
+    `types`: what is known of the plan's own parameters, by names such as `params.size`.
+    """
     if has_expressions(graph.plan.parameters):
         yield Violation("parameters", "${{ }}", "of a plan must be values, not expressions")
     for name in graph.order:
         if name not in graph.item:  # a sample: what is said about its forEach step is said about it
-            yield from _of_step(graph, name, f"steps.{name.replace('[0]', '')}", graph.steps[name])
+            yield from _of_step(graph, name, f"steps.{name.replace('[0]', '')}", types)
 
 
-def _of_step(graph: Graph, name: str, at: str, step: Step) -> Iterator[Violation]:
-    given = step.given_parameters
-    if not (step.when or step.for_each or step.preconditions or step.postconditions or has_expressions(given)):
+def _of_step(graph: Graph, name: str, at: str, types: Scope) -> Iterator[Violation]:
+    step = graph.steps[name]
+    given, undo = step.given_parameters, step.rollback.parameters if step.rollback else {}
+    conditions = step.when or step.for_each or step.preconditions or step.postconditions
+    if not (conditions or has_expressions(given) or has_expressions(undo)):
         return
-    outside, inside = _outside(graph, name), visible(graph, name)
+    outside, inside = _outside(graph, name, types), visible(graph, name, types)
     yield from _of_source(step.when, outside, Type.BOOL, f"{at}.when")
     yield from _of_source(step.for_each, outside, Type.LIST, f"{at}.for_each")
     for field, more in (("preconditions", _LOOKS), ("postconditions", _AFTER)):
-        conditions: tuple[Condition, ...] = getattr(step, field)
-        for index, one in enumerate(conditions):
+        held: tuple[Condition, ...] = getattr(step, field)
+        for index, one in enumerate(held):
             yield from _of_condition(step, one, {**inside, **more}, f"{at}.{field}.{index}")
-    wrong, _ = check_interpolation(given, inside, at=f"{at}.parameters")
-    yield from wrong
+    yield from check_interpolation(given, inside, at=f"{at}.parameters")[0]
+    yield from check_interpolation(undo, {**inside, **_RESULT}, at=f"{at}.rollback.parameters")[0]
 
 
 def _of_condition(step: Step, condition: Condition, names: Scope, at: str) -> Iterator[Violation]:
@@ -180,9 +205,9 @@ def _of_source(source: str | None, scope: Scope, kind: Type, at: str) -> Iterato
         yield from error.violations
 
 
-def _outside(graph: Graph, name: str) -> Scope:
+def _outside(graph: Graph, name: str, types: Scope = _UNTYPED) -> Scope:
     """What a forEach step itself sees: there is no item yet, unless it lies inside another."""
-    scope = {**visible(graph, name)}
+    scope = {**visible(graph, name, types)}
     if graph.steps[name].for_each and not any(one in graph.item for one in graph.around(name)):
         scope.pop("item", None)
     return scope

@@ -26,6 +26,7 @@ _BELONGS_TO = {
     "steps": {StepKind.TEMPLATE},
     "for_each": {StepKind.ACTION, StepKind.CHECK, StepKind.TEMPLATE},
     "parameters": {StepKind.TEMPLATE},
+    "rollback": {StepKind.ACTION},
     "postconditions": {StepKind.ACTION, StepKind.CHECK},
     "preconditions": set(StepKind) - {StepKind.WAIT, StepKind.CHECK},
 }

@@ -12,6 +12,7 @@ from workflow_service.domain.plan import (
     CLASSED,
     PLAIN,
     RESOLVING,
+    UNDOING,
     WHOLE,
     Action,
     ByClass,
@@ -33,7 +34,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     Raises:
         ValueError: written by a version whose format this one does not know.
     """
-    if document.get("format") not in (known := (PLAIN, WHOLE, CLASSED, RESOLVING)):
+    if document.get("format") not in (known := (PLAIN, WHOLE, CLASSED, RESOLVING, UNDOING)):
         raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {known})")
     values = {**document, "steps": tuple(_step(raw) for raw in document["steps"])}
     del values["format"]
@@ -79,4 +80,5 @@ _READ: Mapping[str, Any] = {
     "postconditions": _conditions,
     "steps": lambda steps: tuple(_step(raw) for raw in steps),
     "by_class": _by_class,
+    "rollback": _action,
 }

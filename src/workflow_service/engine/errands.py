@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from workflow_service.domain import groups, recovery, scope
 from workflow_service.domain.answers import retrying
 from workflow_service.domain.bounds import SETTLE_GRACE, run_deadline, step_deadline
 from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.expressions import EvaluationFailed
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.plan import Condition, RetryPolicy, Step, StepKind
@@ -76,11 +78,24 @@ class Errands:
         """Carry the undo of an attempt."""
         key = f"{action.key}:undo" + (f":r{action.tries}" if action.tries else "")
         end = (state.rollback_started_at or now) + timedelta(seconds=self._graph.plan.undo_timeout)
-        request = self._request(action.step, key, action.tries, {"undo": {"key": action.key, "force": False}})
+        request = self._request(action.step, key, action.tries, self._undo(action, state))
         abandon = end + timedelta(seconds=SETTLE_GRACE)
         call = Call(request, ledger, end, abandon, fresh=not action.resumed)
         settle = replace(call, request=replace(request, key=action.key)) if action.settle else None
         return Errand(action.step, action.key, call, undo_tries=action.tries, settle=settle)
+
+    def _undo(self, action: do.StartUndo, state: RunState) -> Mapping[str, Mapping[str, Any]]:
+        """What takes the attempt back: the step's own way where it is known what was changed, else the executor's."""
+        own = self._graph.steps[action.step].rollback
+        attempt = next((one for one in state.steps[action.step].attempts if one.key == action.key), None)
+        if own is not None and attempt is not None and attempt.changes:
+            with suppress(EvaluationFailed):  # what it needs was not answered
+                return {own.type: scope.undo(self._graph, state, action.step, self._record.alert)}
+        return {"undo": {"key": action.key, "force": False}}
+
+    def _undoable(self, step: str, answer: ActionOutcome) -> bool:
+        """Whether what the answer tells of can be taken back."""
+        return answer.undo_available or (bool(answer.changes) and self._graph.steps[step].rollback is not None)
 
     def outlook(self, look: do.Look, state: RunState) -> Outlook:
         """What the conditions of a step are judged by."""
@@ -144,7 +159,7 @@ class Errands:
                     message=answer.message,
                     result=answer.result,
                     changes=answer.changes,
-                    undo_available=answer.undo_available,
+                    undo_available=self._undoable(errand.step, answer),
                     undo_reason=answer.undo_reason,
                 )
             case _:
@@ -169,7 +184,7 @@ class Errands:
             action_id=answer.action_id,
             retry_at=self._again(policy, error, errand.call.request.attempt, now, before),
             changes=answer.changes,
-            undo_available=answer.undo_available,
+            undo_available=self._undoable(errand.step, answer),
             undo_reason=answer.undo_reason,
             failure_class=found,
         )

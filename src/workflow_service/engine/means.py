@@ -20,6 +20,9 @@ from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
 from workflow_service.telemetry.metrics import Metrics
 
+PlanFor = Callable[[Alert, Mapping[str, Any] | None], Awaitable[tuple[Plan, object, object]]]
+"""Makes the plan for an alert, or of what was ordered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -30,7 +33,7 @@ class Site:
     courier: Courier
     lookout: Lookout
     catalogue: Callable[[], Awaitable[Catalogue | None]]
-    plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
+    plan_for: PlanFor
     recoveries: Recoveries
 
 

@@ -201,7 +201,7 @@ class Ride:
     async def _planned(self, record: Record) -> Plan | Ended:
         """The plan; or the end, since another workflow turns out to be about the same thing."""
         began = self._means.clock()
-        plan, *_ = await self._unless_drained(self._means.site.plan_for(alert_from_json(record.alert)))
+        plan, *_ = await self._unless_drained(self._means.site.plan_for(alert_from_json(record.alert), record.ordered))
         seconds = (self._means.clock() - began).total_seconds()
         plan = replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
         if (twin := await self._twin(record, plan)) is not None:

@@ -196,6 +196,7 @@ def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now
         seq=0,
         plan=None,
         events=(),
+        ordered=row.ordered,
         waits_for_start=bool(row.waits_for_start),
         trace=trace_from(row),
     )

@@ -39,6 +39,7 @@ class Delivery:
     route: str
     source: str | None = None
     request_id: str | None = None
+    ordered: Mapping[str, Any] | None = None  # the template that is to be run, and its parameters
     start: bool = True  # False: a workflow of its alerts waits for somebody to start it
     form: Form | None = None  # None: as the route says
     headers: Mapping[str, str] = field(default_factory=dict)  # those that belong to what is in the body
@@ -122,6 +123,7 @@ def kept_of(delivery: Delivery, found: Sequence[Alert], now: datetime) -> Kept:
             "received_at": now,
             "fingerprint": fingerprint(alert),
             "document": alert_to_json(alert),
+            "ordered": delivery.ordered,
             "waits_for_start": None if delivery.start else True,
             "tracked": delivery.form in TELLS_THE_END or None,
             "resolved": alert.status == "resolved" or None,

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_service.domain.catalogue import ActionType, Catalogue, canonical
-from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, RetryPolicy, Step, StepKind
+from workflow_service.domain.interpolation import has_expressions
+from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, Step, StepKind
 from workflow_service.domain.target import Target
 from workflow_service.planning import wording
 from workflow_service.planning.rules import Rule, RuleAction, RuleCondition
-from workflow_service.planning.shaping import about, shaped, with_approval
+from workflow_service.planning.shaping import about, retrying, shaped, with_approval
 from workflow_service.planning.situation import DoesNotFit, Situation, subject
 
 
@@ -87,28 +88,31 @@ class _Filling:
         )
         if action.kind is StepKind.ACTION:
             return self._acting(action, step)
-        steps = self.level(action.steps, Phase.MAIN)
+        parameters = wording.parameters(action.parameters, self.here, action.on)
+        steps = self._inside(parameters).level(action.steps, Phase.MAIN)
         if action.steps and not steps:
             raise DoesNotFit("nothing that is inside can be done")
         bounded = action.kind is StepKind.CHECK and action.timeout is None
         return replace(
             step,
             steps=steps,
-            parameters=wording.parameters(action.parameters, self.here, action.on),
+            parameters=parameters,
             description=wording.sentence(action.description, self.here, action.on) or "",
             on_failure=_on_failure(step, action, self.limits, harmless=action.kind is StepKind.APPROVAL),
             deadline=self.limits.coordination_timeout if bounded else step.deadline,
             changes=any(inner.changes for inner in steps),
         )
 
+    def _inside(self, parameters: Mapping[str, Any]) -> _Filling:
+        """The filling of what is inside a template step, which has these parameters; its own, or none are known yet."""
+        if self.here.given is None:
+            return self
+        return replace(self, here=replace(self.here, given={} if has_expressions(parameters) else parameters))
+
     def _acting(self, action: RuleAction, step: Step) -> Step:
-        name = canonical(action.type)
-        entry = self.catalogue.get(name) if self.catalogue else None
-        if self.catalogue and entry is None:
-            raise DoesNotFit(f"the executor does not offer {name}")
-        here, limits = self.here, self.limits
+        name, here, limits = canonical(action.type), self.here, self.limits
+        entry, parameters = self._filled(name, action.parameters, action.on)
         target = here.object(action.on)
-        parameters = wording.parameters(action.parameters, here, action.on)
         if entry:
             _check(entry, parameters, target)
         timeout = action.timeout or (entry and entry.default_timeout) or limits.action_timeout
@@ -120,11 +124,30 @@ class _Filling:
             on_failure=_on_failure(step, action, limits, harmless=tells_only),
             timeout=min(timeout, limits.coordination_timeout),
             deadline=limits.coordination_timeout,
-            retry=RetryPolicy(max_retries=limits.retry_attempts if action.retries is None else action.retries),
+            retry=retrying(action, limits.retry_attempts),
+            rollback=self._undo(action, target),
             changes=entry.changes if entry else True,
-            reversible=entry.reversible if entry else None,
-            irreversible_reason=entry.irreversible_reason if entry else None,
+            reversible=True if action.rollback else entry.reversible if entry else None,
+            irreversible_reason=entry.irreversible_reason if entry and not action.rollback else None,
         )
+
+    def _undo(self, action: RuleAction, target: Target | None) -> Action | None:
+        """What takes the step's changes back, as the rule says it."""
+        if action.rollback is None:
+            return None
+        entry, parameters = self._filled(action.rollback.type, action.rollback.parameters, action.on)
+        if entry:
+            _check(entry, parameters, target)
+        return Action(entry.type if entry else canonical(action.rollback.type), parameters, target)
+
+    def _filled(
+        self, name: str, given: Mapping[str, Any], on: str | None
+    ) -> tuple[ActionType | None, Mapping[str, Any]]:
+        """The action of that name, None while no catalogue is known, and its parameters."""
+        entry = self.catalogue.get(name) if self.catalogue else None
+        if self.catalogue and entry is None:
+            raise DoesNotFit(f"the executor does not offer {canonical(name)}")
+        return entry, wording.parameters(given, self.here, on)
 
     def _condition(self, one: RuleCondition, action: RuleAction) -> Condition:
         on = about(one, action)

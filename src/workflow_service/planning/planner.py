@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,9 @@ from workflow_service.domain.errors import ExecutorError, Unanswered, Unreachabl
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.target import Target, resolve, top_owner
 from workflow_service.planning.filling import PlanLimits
-from workflow_service.planning.make_plan import make_plan
+from workflow_service.planning.library import Library
+from workflow_service.planning.make_plan import make_ordered, make_plan
+from workflow_service.planning.ordering import order_of
 from workflow_service.planning.rules import Rules
 from workflow_service.ports import Executor, Observation
 
@@ -54,22 +56,30 @@ class Planner:
         self.limits = limits
         self.load_catalogue = load_catalogue
         self.cluster = cluster
+        self.library: Callable[[], Library] = Library  # the templates that are in use; whoever has any says so
         self._patience = patience
 
-    async def plan(self, alert: Alert) -> Planned:
-        """The plan for one alert; `metadata["observation"]` says what was seen, or why nothing was."""
+    async def plan(self, alert: Alert, ordered: Mapping[str, Any] | None = None) -> Planned:
+        """The plan for one alert; `metadata["observation"]` says what was seen, or why nothing was.
+
+        `ordered`: the template that is to be run whatever the alert says, and its parameters.
+
+        Raises:
+            InvalidPlan: what was ordered cannot be done here.
+        """
         target = resolve(alert, self.cluster)
         observation, note = (
             await self._look_patiently(target) if isinstance(target, Target) else (None, {"why_not": target.reason})
         )
-        plan = make_plan(
-            alert,
-            target,
-            observation=observation,
-            catalogue=await self.load_catalogue(),
-            rules=self.rules,
-            limits=self.limits,
-        )
+        catalogue, known = await self.load_catalogue(), self.library()
+        rules = replace(self.rules, templates=known.matching())
+        if ordered is not None:
+            order, basis = order_of(ordered, known), (rules, self.limits)
+            plan = make_ordered(order, alert, target, observation=observation, catalogue=catalogue, basis=basis)
+        else:
+            plan = make_plan(
+                alert, target, observation=observation, catalogue=catalogue, rules=rules, limits=self.limits
+            )
         plan = replace(plan, metadata={**plan.metadata, "observation": note})
         return Planned(plan, target if isinstance(target, Target) else None, observation)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workflow_service.domain.plan import OnFailure, OnResolved, StepKind
+from workflow_service.domain.errors import ErrorClass
+from workflow_service.domain.plan import OnFailure, OnResolved, RetryPolicy, StepKind
 from workflow_service.planning.recovery_rules import options_of
-from workflow_service.planning.rules import Rule, RuleAction, RuleApproval, RuleCondition, When
+from workflow_service.planning.rules import Rule, RuleAction, RuleApproval, RuleCondition, RuleUndo, When
 from workflow_service.planning.step_format import seconds
 
 # How the file calls what we call otherwise.
@@ -35,7 +36,25 @@ def _actions(raw: list[Mapping[str, Any]] | tuple[()]) -> tuple[RuleAction, ...]
 
 def action_of(raw: Mapping[str, Any]) -> RuleAction:
     """One step of a rule, with all that is inside it."""
+    if "maxAttempts" in raw.get("retry", {}):
+        raw = {**raw, "retries": raw["retry"]["maxAttempts"] - 1}
     return RuleAction(**{_CALLED.get(key, key): _READ.get(key, _as_it_is)(value) for key, value in raw.items()})
+
+
+def _retry(raw: Mapping[str, Any]) -> RetryPolicy:
+    default = RetryPolicy()
+    factor = 1.0 if raw.get("backoff") == "fixed" else default.factor
+    first = float(seconds(raw.get("delay", default.first_delay)))
+    return RetryPolicy(
+        first_delay=first,
+        factor=factor,
+        max_delay=float(seconds(raw["maxDelay"])) if "maxDelay" in raw else max(first, default.max_delay),
+        retry_on=tuple(map(ErrorClass, raw.get("on", default.retry_on))),
+    )
+
+
+def _undo(raw: Mapping[str, Any]) -> RuleUndo:
+    return RuleUndo(**raw)
 
 
 def _conditions(raw: list[Mapping[str, Any]]) -> tuple[RuleCondition, ...]:
@@ -65,4 +84,6 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "postconditions": _conditions,
     "approval": _approval,
     "steps": _actions,
+    "retry": _retry,
+    "rollback": _undo,
 }

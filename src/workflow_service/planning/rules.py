@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_service.domain.alert import Alert
-from workflow_service.domain.plan import OnFailure, OnResolved, Phase, StepKind
+from workflow_service.domain.plan import OnFailure, OnResolved, Phase, RetryPolicy, StepKind
 from workflow_service.planning.recovery_rules import Failures, Option
+
+if TYPE_CHECKING:
+    from workflow_service.planning.templates import Template
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*|[^\W_]+")
 
@@ -52,6 +55,14 @@ class RuleApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleUndo:
+    """What takes the changes of a step back, where the executor's own undo is not wanted or not to be had."""
+
+    type: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleAction:
     """One step, with parameters that are filled in when the plan is made. Times in seconds."""
 
@@ -76,6 +87,8 @@ class RuleAction:
     max_parallel: int = 1
     steps: tuple[RuleAction, ...] = ()
     approval: RuleApproval | None = None
+    retry: RetryPolicy | None = None  # how patiently; how often, too, unless `retries` is None
+    rollback: RuleUndo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +116,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rule file in its order; `version` tells which file made a plan."""
+    """What plans are made by: templates where one speaks of the alert, else the rule file in its order.
+
+    `version` tells which rule file made a plan.
+    """
 
     rules: tuple[Rule, ...]
     version: str
     failures: Failures = field(default_factory=Failures)
+    templates: tuple[Template, ...] = ()
 
 
 class Hearing(Enum):

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from workflow_service.domain import graph, step_rules
 from workflow_service.domain.errors import InvalidPlan, Violation
+from workflow_service.domain.expressions import Scope
 from workflow_service.domain.plan import Action, Condition, OnFailure, Phase, Plan, RetryPolicy, Step, StepKind
 from workflow_service.domain.target import Target
 from workflow_service.planning.rules import Rule, RuleAction, RuleCondition
 from workflow_service.planning.step_format import Flaw, Place
 
+_UNTYPED: Scope = {}
 _SOMETHING = Target(cluster="-", kind="Deployment", name="something", namespace="somewhere")
 _WAITS = frozenset({StepKind.CHECK, StepKind.APPROVAL})  # their `timeout` is all the time that they have
 _ASKING = 3600.0  # seconds for which an approval waits, where the rule does not say
@@ -31,7 +33,7 @@ def shaped(action: RuleAction, phase: Phase) -> Step:
         critical=action.critical,
         on_failure=action.on_failure or default,
         alternative=action.alternative,
-        retry=RetryPolicy() if action.retries is None else RetryPolicy(max_retries=action.retries),
+        retry=retrying(action, RetryPolicy().max_retries),
         kind=action.kind,
         phase=phase,
         when=action.when,
@@ -43,12 +45,19 @@ def shaped(action: RuleAction, phase: Phase) -> Step:
         max_parallel=action.max_parallel,
         steps=tuple(inner for one in action.steps for inner in with_approval(one, shaped(one, Phase.MAIN))),
         parameters={} if acts else action.parameters,
+        rollback=Action(action.rollback.type, action.rollback.parameters, about) if action.rollback else None,
     )
     if action.kind in _WAITS:
         return replace(
             step, deadline=action.timeout or (_ASKING if action.kind is StepKind.APPROVAL else step.deadline)
         )
     return replace(step, timeout=action.timeout or step.timeout)
+
+
+def retrying(action: RuleAction, attempts: int) -> RetryPolicy:
+    """How a passing failure of the step is tried again; `attempts`: how often, where it does not say."""
+    how = action.retry or RetryPolicy()
+    return replace(how, max_retries=attempts if action.retries is None else action.retries)
 
 
 def with_approval(action: RuleAction, step: Step) -> tuple[Step, ...]:
@@ -73,21 +82,25 @@ def about(condition: RuleCondition, action: RuleAction) -> str | None:
     return condition.on or (action.on if action.kind is StepKind.CHECK else None)
 
 
-def unsound(rule: Rule, at: Place) -> Iterator[Flaw]:
-    """What is wrong with the steps of a rule as steps of a plan: their bounds, and every expression in its scope."""
+def unsound(rule: Rule, at: Place, types: Scope = _UNTYPED) -> Iterator[Flaw]:
+    """What is wrong with the steps of a rule as steps of a plan: their bounds, and every expression in its scope.
+
+    `types`: the parameters that the plan will have, by names such as `params.size`.
+    """
     steps: list[Step] = []
     places: list[_Spot] = []
     for key, phase, actions in rule.phases:
         more, where = _laid_out(actions, (*at, key), phase)
         steps += more
         places += where
-    plan = Plan(steps=tuple(steps), reason=rule.reason, creation_method="fallback")
+    given = dict.fromkeys(name.removeprefix("params.") for name in types)
+    plan = Plan(steps=tuple(steps), reason=rule.reason, creation_method="fallback", parameters=given)
     broken = list(step_rules.violations(plan))
     for violation in broken:
         yield _by_index(violation, places, at)
     try:
         if not broken:
-            graph.validate(plan)
+            graph.validate(plan, types)
     except InvalidPlan as error:
         for violation in error.violations:
             yield _by_path(violation, places, at)

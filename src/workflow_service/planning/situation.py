@@ -53,6 +53,7 @@ class Situation:
     owner_kind: str  # a kind, `unknown` or `none`
     facts: Mapping[str, Any]
     owner_facts: Mapping[str, Any]
+    given: Mapping[str, Any] | None = None  # a template's parameters, known as `params`; None: a rule has none
 
     def object(self, on: str | None) -> Target | None:
         """The object an action of a rule is about; None when it touches none.

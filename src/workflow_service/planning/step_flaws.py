@@ -1,4 +1,4 @@
-"""How the steps of a rule must agree with each other and with their kinds, beyond what a JSON Schema can say."""
+"""How the steps of a rule or a template must agree with each other and with their kinds, beyond their schema."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ _BELONGS: Mapping[str, frozenset[str]] = {
     "maxParallel": frozenset({"action", "check", "template"}),
     "wait": frozenset({"wait"}),
     "steps": frozenset({"template"}),
+    "retry": frozenset({"action"}),
+    "rollback": frozenset({"action"}),
 }
 _NEEDED: Mapping[str, str] = {"action": "type", "wait": "wait", "check": "postconditions", "template": "steps"}
 _OBSERVED = {
@@ -44,13 +46,13 @@ _OBSERVED = {
 
 
 def flaws(rule: Mapping[str, Any], at: Place) -> Iterator[Flaw]:
-    """What is wrong with the steps of one rule, expressions aside; the schema holds."""
+    """What is wrong with the steps of one rule or template, expressions aside; the schema holds."""
     sections = [(rule[key], (*at, key)) for key in ("actions", "verify", "finally") if key in rule]
     taken: set[str] = set()
     for steps, here in sections:
         for index, step in enumerate(steps):
             if step["id"] in taken:
-                yield (*here, index, "id"), step["id"], "is the id of an earlier action too"
+                yield (*here, index, "id"), step["id"], "is the id of an earlier step too"
             if step["id"] == START_STEP:
                 yield (*here, index, "id"), step["id"], "is kept for the step that waits to be started"
             taken.add(step["id"])
@@ -68,7 +70,7 @@ def _level(steps: Sequence[Mapping[str, Any]], at: Place) -> Iterator[Flaw]:
         here: Place = (*at, index)
         for need in step.get("needs", ()):
             if need not in ids:
-                yield (*here, "needs"), need, "is no action of this rule"
+                yield (*here, "needs"), need, "is no step beside it"
         yield from _alternative(step, ids, stand_ins, at=here)
         yield from _step(step, here)
         inner = step.get("steps", ())
@@ -84,12 +86,14 @@ def _level(steps: Sequence[Mapping[str, Any]], at: Place) -> Iterator[Flaw]:
 def _repeated(ids: Sequence[str], at: Place) -> Iterator[Flaw]:
     for index, word in enumerate(ids):
         if word in ids[:index]:
-            yield (*at, index, "id"), word, "is the id of an earlier action too"
+            yield (*at, index, "id"), word, "is the id of an earlier step too"
 
 
 def _step(step: Mapping[str, Any], at: Place) -> Iterator[Flaw]:
     yield from _kind(step, at)
     yield from _parameters(step.get("parameters", {}), (*at, "parameters"), can_look="on" in step)
+    undo = step.get("rollback", {}).get("parameters", {})
+    yield from _parameters(undo, (*at, "rollback", "parameters"), can_look="on" in step)
     yield from _placeholders(step.get("description", ""), (*at, "description"))
     for name in ("preconditions", "postconditions"):
         for index, condition in enumerate(step.get(name, ())):
@@ -106,6 +110,8 @@ def _kind(step: Mapping[str, Any], at: Place) -> Iterator[Flaw]:
         yield at, step["id"], f"needs `{needed}`, being a step of kind {kind}"
     if "maxParallel" in step and "forEach" not in step:
         yield (*at, "maxParallel"), step["maxParallel"], "belongs to a step with forEach"
+    if "retries" in step and "retry" in step:
+        yield (*at, "retries"), step["retries"], "must not be given together with `retry`, which has maxAttempts"
     if "settle" in step and "postconditions" not in step:
         yield (*at, "settle"), step["settle"], "belongs to a step with postconditions"
 
@@ -126,6 +132,7 @@ def _expressive(step: Mapping[str, Any]) -> bool:
         or not keys.isdisjoint(step)
         or "when" in step.get("approval", {})
         or has_expressions(step.get("parameters", {}))
+        or has_expressions(step.get("rollback", {}))
     )
 
 
@@ -133,7 +140,7 @@ def _names(steps: Sequence[Mapping[str, Any]], at: Place) -> Iterator[Flaw]:
     """Where there are expressions, they must be able to name every step and every parameter."""
     for index, step in enumerate(steps):
         if not nameable(step["id"]):
-            yield (*at, index, "id"), step["id"], "cannot be named by the expressions of this rule: use a-z 0-9 _ only"
+            yield (*at, index, "id"), step["id"], "cannot be named by the expressions here: use a-z 0-9 _ only"
         for name in step.get("parameters", {}) if step.get("kind") == "template" else ():
             if not nameable(name):
                 yield (*at, index, "parameters"), name, "cannot be named by expressions: use a-z 0-9 _ only"
@@ -149,7 +156,7 @@ def _alternative(step: Mapping[str, Any], ids: list[str], stand_ins: set[str], *
     if answer not in (None, OnFailure.ALTERNATIVE):
         yield (*at, "on_failure"), answer, "must be alternative where there is an `alternative`"
     if other not in ids or other == step["id"]:
-        yield (*at, "alternative"), other, "must be another action of this rule"
+        yield (*at, "alternative"), other, "must be another step beside it"
     if other in stand_ins:
         yield (*at, "alternative"), other, "already stands in for another action"
     stand_ins.add(other)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.expression_source import MAX_SOURCE
 from workflow_service.domain.plan import OnFailure, StepKind
 from workflow_service.domain.step_rules import MAX_CONDITIONS, MAX_ITEMS, MAX_STEPS
@@ -41,6 +42,23 @@ _CONDITION = {
 }
 _CONDITIONS = {"type": "array", "items": _CONDITION, "minItems": 1, "maxItems": MAX_CONDITIONS}
 STEPS = {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1, "maxItems": MAX_STEPS}
+RETRY: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "maxAttempts": {"type": "integer", "minimum": 1, "maximum": 21},
+        "backoff": {"enum": ["exponential", "fixed"]},
+        "delay": SPAN,
+        "maxDelay": TIME,
+        "on": {
+            "type": "array",
+            "items": {"enum": [one.value for one in ErrorClass]},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+    },
+    "minProperties": 1,
+    "additionalProperties": False,
+}
 STEP: Mapping[str, Any] = {
     "type": "object",
     "required": ["id"],
@@ -70,6 +88,13 @@ STEP: Mapping[str, Any] = {
             "properties": {"when": _EXPRESSION, "timeout": TIME},
             "additionalProperties": False,
         },
+        "retry": RETRY,
+        "rollback": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": TEXT, "parameters": {"type": "object"}},
+            "additionalProperties": False,
+        },
     },
     "additionalProperties": False,
 }
@@ -88,6 +113,11 @@ def seconds(given: float | str) -> float:
 def against(schema: Mapping[str, Any], value: object, at: Place) -> Iterator[Flaw]:
     """What a JSON Schema says is wrong."""
     for error in jsonschema.Draft202012Validator(schema).iter_errors(value):
-        short = len(error.message) <= 200  # it may repeat the value
-        rule = error.message if short else f"{error.validator} {error.validator_value!r:.100}"
-        yield (*at, *error.absolute_path), error.instance, f"breaks the format: {rule}"
+        yield flaw_of(error, at)
+
+
+def flaw_of(error: jsonschema.ValidationError, at: Place) -> Flaw:
+    """One thing that a JSON Schema says is wrong."""
+    short = len(error.message) <= 200  # it may repeat the value
+    rule = error.message if short else f"{error.validator} {error.validator_value!r:.100}"
+    return (*at, *error.absolute_path), error.instance, f"breaks the format: {rule}"

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_service.domain.interpolation import with_words
+from workflow_service.domain.alert import alert_to_json
+from workflow_service.domain.expressions import EvaluationFailed, Type
+from workflow_service.domain.interpolation import has_expressions, literal, settle, with_words
+from workflow_service.domain.scope import ALERT, alert_values
 from workflow_service.planning.situation import PLACEHOLDER, DoesNotFit, Situation
 
 _SAFE_IN_QUERY = re.compile(r"[-\w.:/]*")  # nothing that could end a string of PromQL
@@ -23,7 +26,9 @@ def parameters(given: Mapping[str, Any], here: Situation, on: str | None) -> dic
         DoesNotFit: something that they need is not known.
     """
     filled = {name: _value(value, here, on) for name, value in given.items()}
-    return {name: value for name, value in filled.items() if value is not None}
+    known = {name: value for name, value in filled.items() if value is not None}
+    settled: dict[str, Any] = _settled(known, here, here.given)
+    return settled
 
 
 def sentence(text: str, here: Situation, on: str | None) -> str | None:
@@ -33,9 +38,10 @@ def sentence(text: str, here: Situation, on: str | None) -> str | None:
         DoesNotFit: another one is not known.
     """
     try:
-        return _filled(text, here.words(on))
+        said = _filled(text, here.words(on))
     except _Unknown:
         return None
+    return said if here.given is None else str(_settled(said, here, here.given))
 
 
 def query(text: str, here: Situation, on: str | None) -> str:
@@ -49,7 +55,25 @@ def query(text: str, here: Situation, on: str | None) -> str:
         word = words.get(name)
         if word is None or not _SAFE_IN_QUERY.fullmatch(word):
             raise DoesNotFit(f"needs {{{name}}} for a query, which is {word!r:.80}")
-    return _filled(text, words)
+    if here.given is None:
+        return _filled(text, words)
+    safe = {name: one for name, one in here.given.items() if not isinstance(one, str) or _SAFE_IN_QUERY.fullmatch(one)}
+    asked = str(_settled(_filled(text, words), here, safe))
+    if has_expressions(asked):
+        raise DoesNotFit(f"holds expressions that are open, or values that could change the query: {asked!r:.200}")
+    return asked
+
+
+def _settled(value: Any, here: Situation, given: Mapping[str, Any] | None) -> Any:
+    """The value with what a template's parameters already say; those of a rule stay as they are."""
+    if not given:
+        return value
+    names = {**ALERT, **{f"params.{name}": Type.DYN for name in given}}
+    values = alert_values(alert_to_json(here.alert)) | {f"params.{name}": one for name, one in given.items()}
+    try:
+        return settle(value, names, values)
+    except EvaluationFailed as failed:
+        raise DoesNotFit(str(failed)) from None
 
 
 def _filled(text: str, words: Mapping[str, str | None]) -> str:
@@ -100,8 +124,6 @@ def _observed(value: Mapping[str, Any], here: Situation, on: str | None) -> Any:
 
 def _harmless(fact: Any) -> Any:
     """The fact with nothing in it that would be taken for an expression."""
-    if isinstance(fact, str):
-        return with_words("-", lambda _: fact)
     if isinstance(fact, Mapping):
         return {str(key): _harmless(item) for key, item in fact.items() if "${{" not in str(key)}
-    return [_harmless(item) for item in fact] if isinstance(fact, list | tuple) else fact
+    return [_harmless(item) for item in fact] if isinstance(fact, list | tuple) else literal(fact)

@@ -213,6 +213,15 @@ def label(text: str) -> str:
     return names[0]
 
 
+def folder(text: str) -> Path:
+    """A directory that is there and can be listed."""
+    try:
+        next(Path(text).iterdir(), None)
+    except OSError as error:
+        raise ValueError(f"must be a directory that can be read ({error.strerror})") from None
+    return Path(text)
+
+
 def labels(text: str) -> tuple[str, ...]:
     """Names of labels, with commas between them; empty: none."""
     names = tuple(part.strip() for part in text.split(",") if part.strip())

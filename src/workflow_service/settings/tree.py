@@ -136,6 +136,14 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Templates:
+    """Runbooks that alerts lead to, beside the rules."""
+
+    directory: Path | None = setting("TEMPLATES_DIR", None, rules.folder)  # None: only those that are shipped
+    shipped: bool = setting("SHIPPED_TEMPLATES", "true", rules.truth)
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what is over is remembered, beside `orchestration.state_retention_period`."""
 
@@ -178,5 +186,6 @@ class Settings:
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
     alarm: Alarm = field(default_factory=Alarm)
+    templates: Templates = field(default_factory=Templates)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.store import embedded
 
 SQLITE_BUSY = 30_000  # ms that a writer waits for the other one (DBOS writes into the same file)
 # A peer that froze inside a transaction keeps its row locks for 5 s, no longer; a network that swallows packets is
@@ -40,8 +41,8 @@ class Database:
         if self.sqlite:
             Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
             target = self.url.set(drivername="sqlite+aiosqlite")
-            self._writer = _sqlite(create_async_engine(target, pool_size=1, max_overflow=0), begin="BEGIN IMMEDIATE")
-            self._reader = _sqlite(create_async_engine(target, pool_size=4, max_overflow=0), begin="BEGIN")
+            self._writer = _sqlite(target, size=1, begin="BEGIN IMMEDIATE")
+            self._reader = _sqlite(target, size=4, begin="BEGIN")
         else:
             target = self.url.set(drivername="postgresql+psycopg")
             self._writer = self._reader = create_async_engine(
@@ -120,7 +121,11 @@ class translated:  # noqa: N801 - reads as a word at the call site
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
 
 
-def _sqlite(engine: AsyncEngine, *, begin: str) -> AsyncEngine:
+def _sqlite(url: sa.URL, *, size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=size, max_overflow=0, connect_args={"async_creator_fn": embedded.connect}
+    )
+
     @sa.event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin by itself

@@ -27,6 +27,7 @@ _WHOLE = (
         alerts.c.waits_for_start,
         alerts.c.traceparent,
         alerts.c.tracestate,
+        alerts.c.ordered,
         workflows.c.severity,
         plans.c.document.label("plan"),
     )
@@ -56,6 +57,7 @@ class Record:
     seq: int
     plan: Plan | None
     events: Sequence[Event]
+    ordered: Mapping[str, Any] | None = None  # the template that is to be run, and its parameters
     waits_for_start: bool = False  # its plan is held back until somebody starts it
     trace: Trace | None = None  # the span in which its alert came
 
@@ -103,6 +105,7 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
         waits_for_start=bool(row.waits_for_start),
         trace=trace_from(row),
+        ordered=row.ordered,
     )
 
 

@@ -68,6 +68,7 @@ alerts = sa.Table(
         postgresql_where=sa.text("reconsider_at IS NOT NULL"),
     ),
     sa.Index("alerts_fingerprint_received_at_idx", "fingerprint", "received_at"),
+    sa.Column("ordered", Document),  # the template that somebody wants to be run, with its parameters; NULL: none
     sa.Column("waits_for_start", sa.Boolean),  # its workflow begins only when somebody starts it; NULL: by itself
     sa.Index(
         "alerts_undecided_idx",

@@ -1,0 +1,36 @@
+"""Connections to the embedded database, which can be closed whatever else happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import aiosqlite
+
+_ROWS = 64  # fetched at once, as aiosqlite does by default
+
+
+class _StoppedOnce(aiosqlite.Connection):
+    """A connection whose worker is told to stop once.
+
+    SQLAlchemy stops a connection whose closing was cancelled, and the closing goes on and stops it as well. Who is
+    second would wait for ever for the answer of a thread that is gone (aiosqlite 0.22, SQLAlchemy 2.1), and a service
+    that waits for all its tasks would never end.
+    """
+
+    _told = False
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Stop the worker; there is something to wait for only the first time."""
+        if self._told:
+            return None
+        self._told = True
+        return super().stop()
+
+
+def connect(database: str, **given: Any) -> aiosqlite.Connection:
+    """A connection that is to be awaited, for `create_async_engine(connect_args={"async_creator_fn": connect})`."""
+    connection = _StoppedOnce(lambda: sqlite3.connect(database, **given), _ROWS)
+    connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does with those that it makes itself
+    return connection

@@ -1,0 +1,27 @@
+"""Connections to the embedded database end, also when their ends meet."""
+
+import asyncio
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from executor_service.ledger import embedded as ledger
+from workflow_service.store import embedded as store
+
+pytestmark = pytest.mark.parametrize("embedded", [store, ledger], ids=["workflow-service", "executor-service"])
+
+
+async def test_a_closing_that_was_cut_off_ends_too(tmp_path: Path, embedded: ModuleType) -> None:
+    """Whoever gives up on a closing stops the connection; the closing does not wait for a thread that is gone."""
+    connection = await embedded.connect(str(tmp_path / "test.sqlite"))
+    closing = asyncio.create_task(connection.close())
+    await asyncio.sleep(0)  # it has asked its thread to close
+    connection.stop()
+    await asyncio.wait_for(closing, timeout=10)
+
+
+async def test_closing_twice_at_once_ends(tmp_path: Path, embedded: ModuleType) -> None:
+    """Both closings are over, and the connection is closed."""
+    connection = await embedded.connect(str(tmp_path / "test.sqlite"))
+    await asyncio.wait_for(asyncio.gather(connection.close(), connection.close()), timeout=10)
