@@ -192,7 +192,7 @@ async def test_who_may_start_can_ask_for_more_time(tmp_path: Path) -> None:
         (b'{"alert": []}', "alert"),
         (b'{"alert": {}}', "name"),
         (b'{"alert": {"name": "x"}, "start": "no"}', "start"),
-        (b'{"alert": {"name": "x"}, "template": "y"}', "template"),
+        (b'{"alert": {"name": "x"}, "template": "y"}', "alert"),
     ],
 )
 async def test_a_body_that_is_none_is_refused(tmp_path: Path, body: bytes, field: str) -> None:
