@@ -9,11 +9,10 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from workflow_service.api.callers import expect_orders_for, source_of, within_sight
 from workflow_service.api.problems import documented
-from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
 from workflow_service.domain.errors import Rejected, Violation
 from workflow_service.intake.intake import Delivery, Outcome
@@ -29,13 +28,21 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-class NewWorkflowIn(BaseModel):
-    """An alert, and whether its workflow begins by itself."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
-
-    alert: AlertIn
-    start: bool = Field(default=True, description="false: it is planned, then waits an hour at most for `start`")
+_START = "false: it is planned, then waits an hour at most for `start`"
+SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "NewWorkflowIn": {
+        "title": "NewWorkflowIn",
+        "description": "An alert, and whether its workflow begins by itself.",
+        "type": "object",
+        "required": ["alert"],
+        "properties": {
+            "alert": {"$ref": "#/components/schemas/AlertIn"},
+            "start": {"type": "boolean", "default": True, "description": _START},
+        },
+        "additionalProperties": False,
+        "examples": [_EXAMPLE],
+    }
+}
 
 
 class IntakeOut(BaseModel):
@@ -102,7 +109,7 @@ def _read(body: bytes) -> tuple[Alert, bool]:
         raise Rejected("the body is not JSON", [wrong]) from error
     if not isinstance(document, Mapping):
         raise Rejected("the body cannot be read", [Violation("body", shown(document), "must be a JSON object")])
-    strangers = [name for name in document if name not in NewWorkflowIn.model_fields]
+    strangers = [name for name in document if name not in ("alert", "start")]
     broken = [Violation(str(shown(name)), shown(document[name]), "is not known here") for name in strangers]
     start = document.get("start", True)
     if not isinstance(start, bool):

@@ -30,12 +30,13 @@ MOST_OF_THE_PAST = 10_000  # entries
 RETRY, SPREAD = 1000, 2000  # milliseconds: readers of a replica that stops do not all come at once
 
 _ID = re.compile(r"([0-9a-f-]{36})\.([1-9][0-9]{0,8})")
+_EXAMPLE = "0b0ad6d8-8f4d-4a0e-9a9e-0d0c5b1f7a11.7"
 _LAST_EVENT_ID: dict[str, Any] = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
     "description": "go on after this event; sent by browsers when they come again",
-    "schema": {"type": "string", "pattern": f"^{_ID.pattern}$"},
+    "schema": {"type": "string", "pattern": f"^{_ID.pattern}$", "examples": [_EXAMPLE]},
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
