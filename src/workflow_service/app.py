@@ -41,6 +41,7 @@ from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.recovering import Recoveries
+from workflow_service.engine.ringing import Bell
 from workflow_service.engine.slots import at_the_door
 from workflow_service.entrance import Entrance, tls_of
 from workflow_service.intake.inbox import Inbox
@@ -223,6 +224,7 @@ class Replica:
             courier=Courier(self.executor, lease_held=self.lease.held, clock=now),
             lookout=Lookout(self.executor, clock=now),
             bus=self.bus,
+            bell=Bell(self.bus),
             listening=self.listening,
             metrics=self.metrics,
             plan_for=planner.plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from tests.support.rows import an_execution
 from workflow_service.api.feed import TOO_SLOW, Feed, Subscription
-from workflow_service.engine.recorder import TOPIC
+from workflow_service.engine.ringing import EVERY, TOPIC, Bell
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.store import feed
 from workflow_service.store.database import Database
@@ -117,6 +118,28 @@ async def test_what_came_after_an_entry(database: Database) -> None:
         await connection.execute(sa.delete(journal).where(journal.c.execution_id == one, journal.c.seq < 3))
     assert (await feed.of_workflow(database, one, (one, 2))).whole
     assert not (await feed.of_workflow(database, one, None)).whole
+
+
+async def test_a_storm_rings_once_in_a_while(database: Database) -> None:
+    """However much is committed, wake-ups stay few, and everything is told without waiting for the next look."""
+    told, bus = made(database)
+    bell, rung = Bell(bus), 0
+    subscription = await told.open(lambda _entry: True)
+
+    async def count() -> None:
+        nonlocal rung
+        while await bus.wait(TOPIC, timeout=MOST):
+            rung += 1
+
+    counting, began = asyncio.create_task(count()), asyncio.get_running_loop().time()
+    one = await an_execution(database, at=datetime.now(UTC))
+    for seq in range(1, 41):
+        await journalled(database, one, seq)
+        await bell.ring()
+    assert await taken(subscription, 40) == [(one, seq) for seq in range(1, 41)]
+    assert 1 <= rung <= (asyncio.get_running_loop().time() - began) / EVERY + 1
+    counting.cancel()
+    told.close(subscription)
 
 
 async def test_who_is_too_far_behind(database: Database) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 import structlog
 
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.engine.recorder import TOPIC
+from workflow_service.engine.ringing import EVERY, TOPIC
 from workflow_service.ports import EventBus
 from workflow_service.store import feed
 from workflow_service.store.database import Database
@@ -24,7 +24,7 @@ from workflow_service.store.feed import Entry
 MOST = 500  # streams at once
 BUFFER = 1000  # entries that wait for one slow reader
 LOOK = 1.0  # seconds between looks when nothing wakes
-PAUSE = 0.1  # seconds between looks at most: what comes in a storm is read together
+PAUSE = 1.5 * EVERY  # seconds before a look: what comes in a storm is read together
 
 STOPPING, TOO_SLOW = "stopping", "too_slow"
 

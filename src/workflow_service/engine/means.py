@@ -13,6 +13,7 @@ from workflow_service.engine.attempt import Courier
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
 from workflow_service.engine.recovering import Recoveries
+from workflow_service.engine.ringing import Bell
 from workflow_service.ports import Engine, EventBus, Executor
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -30,6 +31,7 @@ class Means:
     courier: Courier
     lookout: Lookout
     bus: EventBus
+    bell: Bell
     metrics: Metrics
     plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
     listening: Listening
