@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from workflow_service.api.callers import visible_to
 from workflow_service.api.event_stream import EventStream, event
-from workflow_service.api.feed import TOO_SLOW, Feed, Full, Subscription
+from workflow_service.api.feed import TOO_SLOW, Feed, Full, Subscription, message
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.states import ExecutionStatus
@@ -183,12 +183,12 @@ async def _told(subscription: Subscription, before: Past) -> AsyncGenerator[byte
         yield event({"reason": "some of what came before cannot be told any more; read the workflows"}, name="gap")
     for entry in before.entries:
         told[entry.execution_id] = entry.seq
-        yield _line(entry)
+        yield message(entry).text
     while True:
         found = await subscription.next(min(HEARTBEAT, max(0.0, until - clock())))
         if found is not None:
-            if found.seq > told.get(found.execution_id, 0):
-                yield _line(found)
+            if found.entry.seq > told.get(found.entry.execution_id, 0):
+                yield found.text
         elif subscription.over == TOO_SLOW:
             yield event({"reason": "too slow: too much was waiting to be read"}, name="cut", retry=RETRY)
             return
@@ -199,18 +199,6 @@ async def _told(subscription: Subscription, before: Past) -> AsyncGenerator[byte
             return
         else:
             yield b": alive\n\n"
-
-
-def _line(entry: Entry) -> bytes:
-    about = {
-        "workflow_id": entry.workflow_id,
-        "execution_id": entry.execution_id,
-        "seq": entry.seq,
-        "namespace": entry.namespace,
-        "status": entry.status,
-        "event": {"kind": entry.kind, "at": entry.at, **entry.data},
-    }
-    return event(about, key=f"{entry.execution_id}.{entry.seq}")
 
 
 def _last_event(request: Request) -> tuple[str, int] | None:
