@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from workflow_service.api import command_bodies, creating, events, idempotent, problems, security, selecting
+from workflow_service.api import command_bodies, creating, events, idempotent, observing, problems, security, selecting
 from workflow_service.api.alert_schema import EXTRA, SCHEMAS
 from workflow_service.api.alerts import AlertmanagerAlertIn
 from workflow_service.api.gate import Access
@@ -48,4 +48,5 @@ def _completed(document: dict[str, Any], access: Access) -> dict[str, Any]:
     selecting.describe(document)
     idempotent.describe(document)
     security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
+    observing.describe(document)
     return document
