@@ -36,6 +36,7 @@ from workflow_service.engine.measuring import measure
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
+from workflow_service.engine.ringing import Bell
 from workflow_service.engine.slots import at_the_door
 from workflow_service.entrance import Entrance, tls_of, watch_of
 from workflow_service.intake.inbox import Inbox
@@ -207,6 +208,7 @@ class Replica:
             site=self.sites.own,
             site_of=self.sites.of,
             bus=self.bus,
+            bell=Bell(self.bus),
             listening=self.listening,
             metrics=self.metrics,
             patterns=self._rules.failures.patterns,

@@ -44,7 +44,7 @@ def many_files() -> Iterator[None]:
 @pytest.mark.usefixtures("many_files")
 def test_five_hundred_half_open_connections(service: Program) -> None:
     """Probes and the API are answered all the time; each of the 500 is closed by the deadline for headers."""
-    with ExitStack() as stack, httpx2.Client(base_url=service.url, timeout=5) as http:
+    with ExitStack() as stack, httpx2.Client(base_url=service.url, timeout=20) as http:
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port))) for _ in range(HALF_OPEN)]
         for number, one in enumerate(slow):
             one.sendall(HEADS[number % len(HEADS)])

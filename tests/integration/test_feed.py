@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from tests.support.rows import an_execution
-from workflow_service.api.feed import TOO_SLOW, Feed, Subscription
-from workflow_service.engine.recorder import TOPIC
+from workflow_service.api.events import _told
+from workflow_service.api.feed import TOO_SLOW, Feed, Subscription, message
+from workflow_service.engine.ringing import EVERY, TOPIC, Bell
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.store import feed
 from workflow_service.store.database import Database
@@ -41,9 +44,9 @@ async def taken(subscription: Subscription, number: int) -> list[tuple[str, int]
     """The next entries."""
     found = []
     for _ in range(number):
-        entry = await subscription.next(MOST)
-        assert entry is not None
-        found.append((entry.execution_id, entry.seq))
+        told = await subscription.next(MOST)
+        assert told is not None
+        found.append((told.entry.execution_id, told.entry.seq))
     return found
 
 
@@ -117,6 +120,41 @@ async def test_what_came_after_an_entry(database: Database) -> None:
         await connection.execute(sa.delete(journal).where(journal.c.execution_id == one, journal.c.seq < 3))
     assert (await feed.of_workflow(database, one, (one, 2))).whole
     assert not (await feed.of_workflow(database, one, None)).whole
+
+
+async def test_what_was_read_is_not_told_again() -> None:
+    """The past is read while the stream is told already: what is in both comes once, in order."""
+    now, key = datetime.now(UTC), "0b0ad6d8-8f4d-4a0e-9a9e-0d0c5b1f7a11"
+    entries = [feed.Entry("w", key, seq, None, "running", "Planned", now, {}) for seq in (1, 2, 3, 4)]
+    subscription = Subscription(lambda _entry: True, 10)
+    for entry in entries[1:]:
+        subscription.offer(message(entry))
+    subscription.end("stopping")
+    told = b"".join([part async for part in _told(subscription, feed.Past(entries[:3], whole=True))])
+    assert re.findall(rb"^id: .*[.](\d)$", told, re.MULTILINE) == [b"1", b"2", b"3", b"4"]
+    assert told.endswith(b'event: bye\ndata: {"reason":"stopping"}\n\n')
+
+
+async def test_a_storm_rings_once_in_a_while(database: Database) -> None:
+    """However much is committed, wake-ups stay few, and everything is told without waiting for the next look."""
+    told, bus = made(database)
+    bell, rung = Bell(bus), 0
+    subscription = await told.open(lambda _entry: True)
+
+    async def count() -> None:
+        nonlocal rung
+        while await bus.wait(TOPIC, timeout=MOST):
+            rung += 1
+
+    counting, began = asyncio.create_task(count()), asyncio.get_running_loop().time()
+    one = await an_execution(database, at=datetime.now(UTC))
+    for seq in range(1, 41):
+        await journalled(database, one, seq)
+        await bell.ring()
+    assert await taken(subscription, 40) == [(one, seq) for seq in range(1, 41)]
+    assert 1 <= rung <= (asyncio.get_running_loop().time() - began) / EVERY + 1
+    counting.cancel()
+    told.close(subscription)
 
 
 async def test_who_is_too_far_behind(database: Database) -> None:

@@ -14,6 +14,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 
 pytestmark = [pytest.mark.requirement("BR-WF-010")]
 
+DAILY = {"weekdays": ["mon"], "begins": "10:00", "until": "11:00", "timezone": "UTC"}
 POST, LIST = ("post", "/api/v1/silences"), ("get", "/api/v1/silences")
 DELETE = ("delete", "/api/v1/silences/{silence_id}")
 
@@ -66,21 +67,23 @@ async def test_a_window_that_is_not_open_holds_nothing_back(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field"),
+    ("wrong", "field", "status"),
     [
-        ({"match": "alert.nothing"}, "match"),
-        ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at"),
-        ({"weekly": {"weekdays": ["x"], "begins": "1", "until": "10:00", "timezone": "UTC"}}, "weekly.weekdays"),
-        ({"starts_at": "2026-01-01T00:00:00"}, "starts_at"),
-        ({"starts_at": 1767225600}, "starts_at"),
-        ({"stranger": 1}, "stranger"),
+        ({"match": "alert.nothing"}, "match", 422),
+        ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at", 422),
+        ({"weekly": {**DAILY, "timezone": "Nowhere"}}, "weekly.timezone", 422),
+        ({"weekly": {**DAILY, "weekdays": ["x"]}}, "weekly.weekdays.0", 400),
+        ({"weekly": {**DAILY, "begins": "1"}}, "weekly.begins", 400),
+        ({"starts_at": "2026-01-01T00:00:00"}, "starts_at", 400),
+        ({"starts_at": 1767225600}, "starts_at", 400),
+        ({"stranger": 1}, "stranger", 400),
     ],
 )
-async def test_what_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any], field: str) -> None:
-    """400 with the field, and nothing is kept."""
+async def test_what_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any], field: str, status: int) -> None:
+    """400 for the form, 422 for what it says, with the field, and nothing is kept."""
     async with replica(tmp_path, ScriptedExecutor()) as running:
         answer = await running.http.post("/api/v1/silences", json=body(**wrong))
         holds(await document_of(running), POST, answer)
-        assert answer.status_code == 400
+        assert answer.status_code == status
         assert field in {one["field"].removeprefix("body.") for one in answer.json()["errors"]}
         assert (await running.http.get("/api/v1/silences")).json()["silences"] == []

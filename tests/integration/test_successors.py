@@ -66,7 +66,7 @@ async def test_a_retry_with_other_parameters(tmp_path: Path) -> None:
 
 
 async def test_what_a_retry_with_parameters_is_refused_for(tmp_path: Path) -> None:
-    """Rules of parameters are 400, rules of steps 409; both name step or field, are recorded, and start nothing."""
+    """Rules of parameters are 422, rules of steps 409; both name step or field, are recorded, and start nothing."""
     executor = ScriptedExecutor()
     executor.script("second", BROKEN)
     async with replica(tmp_path, executor, RULES_FILE=two(tmp_path)) as running:
@@ -75,7 +75,7 @@ async def test_what_a_retry_with_parameters_is_refused_for(tmp_path: Path) -> No
         cases: list[tuple[dict[str, dict[str, Any]], int, str]] = [
             ({"first": {"replicas": 4}}, 409, "parameters: 'first' keeps its result"),
             ({"third": {"depth": 4}}, 409, "parameters: 'third' is no step of this workflow (first, second)"),
-            ({"second": {"depth": "${{ nonsense( }}"}}, 400, "steps.second.parameters.depth"),
+            ({"second": {"depth": "${{ nonsense( }}"}}, 422, "steps.second.parameters.depth"),
         ]
         for patch, code, words in cases:
             answer = await tell(running, workflow_id, "retry", parameters=patch)
@@ -98,7 +98,7 @@ async def test_parameters_are_held_against_the_executors_catalogue(tmp_path: Pat
         await running.ended(workflow_id)
         for name, value in (("replicas", 101), ("resource_name", "db")):
             answer = await tell(running, workflow_id, "retry", parameters={"first": {name: value}})
-            assert answer.status_code == 400, answer.text
+            assert answer.status_code == 422, answer.text
             (error,) = answer.json()["errors"]
             assert (error["field"], error["value"]) == (f"parameters.first.{name}", value)
         assert (await tell(running, workflow_id, "retry", parameters={"first": {"replicas": 4}})).status_code == 200

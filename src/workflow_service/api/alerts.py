@@ -50,8 +50,8 @@ _NOTIFICATION: dict[str, Any] = {
     "type": "object",
     "required": ["alerts"],
     "properties": {
-        "version": {"type": ["string", "null"], "description": '"4"; may be missing'},
-        "status": {"type": ["string", "null"], "description": "of the group; each alert's own counts"},
+        "version": {"description": '"4"; may be missing'},
+        "status": {"description": "of the group, firing or resolved; each alert's own counts"},
         "truncatedAlerts": {"description": "how many alerts were left out; what is no number counts as none"},
         "alerts": {"type": ["array", "null"], "items": _ONE},
     },

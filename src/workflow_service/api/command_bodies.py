@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from workflow_service.domain.states import Verb
 
@@ -38,6 +38,14 @@ Patch = Annotated[
     Field(min_length=1, max_length=100, description="by step, new values by parameter; null takes a parameter away"),
     AfterValidator(_storable),
 ]
+
+
+def _whole(value: object) -> object:
+    """To JSON Schema 8.0 is an integer too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(ge=1, le=9), BeforeValidator(_whole)]
 
 
 class CommandIn(BaseModel):
@@ -97,7 +105,7 @@ class SkipStepIn(CommandIn):
 class SetPriorityIn(CommandIn):
     """Another place in line."""
 
-    priority: int = Field(ge=1, le=9, description="1 goes first, 9 last")
+    priority: Whole = Field(description="1 goes first, 9 last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +139,10 @@ SHAPES: Mapping[Verb, Shape] = {
     Verb.SKIP_STEP: Shape(SkipStepIn, "Leave a step out", {"step": "scale", "reason": "done by hand"}),
     Verb.SET_PRIORITY: Shape(SetPriorityIn, "Take another place in line", {"priority": 1, "reason": "shop is down"}),
 }
+
+
+def describe(schemas: Mapping[str, dict[str, Any]], plain: Mapping[str, Any]) -> None:
+    """Let the OpenAPI document say what new values may be: `plain` JSON, which a database can carry."""
+    for one in schemas["RetryIn"]["properties"]["parameters"]["anyOf"]:
+        if one["type"] == "object":
+            one["additionalProperties"]["additionalProperties"] = plain

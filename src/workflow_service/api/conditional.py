@@ -15,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from workflow_service.api.problems import problem
-from workflow_service.domain.errors import Rejected, Violation
 
 _ONE = r'(?:W/)?"[!#-~]*"'
-_LIST = re.compile(rf"\*|{_ONE}(?:[ \t]*,[ \t]*{_ONE})*")
+_LIST = re.compile(rf"{_ONE}(?:[ \t]*,[ \t]*{_ONE})*")
 _TAG = re.compile(_ONE)
 
 ANSWER_HEADERS: dict[str, Any] = {
@@ -29,7 +28,7 @@ IF_MATCH: dict[str, Any] = {
     "in": "header",
     "required": False,
     "description": "do it only while this is the tag; else 412, and nothing is done",
-    "schema": {"type": "string", "pattern": f"^({_LIST.pattern})$"},
+    "schema": {"type": "string"},
 }
 IF_NONE_MATCH: dict[str, Any] = {
     "name": "If-None-Match",
@@ -49,18 +48,15 @@ def tag(version: str, shown: object) -> str:
 
 
 def expected(request: Request) -> frozenset[str] | None:
-    """The versions of which one must be the present one; None: any will do. A weak tag matches nothing.
+    """The versions of which one must be the present one; None: any will do.
 
-    Raises:
-        Rejected: If-Match is no list of tags.
+    A weak tag matches nothing, and what is no list of tags matches nothing either: it is a condition all the same.
     """
     given = ",".join(request.headers.getlist("if-match"))
-    if "if-match" in request.headers and not _LIST.fullmatch(given):
-        wrong = Violation("If-Match", given[:200], 'must be * or a list of tags, such as "a.b"')
-        raise Rejected("the condition cannot be read", [wrong])
-    if given in {"", "*"}:
+    if "if-match" not in request.headers or given == "*":
         return None
-    strong = (found for found in _TAG.findall(given) if not found.startswith("W/"))
+    tags = _TAG.findall(given) if _LIST.fullmatch(given) else ()
+    strong = (found for found in tags if not found.startswith("W/"))
     return frozenset(found.strip('"').rpartition(".")[0] for found in strong)
 
 
@@ -77,5 +73,5 @@ def not_modified(present: str) -> Response:
 
 def stale(request: Request, present: str) -> Response:
     """412: it has changed since; nothing was done."""
-    detail = f"If-Match: it has changed, and is {present} now; nothing was done"
+    detail = f"If-Match: the tag is {present} now, which is not among those given; nothing was done"
     return problem(request, 412, "Precondition failed", detail, headers={"ETag": present}, current=present)

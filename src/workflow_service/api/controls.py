@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, HTTPException, Path, Request
 from fastapi.openapi.models import Example
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
@@ -21,6 +21,7 @@ from workflow_service.api.problems import documented, problem
 from workflow_service.api.standing import tag_now
 from workflow_service.domain.controls import Command
 from workflow_service.domain.errors import Stale, Violation
+from workflow_service.domain.permissions import methods_of
 from workflow_service.domain.states import Verb
 from workflow_service.engine.orders import Orders
 from workflow_service.store import commands, queries
@@ -83,7 +84,7 @@ def routes(parts: Controls) -> APIRouter:
             responses={
                 200: {"model": CommandOut, "description": "obeyed"},
                 202: {"model": CommandOut, "description": "written down; its owner has not answered yet"},
-                **documented(400, 404, 409, 412, 413, 503),
+                **documented(400, 404, 409, 412, 413, 422, 503),
             },
             openapi_extra={"parameters": [conditional.IF_MATCH]},
         )
@@ -103,6 +104,9 @@ def routes(parts: Controls) -> APIRouter:
 
     @router.post("/workflows/{workflow_id}/{verb}", include_in_schema=False)
     async def unknown(request: Request, workflow_id: WorkflowId, verb: str) -> Response:  # noqa: ARG001
+        methods = methods_of(request.url.path)
+        if "POST" not in methods:  # it is a name that only others lead to
+            raise HTTPException(405)
         wrong = Violation("verb", verb, f"must be one of {', '.join(SHAPES)}")
         return problem(request, 400, "Invalid request", str(wrong), violations=[wrong])
 
@@ -141,7 +145,7 @@ def _arguments(said: CommandIn) -> dict[str, Any]:
 async def _give(orders: Orders, request: Request, workflow_id: str, order: Command) -> Response:
     answer = await orders.give(workflow_id, order, expected=conditional.expected(request))
     if answer.broken:
-        return problem(request, 400, "Invalid request", answer.why, violations=answer.broken)
+        return problem(request, 422, "Unfit request", answer.why, violations=answer.broken)
     if answer.outcome == commands.REFUSED:
         return problem(request, 409, "Command refused", answer.why, allowed=answer.allowed)
     shown = {

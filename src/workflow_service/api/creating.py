@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workflow_service.api.callers import expect_orders_for, source_of, within_sight
 from workflow_service.api.problems import documented
-from workflow_service.api.schemas import AlertIn
 from workflow_service.domain.alert import Alert, alert_from_json, shown
 from workflow_service.domain.errors import Rejected, Violation
 from workflow_service.intake.intake import Delivery, Outcome
@@ -38,13 +37,21 @@ _ORDER: dict[str, Any] = {
 }
 
 
-class NewWorkflowIn(BaseModel):
-    """An alert, and whether its workflow begins by itself."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
-
-    alert: AlertIn
-    start: bool = Field(default=True, description="false: it is planned, then waits an hour at most for `start`")
+_START = "false: it is planned, then waits an hour at most for `start`"
+SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "NewWorkflowIn": {
+        "title": "NewWorkflowIn",
+        "description": "An alert, and whether its workflow begins by itself.",
+        "type": "object",
+        "required": ["alert"],
+        "properties": {
+            "alert": {"$ref": "#/components/schemas/AlertIn"},
+            "start": {"type": "boolean", "default": True, "description": _START},
+        },
+        "additionalProperties": False,
+        "examples": [_EXAMPLE],
+    }
+}
 
 
 class NewOrderIn(BaseModel):
@@ -54,7 +61,7 @@ class NewOrderIn(BaseModel):
 
     template: str = Field(description="name@1.0.0, or the name alone: its newest active version")
     parameters: dict[str, Any] = Field(default_factory=dict, description="as the template's schema says")
-    start: bool = Field(default=True, description="false: it is planned, then waits an hour at most for `start`")
+    start: bool = Field(default=True, description=_START)
 
 
 class IntakeOut(BaseModel):
@@ -123,15 +130,16 @@ def _read(body: bytes, shelf: Shelf) -> tuple[Alert, bool, dict[str, Any] | None
         raise Rejected("the body is not JSON", [wrong]) from error
     if not isinstance(document, Mapping):
         raise Rejected("the body cannot be read", [Violation("body", shown(document), "must be a JSON object")])
-    known = NewOrderIn if "template" in document else NewWorkflowIn
-    strangers = [name for name in document if name not in known.model_fields]
+    orders = "template" in document
+    known = tuple(NewOrderIn.model_fields) if orders else ("alert", "start")
+    strangers = [name for name in document if name not in known]
     broken = [Violation(str(shown(name)), shown(document[name]), "is not known here") for name in strangers]
     start = document.get("start", True)
     if not isinstance(start, bool):
         broken.append(Violation("start", shown(start), "must be true or false"))
     if broken:
         raise Rejected("the body cannot be read", broken)
-    if known is NewWorkflowIn:
+    if not orders:
         return alert_from_json(document.get("alert")), start, None
     order = read_order(document, shelf.library)
     return alert_of(order, ""), start, kept(order)

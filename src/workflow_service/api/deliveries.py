@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from workflow_service.api import selecting
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
 from workflow_service.api.callers import source_of
-from workflow_service.api.paging import cursor, read_cursor
+from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented, problem
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.reception import NotRepeatable, Reception, repeated
@@ -85,7 +85,7 @@ class DeliveryQuery(BaseModel):
     quarantined: bool | None = Field(
         None, description="true: only those with something in quarantine; false: the others"
     )
-    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    cursor: Cursor
     limit: int = Field(50, ge=1, le=200)
 
 

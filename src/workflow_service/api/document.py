@@ -6,16 +6,17 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from workflow_service.api import creating, idempotent, problems, schemas, security, selecting
+from workflow_service.api import command_bodies, creating, events, idempotent, observing, problems, security, selecting
+from workflow_service.api.alert_schema import EXTRA, SCHEMAS
 from workflow_service.api.alerts import AlertmanagerAlertIn
 from workflow_service.api.gate import Access
 
 COMPONENTS = (
     problems.Problem,
-    schemas.AlertIn,
     AlertmanagerAlertIn,
-    creating.NewWorkflowIn,
     creating.NewOrderIn,
+    events.Streamed,
+    events.AboutTheStream,
 )  # referred to by name, not by a route's model
 
 
@@ -37,12 +38,16 @@ def _completed(document: dict[str, Any], access: Access) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(schema.pop("$defs", {}))
         known[model.__name__] = schema
+    known.update({**SCHEMAS, **creating.SCHEMAS, **events.SCHEMAS})
     for unused in ("HTTPValidationError", "ValidationError"):
         known.pop(unused, None)
     for path in document["paths"].values():
         for operation in path.values():
-            operation["responses"].pop("422", None)  # we answer 400 for what FastAPI calls 422
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]  # we answer 400 for what FastAPI calls 422
+    command_bodies.describe(known, EXTRA)
     selecting.describe(document)
     idempotent.describe(document)
     security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
+    observing.describe(document)
     return document

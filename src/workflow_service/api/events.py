@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from workflow_service.api.callers import visible_to
 from workflow_service.api.event_stream import EventStream, event
-from workflow_service.api.feed import TOO_SLOW, Feed, Full, Subscription
+from workflow_service.api.feed import TOO_SLOW, Feed, Full, Subscription, message
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
-from workflow_service.domain.errors import NotFound, Rejected, Violation
+from workflow_service.domain.errors import NotFound
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.store import feed, queries
 from workflow_service.store.database import Database
@@ -30,18 +30,55 @@ MOST_OF_THE_PAST = 10_000  # entries
 RETRY, SPREAD = 1000, 2000  # milliseconds: readers of a replica that stops do not all come at once
 
 _ID = re.compile(r"([0-9a-f-]{36})\.([1-9][0-9]{0,8})")
+_EXAMPLE = "0b0ad6d8-8f4d-4a0e-9a9e-0d0c5b1f7a11.7"
 _LAST_EVENT_ID: dict[str, Any] = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
     "description": "go on after this event; sent by browsers when they come again",
-    "schema": {"type": "string", "pattern": f"^{_ID.pattern}$"},
+    "schema": {"type": "string", "examples": [_EXAMPLE]},
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "`id` is `<execution>.<number>`, `data` JSON: workflow_id, execution_id, seq, namespace, status "
-        "and the `event`. Named events: `gap` (something cannot be told any more), `cut` (too slow), `bye`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "a stream of entries, and of named events about itself: `gap` (something cannot be told any "
+        "more), `cut` (too slow), `bye` (come again)",
+        "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/StreamedEvent"}}},
+    }
+}
+
+
+class Streamed(BaseModel):
+    """One entry of a journal."""
+
+    workflow_id: str
+    execution_id: str
+    seq: int
+    namespace: str | None
+    status: ExecutionStatus = Field(description="where the execution stands when this is told")
+    event: dict[str, Any] = Field(description="`kind`, `at`, and what belongs to it")
+
+
+class AboutTheStream(BaseModel):
+    """Of a named event: what is the matter with the stream."""
+
+    reason: str
+
+
+def _streamed(name: str | None, data: type[BaseModel]) -> dict[str, Any]:
+    about = {"$ref": f"#/components/schemas/{data.__name__}"}
+    named = (
+        {"event": {"const": name}} if name is not None else {"id": {"type": "string", "pattern": f"^{_ID.pattern}$"}}
+    )
+    told = {"type": "string", "contentMediaType": "application/json", "contentSchema": about}
+    properties = {"data": told, "retry": {"type": "integer"}, **named}
+    return {"type": "object", "required": ["data", *named], "properties": properties, "additionalProperties": False}
+
+
+# Each event of a stream, by its fields.
+SCHEMAS: Mapping[str, dict[str, Any]] = {
+    "StreamedEvent": {
+        "title": "StreamedEvent",
+        "anyOf": [_streamed(None, Streamed), *(_streamed(name, AboutTheStream) for name in ("gap", "cut", "bye"))],
     }
 }
 
@@ -146,12 +183,12 @@ async def _told(subscription: Subscription, before: Past) -> AsyncGenerator[byte
         yield event({"reason": "some of what came before cannot be told any more; read the workflows"}, name="gap")
     for entry in before.entries:
         told[entry.execution_id] = entry.seq
-        yield _line(entry)
+        yield message(entry).text
     while True:
         found = await subscription.next(min(HEARTBEAT, max(0.0, until - clock())))
         if found is not None:
-            if found.seq > told.get(found.execution_id, 0):
-                yield _line(found)
+            if found.entry.seq > told.get(found.entry.execution_id, 0):
+                yield found.text
         elif subscription.over == TOO_SLOW:
             yield event({"reason": "too slow: too much was waiting to be read"}, name="cut", retry=RETRY)
             return
@@ -164,24 +201,9 @@ async def _told(subscription: Subscription, before: Past) -> AsyncGenerator[byte
             yield b": alive\n\n"
 
 
-def _line(entry: Entry) -> bytes:
-    about = {
-        "workflow_id": entry.workflow_id,
-        "execution_id": entry.execution_id,
-        "seq": entry.seq,
-        "namespace": entry.namespace,
-        "status": entry.status,
-        "event": {"kind": entry.kind, "at": entry.at, **entry.data},
-    }
-    return event(about, key=f"{entry.execution_id}.{entry.seq}")
-
-
 def _last_event(request: Request) -> tuple[str, int] | None:
     given = request.headers.get("last-event-id")
     if given is None:
         return None
     found = _ID.fullmatch(given)
-    if found is None:
-        wrong = Violation("Last-Event-ID", given[:200], "must be the id of an event, <execution>.<number>")
-        raise Rejected("the stream cannot go on", [wrong])
-    return found[1], int(found[2])
+    return (found[1], int(found[2])) if found is not None else ("", 0)  # of which nobody knows what came after it

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from workflow_service.api import selecting
-from workflow_service.api.paging import cursor, read_cursor
+from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.store import kept_alerts
 from workflow_service.store.database import Database
@@ -58,7 +58,7 @@ class AlertQuery(BaseModel):
     workflow_id: str | None = Field(None, max_length=100)
     fingerprint: str | None = Field(None, max_length=256)
     outcome: str | None = Field(None, max_length=32, description="`undecided`: those that have none yet")
-    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    cursor: Cursor
     limit: int = Field(50, ge=1, le=200)
 
 

@@ -10,12 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
+from workflow_service.api.event_stream import event
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.engine.recorder import TOPIC
+from workflow_service.engine.ringing import EVERY, TOPIC
 from workflow_service.ports import EventBus
 from workflow_service.store import feed
 from workflow_service.store.database import Database
@@ -24,7 +26,7 @@ from workflow_service.store.feed import Entry
 MOST = 500  # streams at once
 BUFFER = 1000  # entries that wait for one slow reader
 LOOK = 1.0  # seconds between looks when nothing wakes
-PAUSE = 0.1  # seconds between looks at most: what comes in a storm is read together
+PAUSE = 1.5 * EVERY  # seconds before a look: what comes in a storm is read together
 
 STOPPING, TOO_SLOW = "stopping", "too_slow"
 
@@ -35,24 +37,45 @@ class Full(Exception):
     """As many streams are open as may be."""
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An entry as streams tell it: written once, however many tell it."""
+
+    entry: Entry
+    text: bytes
+
+
+def message(entry: Entry) -> Message:
+    """The entry as an event."""
+    about = {
+        "workflow_id": entry.workflow_id,
+        "execution_id": entry.execution_id,
+        "seq": entry.seq,
+        "namespace": entry.namespace,
+        "status": entry.status,
+        "event": {"kind": entry.kind, "at": entry.at, **entry.data},
+    }
+    return Message(entry, event(about, key=f"{entry.execution_id}.{entry.seq}"))
+
+
 class Subscription:
     """What one stream is told: entries that wait to be taken, and that there will be no more."""
 
     def __init__(self, wanted: Callable[[Entry], bool], most: int) -> None:
         self._wanted, self._most = wanted, most
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[Message] = deque()
         self._news = asyncio.Event()
         self.over: str | None = None  # why nothing more comes
 
-    def offer(self, entry: Entry) -> None:
+    def offer(self, told: Message) -> None:
         """Let the entry wait, if it is wanted; a reader who is too far behind is cut off."""
-        if self.over is not None or not self._wanted(entry):
+        if self.over is not None or not self._wanted(told.entry):
             return
         if len(self._waiting) >= self._most:
             self._waiting.clear()
             self.end(TOO_SLOW)
             return
-        self._waiting.append(entry)
+        self._waiting.append(told)
         self._news.set()
 
     def end(self, why: str) -> None:
@@ -60,7 +83,7 @@ class Subscription:
         self.over = self.over or why
         self._news.set()
 
-    async def next(self, timeout: float) -> Entry | None:
+    async def next(self, timeout: float) -> Message | None:
         """What comes next; None after `timeout` seconds, or when it is over."""
         if not self._waiting and self.over is None:
             self._news.clear()
@@ -163,6 +186,7 @@ class Feed:
                 moved |= dict.fromkeys(found.keys() - self._known.keys(), 0)
                 for entry in await feed.entries_after(self._database, moved):
                     found[entry.execution_id] = max(entry.seq, found.get(entry.execution_id, 0))
+                    told = message(entry)
                     for subscription in self._subscriptions:
-                        subscription.offer(entry)
+                        subscription.offer(told)
             self._known, self._looked_at = found, now

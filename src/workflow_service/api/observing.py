@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -18,6 +20,36 @@ _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
 _QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics"})  # asked every few seconds; not worth a line
 
 log = structlog.get_logger(__name__)
+
+
+# What every request may carry, and what every answer does.
+_PARAMETERS: Mapping[str, str] = {
+    "X-Request-ID": "1 to 128 letters, digits, `.`, `_`, `:`, `-`; anything else is replaced",
+    "X-Service-Name": "who calls; replaced by the identity where callers prove one",
+    "traceparent": "W3C Trace Context; what is not valid counts as absent",
+    "tracestate": "W3C Trace Context; kept and passed on with a valid traceparent",
+}
+_HEADERS: Mapping[str, str] = {
+    "X-Request-ID": "the request's own, or a new one",
+    "traceparent": "this request, in the trace that it came in, or in a new one",
+}
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add these headers to the OpenAPI document."""
+    text = {"schema": {"type": "string"}}
+    document["components"]["parameters"] = {
+        name: {"name": name, "in": "header", "required": False, "description": about, **text}
+        for name, about in _PARAMETERS.items()
+    }
+    document["components"]["headers"] = {name: {"description": about, **text} for name, about in _HEADERS.items()}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            referred = [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS]
+            operation["parameters"] = [*operation.get("parameters", ()), *referred]
+            for answer in operation["responses"].values():
+                named = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+                answer["headers"] = {**answer.get("headers", {}), **named}
 
 
 class Observing:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field
 
 from workflow_service.domain.errors import Rejected, Violation
+
+CURSOR = r"^[1-9][0-9]{0,16}\.[0-9A-Za-z-]{1,100}$"
+"""Every word of this form is a place in a list: microseconds since 1970, and an id."""
+
+Cursor = Annotated[str | None, Field(None, pattern=CURSOR, description="next_cursor of the page before")]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def cursor(at: datetime, name: str) -> str:
     """The place behind the entry of that moment and id."""
-    return base64.urlsafe_b64encode(f"{at.isoformat()}|{name}".encode()).decode().rstrip("=")
+    return f"{(at - _EPOCH) // timedelta(microseconds=1)}.{name}"
 
 
 def read_cursor(text: str | None) -> tuple[datetime, str] | None:
     """Moment and id of the entry before; None: from the beginning.
 
     Raises:
-        Rejected: no page has given this cursor.
+        Rejected: it is no place in a list.
     """
     if text is None:
         return None
-    try:
-        moment, _, name = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("|")
-        at = datetime.fromisoformat(moment)
-    except (ValueError, binascii.Error):
-        at, name = None, ""
-    if at is None or at.tzinfo is None or "\0" in name:
+    if not re.fullmatch(CURSOR, text):
         raise Rejected("the list cannot go on", [Violation("cursor", text, "must be a next_cursor of an earlier page")])
-    return at, name
+    moment, _, name = text.partition(".")
+    return _EPOCH + timedelta(microseconds=int(moment)), name

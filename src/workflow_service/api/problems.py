@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from workflow_service.domain.errors import Forbidden, NotFound, Rejected, StoreUnavailable, Violation
+from workflow_service.domain.errors import Forbidden, NotFound, Rejected, StoreUnavailable, Unfit, Violation
 from workflow_service.domain.permissions import methods_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -106,7 +106,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Rejected)
     async def rejected(request: Request, error: Rejected) -> Response:
-        return problem(request, 400, "Invalid request", str(error), violations=error.violations)
+        status, title = (422, "Unfit request") if isinstance(error, Unfit) else (400, "Invalid request")
+        return problem(request, status, title, str(error), violations=error.violations)
 
     @app.exception_handler(Forbidden)
     @app.exception_handler(NotFound)

@@ -4,30 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api.paging import Cursor
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.store.waiting import Stuck
-
-
-class AlertIn(BaseModel):
-    """A processed alert. Empty strings, nulls and Go's zero time count as absent; unknown fields are kept."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str = Field(min_length=1, max_length=256)
-    severity: str | None = Field(None, max_length=64)
-    status: str | None = None
-    namespace: str | None = Field(None, max_length=253)
-    resource: str | None = Field(None, max_length=512, description="kind/name")
-    summary: str | None = None
-    description: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
-    id: str | None = None
 
 
 class ActionOut(BaseModel):
@@ -179,7 +160,7 @@ class WorkflowQuery(BaseModel):
     namespace: str | None = Field(None, max_length=253)
     alert_name: str | None = Field(None, max_length=256)
     stuck: bool | None = Field(None, description="true: only those with a stuck_because; false: only the others")
-    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    cursor: Cursor
     limit: int = Field(50, ge=1, le=200)
 
 

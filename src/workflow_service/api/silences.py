@@ -16,7 +16,7 @@ from workflow_service.api import conditional, selecting
 from workflow_service.api.callers import source_of
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
-from workflow_service.domain.errors import Rejected, Stale
+from workflow_service.domain.errors import Stale, Unfit
 from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.store import silences
 from workflow_service.store.database import Database
@@ -31,6 +31,7 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
+CLOCK = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 SilenceId = Annotated[str, Path(max_length=100)]
 
 
@@ -39,9 +40,11 @@ class WeeklyIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    weekdays: list[str] = Field(max_length=7, description="on which it begins: mon to sun")
-    begins: str = Field(max_length=5, description="HH:MM on the clocks of the time zone")
-    until: str = Field(max_length=5, description="HH:MM; at or before `begins`: on the next day")
+    weekdays: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(
+        min_length=1, max_length=7, description="on which it begins"
+    )
+    begins: str = Field(pattern=CLOCK, description="HH:MM on the clocks of the time zone")
+    until: str = Field(pattern=CLOCK, description="HH:MM; at or before `begins`: on the next day")
     timezone: str = Field(max_length=64, description="an IANA name such as Europe/Berlin")
 
 
@@ -90,7 +93,7 @@ def routes(database: Database) -> APIRouter:
                 "description": "from now on, or from its start",
                 "headers": conditional.ANSWER_HEADERS,
             },
-            **documented(400, 503),
+            **documented(400, 422, 503),
         },
     )
     async def create(request: Request, body: SilenceIn) -> Response:
@@ -106,7 +109,7 @@ def routes(database: Database) -> APIRouter:
             comment=body.comment,
         )
         if broken := list(flaws(silence)):
-            raise Rejected("the silence cannot be kept", broken)
+            raise Unfit("the silence cannot be kept", broken)
         now = datetime.now(UTC)
         kept = await silences.keep(database, silence, by=source_of(request) or "somebody", now=now)
         return _one(kept, now, status=201)

@@ -1,7 +1,8 @@
 """Every error this service raises on purpose, as one tree.
 
 WorkflowServiceError
-├── Rejected                 the caller's input breaks a rule (HTTP 400/422; names field, value, rule)
+├── Rejected                 the caller's input breaks a rule (HTTP 400; names field, value, rule)
+│   ├── Unfit                it has the form that was asked for, and breaks a rule beyond that (HTTP 422)
 │   ├── InvalidAlert         the alert cannot be understood
 │   ├── InvalidPlan          a plan breaks a rule of the plan format
 │   ├── InvalidExpression    an expression of a plan or template cannot be evaluated, ever
@@ -70,6 +71,10 @@ class Rejected(WorkflowServiceError):
         detail = "; ".join(str(violation) for violation in violations)
         super().__init__(f"{message}: {detail}" if detail else message)
         self.violations = tuple(violations)
+
+
+class Unfit(Rejected):
+    """Input of the right form that breaks a rule which no schema tells: an expression, an order of times."""
 
 
 class InvalidAlert(Rejected):

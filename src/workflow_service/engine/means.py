@@ -15,6 +15,7 @@ from workflow_service.engine.attempt import Courier
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
 from workflow_service.engine.recovering import Recoveries
+from workflow_service.engine.ringing import Bell
 from workflow_service.ports import Engine, EventBus, Executor
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
@@ -47,6 +48,7 @@ class Means:
     site: Site
     site_of: Callable[[Mapping[str, Any]], Site]  # an alert's, as it is stored
     bus: EventBus
+    bell: Bell
     metrics: Metrics
     listening: Listening
     patterns: Patterns

@@ -24,7 +24,6 @@ from workflow_service.store.entry import Also, Entry, KeptPlan, Row
 from workflow_service.store.executions import Record
 from workflow_service.store.locks import NO_GRIP, Grip
 
-TOPIC = "journal"  # something was journalled
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 
 log = structlog.get_logger(__name__)
@@ -87,7 +86,7 @@ class Recorder:
         await self._means.journal.append(entry)
         self._seq += len(events)
         self.state = state
-        await self._means.bus.publish(TOPIC)
+        await self._means.bell.ring()
         for event in events:
             self._tell(event, graph, tally.over)
         if state.final:
