@@ -57,6 +57,8 @@ class StubAi:
         self.away = False  # answers nothing but 503
         self.url = ""
         self.elsewhere = 0  # requests to where it redirects
+        self.padding = 0  # characters that HolmesGPT's tools find
+        self.specials: dict[str, Any] = {}  # behaviours of a test's own: bodies of a 400
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[StubAi]:
@@ -101,6 +103,8 @@ class StubAi:
             return web.json_response(said, status=self.refuses_with)
         self.asked.append({"path": request.path, "headers": dict(request.headers), "body": body, "form": form})
         behaviour = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if behaviour in self.specials:
+            return web.json_response(self.specials[behaviour], status=400)
         if special := self._specials().get(behaviour):
             return await special(request)
         return await self._said(request, behaviour, body)
@@ -141,7 +145,7 @@ class StubAi:
         status = "success" if self.tools else "error"
         events: list[tuple[str, Any]] = [
             ("start_tool_calling", {"tool_name": "kubectl_logs", "id": "1"}),
-            ("tool_calling_result", {"tool_call_id": "1", "name": "kubectl_logs", "result": {"status": status}}),
+            ("tool_calling_result", {"name": "kubectl_logs", "result": {"status": status, "data": "x" * self.padding}}),
             ("token_count", {"metadata": {}}),
             ("ai_message", {"content": "thinking"}),
         ]
