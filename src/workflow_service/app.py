@@ -15,6 +15,7 @@ import structlog
 from fastapi import FastAPI
 
 from workflow_service import __version__
+from workflow_service.advising import Advising
 from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
@@ -115,6 +116,7 @@ class Replica:
         self.executor: Executor = executor or BreakingExecutor(
             HttpExecutor(url, self.session, token=current(settings, token)), on_change=self.metrics.breaker_moved
         )
+        self.advising = Advising(settings, self.metrics)
         slots = {
             CONTROL: CONTROL_SLOTS,
             PLANNING: PLANNING_SLOTS,
@@ -178,6 +180,7 @@ class Replica:
             stack.callback(lock.release)
         stack.push_async_callback(self.database.close)
         stack.push_async_callback(self.session.close)
+        stack.push_async_callback(self.advising.stop)
         await migrations.upgrade(self.database)
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
@@ -246,6 +249,7 @@ class Replica:
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
             Chore("forget", period, forget),
             *self.entrance.chores(),
+            *self.advising.chores(),
         ]
 
     def _health(self) -> Health:
@@ -259,7 +263,8 @@ class Replica:
             return self._settings.execution.rollback_enabled and await self.executor.healthy()
 
         def breakers() -> dict[str, str]:
-            return {"executor": self.executor.state} if isinstance(self.executor, BreakingExecutor) else {}
+            ours = {"executor": self.executor.state} if isinstance(self.executor, BreakingExecutor) else {}
+            return ours | self.advising.breakers()
 
         return Health(
             components={
@@ -273,7 +278,7 @@ class Replica:
             breakers=breakers,
             ready=ready,
             metrics=self.metrics,
-            ai_integration=False,
+            ai_integration=self.advising.there,
             version=__version__,
             started=self._started,
         )

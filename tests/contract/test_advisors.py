@@ -34,7 +34,6 @@ async def told(language: str, *script: str, task: Task = Task.SELECT, **chosen: 
 
 @pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("language", ALL)
-@pytest.mark.requirement("BR-WF-017", "BR-WF-023")
 async def test_a_sound_answer_is_accepted(language: str, task: Task) -> None:
     """Choice and parameters as they were said, confidence capped by evidence, the attempt recorded."""
     reply = await told(language, "ok", task=task)

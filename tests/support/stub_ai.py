@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -61,16 +62,16 @@ class StubAi:
         self.specials: dict[str, Any] = {}  # behaviours of a test's own: bodies of a 400
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[StubAi]:
-        """It answers as long as the block lasts."""
+    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[StubAi]:
+        """It answers as long as the block lasts, over TLS if there is a context."""
         app = web.Application()
         app.router.add_route("*", "/elsewhere", self._elsewhere)
         app.router.add_get("/{path:.*}", self._look)
         app.router.add_post("/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield self
         finally:

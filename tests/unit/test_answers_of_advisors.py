@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -265,3 +267,10 @@ def test_confidence_is_capped_by_evidence(reported: int, seen: bool, mended: boo
     """Never above what it says, 0.9, 0.6 with nothing seen, 0.5 after a refused answer; the lowest counts."""
     found = weighed(draft(answer(confidence_percent=reported)), seen=seen, mended=mended)
     assert (found.confidence, found.capped_by) == (effective, why)
+
+
+def test_the_example_on_the_page_is_an_answer() -> None:
+    """What docs/advisors.md shows is what is taken."""
+    page = (Path(__file__).parents[2] / "docs" / "advisors.md").read_text("utf-8")
+    [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert draft(json.loads(example)) == draft(answer())

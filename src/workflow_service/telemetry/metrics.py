@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from workflow_service.domain.breaker import BreakerState
 from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
+from workflow_service.telemetry.advice import AdviceMetrics
 from workflow_service.telemetry.failures import FailureMetrics
 from workflow_service.telemetry.intake import IntakeMetrics
 
@@ -117,9 +118,11 @@ class Metrics:
             ["downstream", "to"],
             registry=registry,
         )
-        self._breaker.labels("executor").set(0)
-        for state in _BREAKER_STATES:
-            self._breaker_moves.labels("executor", state)
+        for downstream in ("executor", "advisor"):
+            self._breaker.labels(downstream).set(0)
+            for state in _BREAKER_STATES:
+                self._breaker_moves.labels(downstream, state)
+        self.advice = AdviceMetrics(registry)
         self.failures = FailureMetrics(registry)
         self.intake = IntakeMetrics(registry)
 
@@ -172,10 +175,10 @@ class Metrics:
         """The first call to the executor went out this long after the alert came in."""
         self._start_latency.observe(seconds)
 
-    def breaker_moved(self, to: BreakerState) -> None:
-        """The executor's circuit breaker has moved."""
-        self._breaker.labels("executor").set(_BREAKER_STATES.index(to))
-        self._breaker_moves.labels("executor", to).inc()
+    def breaker_moved(self, to: BreakerState, *, downstream: str = "executor") -> None:
+        """The circuit breaker before a service (executor, advisor) has moved."""
+        self._breaker.labels(downstream).set(_BREAKER_STATES.index(to))
+        self._breaker_moves.labels(downstream, to).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, as the scraper's `Accept` header wants it."""

@@ -63,9 +63,9 @@ class Detection:
         self._found = await self._first(
             [*filter(None, [before]), *(one for one in self._providers if one is not before)]
         )
-        self._looked = True
-        if self._found is not before:
+        if self._found is not before or not self._looked:
             self._tell()
+        self._looked = True
 
     async def _first(self, providers: Sequence[Provider]) -> Provider | None:
         """The first that is recognised; where nobody can be reached the others are not asked for."""
@@ -86,6 +86,6 @@ class Detection:
 
     def _tell(self) -> None:
         if self._found is None:
-            log.warning("no advisor answers any more; plans are made by the rules", why=self._why_not)
+            log.warning("no advisor is there; plans are made by the rules", why=self._why_not)
         else:
             log.info("advisor found", provider=self._found.name, model=self._found.model)
