@@ -375,9 +375,10 @@ async def test_an_address_where_nobody_listens(name: str) -> None:
 async def test_a_provider_that_is_named_is_meant(name: str) -> None:
     """Servers that do not list what they are may still be what the operator says."""
     async with StubAi("modest").serving() as stub, asking(stub, provider=name) as one:
-        stub.language = "modest"
-        await one.advisor.look()
-        assert one.advisor.there is True
+        for broken in (False, True):
+            stub.away = broken
+            await one.advisor.look()
+            assert one.advisor.there is True
 
 
 async def test_a_busy_advisor_is_still_there(holmes: StubAi) -> None:

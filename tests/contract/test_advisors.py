@@ -6,6 +6,7 @@ its budget, and a test that waited longer would fail by its deadline.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -226,3 +227,13 @@ async def test_what_is_sent_is_the_projection(language: str) -> None:
                 "User-Agent",
             }
             assert set(sent["headers"]) <= known
+
+
+@pytest.mark.parametrize("language", ALL)
+async def test_a_reply_is_a_record(language: str) -> None:
+    """Advice and attempts make a JSON document that can be kept with a plan."""
+    reply = await told(language, "wrong candidate", "ok")
+    kept = json.loads(json.dumps(reply.document()))
+    assert (kept["outcome"], kept["usable"], kept["advice"]["confidence"]) == ("low_confidence", False, 0.5)
+    assert [one["outcome"] for one in kept["attempts"]] == ["rejected", "accepted"]
+    assert "must be one of: crashloop-rollback" in kept["attempts"][0]["errors"][0]

@@ -27,6 +27,7 @@ class Asking:
 
     def __init__(self, made: Advisor, registry: CollectorRegistry, moves: list[BreakerState]) -> None:
         self.advisor, self.registry, self.moves = made, registry, moves
+        self.patience = DEADLINE
 
     async def ask(self, task: Task = Task.SELECT, about: Question | None = None) -> Reply:
         """What came of a question."""
@@ -36,7 +37,7 @@ class Asking:
             Task.ENHANCE: self.advisor.enhance,
             Task.RECOVER: self.advisor.recover,
         }
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self.patience):
             return await methods[task](about)
 
     def count(self, name: str, **labels: str) -> float:

@@ -6,7 +6,7 @@ What it says in words is untrusted too: it is cut, cleaned, shown escaped, and n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -23,8 +23,8 @@ TARGET_PARAMETERS = frozenset(
 )
 _MESSAGE = 300  # characters of a failure's message that are sent
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
-# What of a value's schema a model is told, and servers that constrain answers understand.
-_TOLD = ("type", "enum", "minimum", "maximum", "maxLength", "description")
+# What of a value's schema a model is told.
+_TOLD = ("type", "enum", "minimum", "maximum", "maxLength", "pattern", "description")
 
 
 class Task(StrEnum):
@@ -184,6 +184,10 @@ class Reply:
     def usable(self) -> Advice | None:
         """The advice that may go into a plan, under the same rules as everything else in it."""
         return self.advice if self.outcome is Outcome.ACCEPTED else None
+
+    def document(self) -> dict[str, Any]:
+        """Everything as JSON, for the records."""
+        return {**asdict(self), "usable": self.usable is not None}
 
 
 def choosable(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Mapping[str, Any]]:

@@ -72,6 +72,7 @@ def _parameters(candidate: Candidate) -> dict[str, Any]:
 def _value(schema: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
     """What may be left out may be null: strict servers want every property to be there."""
     found = told(schema)
+    found.pop("pattern", None)  # one that a server cannot turn into a grammar makes it refuse the whole form
     if "enum" in found:
         found.pop("type", None)
         return found if required else {**found, "enum": [*found["enum"], None]}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from workflow_service.domain.advice import Outcome, Reply
+from workflow_service.domain.answer_text import Reason
 
 _BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0)
+PROVIDERS = ("holmesgpt", "kubernaut", "openai")
 DENIED = "guardrail_denied"  # sound advice that our own rules did not allow; counted by whoever asks them
 
 
@@ -35,6 +37,9 @@ class AdviceMetrics:
         self._rejected = Counter(
             "ai_answers_rejected_total", "Answers that were refused, by why", ["provider", "reason"], registry=registry
         )
+        for provider in PROVIDERS:
+            for reason in Reason:
+                self._rejected.labels(provider, reason)
         self._downgrades = Counter(
             "ai_downgrades_total",
             "Looser forms of structured output agreed on",

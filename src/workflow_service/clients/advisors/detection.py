@@ -76,12 +76,14 @@ class Detection:
                         return provider
             except TimeoutError:
                 self._why_not = "nothing answers in time"
-                if provider is self._found:  # busy is not away: it may be at work on an answer
+                if self._certain or provider is self._found:  # busy is not away: it may be at work on an answer
                     return provider
             except AdvisorAway as error:
                 self._why_not = str(error)
                 if error.reason == "unreachable":
                     return None
+                if self._certain:
+                    return provider
         return None
 
     def _tell(self) -> None:

@@ -21,6 +21,7 @@ from workflow_service.domain.answer_text import Reason
 from workflow_service.domain.errors import AdvisorAway
 from workflow_service.domain.prompting import ANSWER_AGAIN, corrections, prompt
 
+TEMPERATURE = 0.0  # the same question gets the same answer
 MOST_TOKENS = 2048  # of an answer; servers that constrain it to a schema need room for every bracket
 # What a server may not know; named in its refusal as such, it is left out from then on.
 _OPTIONAL = ("temperature", "seed", "reasoning_effort", "max_tokens")
@@ -85,8 +86,13 @@ class OpenAiCompatible:
         return {name for name in _OPTIONAL if name.encode() in heard.body} - self._left_out
 
     def _options(self, number: int) -> dict[str, Any]:
-        """The same question gets the same answer, and after a refusal another one."""
-        options: dict[str, Any] = {"temperature": 0, "seed": number, "max_tokens": MOST_TOKENS, "stream": False}
+        """What may be sent along, without what the server is known not to take."""
+        options: dict[str, Any] = {
+            "temperature": TEMPERATURE,
+            "seed": number,
+            "max_tokens": MOST_TOKENS,
+            "stream": False,
+        }
         if "gpt-oss" in self.model:
             options["reasoning_effort"] = "low"  # long thoughts would use up the tokens of the answer
         if "max_tokens" in self._left_out:
