@@ -30,6 +30,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def told(language: str, *script: str, task: Task = Task.SELECT, **chosen: Any) -> Reply:
     """What comes of one question to a server that behaves like that."""
     async with StubAi(language, *script).serving() as stub, asking(stub, **chosen) as one:
+        await one.advisor.look()
         return await one.ask(task)
 
 
@@ -146,7 +147,7 @@ async def test_the_budget_is_the_whole(language: str, behaviour: str) -> None:
 @pytest.mark.parametrize("language", ALL)
 async def test_the_budget_holds_for_all_attempts_together(language: str) -> None:
     """A broken answer and then silence: one budget, not one each."""
-    reply = await told(language, "html", "slow", budget=0.6)
+    reply = await told(language, "html", "slow", budget=1.5)
     assert (reply.outcome, reply.reason) == (Outcome.UNAVAILABLE, "timeout")
     assert [one.outcome for one in reply.attempts] == ["rejected", "unavailable"]
 

@@ -16,6 +16,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stub_ai import HOLMES, KUBERNAUT, OPENAI, StubAi
 from workflow_service.clients.advisors import consulting
 from workflow_service.domain.advice import Outcome, Reply
+from workflow_service.settings import describe, load
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,7 @@ async def test_ai_api_key_follows_its_file(tmp_path: Path, monkeypatch: pytest.M
             file.write_text("renewed")
             await running.parts.advising.advisor.select(question())
     assert [one["headers"]["Authorization"] for one in stub.asked] == ["Bearer old", "Bearer renewed"]
+    assert ("AI_API_KEY", "********", "env") in describe(load({"AI_API_KEY": "s3cret"}))
 
 
 async def test_ai_ca_bundle(tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ class StubAi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        history = body.get("conversation_history")
+        if history and history[0].get("role") != "system":
+            return web.json_response({"detail": "the first message must be of role system"}, status=422)
         form = (body.get("response_format") or {}).get("type", "prompt")
         form = "json_object_schema" if "schema" in (body.get("response_format") or {}) else form
         if form in self.refuses:

@@ -20,6 +20,7 @@ from workflow_service.domain.answer_schema import answer_schema
 from workflow_service.domain.answer_text import Reason
 from workflow_service.domain.errors import AdvisorAway
 from workflow_service.domain.prompting import ANSWER_AGAIN, corrections, prompt
+from workflow_service.domain.redaction import cleaned
 
 TEMPERATURE = 0.0  # the same question gets the same answer
 MOST_TOKENS = 2048  # of an answer; servers that constrain it to a schema need room for every bracket
@@ -147,7 +148,7 @@ def _said(heard: Heard, mode: str) -> Said:
         flaw=flaw,
         tokens=whole(usage.get("total_tokens")),
         cost=amount(usage.get("cost")),
-        model=str(found.get("model") or "")[:200],
+        model=cleaned(str(found.get("model") or ""), 200),
     )
 
 
