@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -418,3 +419,12 @@ async def test_no_surprise_ends_planning(openai: StubAi, monkeypatch: pytest.Mon
 def test_the_text_of_answers_is_what_tests_think() -> None:
     """The scripted answer is one that fits its question."""
     assert json.loads(text())["picks"][0]["candidate"] == ROLLBACK.name
+
+
+async def test_many_first_questions_take_one_look() -> None:
+    """Twenty alerts at once find out together who is there, and each gets its answer."""
+    async with StubAi(KUBERNAUT).serving() as stub, asking(stub, provider="holmesgpt") as one:
+        replies = await asyncio.gather(*(one.ask() for _ in range(20)))
+    assert {reply.outcome for reply in replies} == {Outcome.ACCEPTED}
+    assert stub.looked.count("/api/v1/service-info") == 1
+    assert len(stub.asked) == 20
