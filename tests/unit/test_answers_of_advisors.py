@@ -14,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.questions import DRAIN, LOOK, ROLLBACK, SCALE, answer, pick, question, text
+from tests.support.scripted_executor import CATALOGUE
 from workflow_service.domain.advice import Candidate, Draft, Pick, Task, choosable
 from workflow_service.domain.answer_checks import Flaw, check
 from workflow_service.domain.answer_schema import answer_schema
 from workflow_service.domain.answer_text import Reason, Unreadable, document_in
+from workflow_service.domain.catalogue import catalogue_from_wire
 from workflow_service.domain.confidence import weighed
+from workflow_service.domain.prompting import prompt
 
 QUESTION = question()
 
@@ -250,6 +253,35 @@ def test_nobody_can_be_asked_for_a_target() -> None:
         }
     }
     assert choosable(schema, {"replicas", "node_name", "rules", "missing"}) == {"replicas": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [True, {}, {"type": ["integer", "null"]}, {"type": "object"}, {"enum": []}, {"enum": [{}]}, {"$ref": "#/x"}, None],
+    ids=str,
+)
+def test_only_plain_values_can_be_chosen(schema: object) -> None:
+    """What a catalogue may hold beside them is left out, without a complaint."""
+    assert choosable({"properties": {"x": schema}}, {"x"}) == {}
+
+
+def test_every_action_of_the_catalogue_can_be_offered() -> None:
+    """Whatever the executor offers becomes a candidate whose schema is sound and small, without its targets."""
+    actions = catalogue_from_wire(CATALOGUE).actions.values()
+    candidates = [
+        Candidate(
+            one.type, one.description, (one.type,), choosable(one.parameters, one.parameters.get("properties", {}))
+        )
+        for one in actions
+    ]
+    assert len(candidates) > 20
+    for first in range(0, len(candidates), 20):
+        part = tuple(candidates[first : first + 20])
+        schema = answer_schema(Task.ENHANCE, question(candidates=part, suggestible=part))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert len(json.dumps(schema)) < 40_000
+        assert prompt(Task.SELECT, question(candidates=part), marker="a" * 32, schema=schema).user
+    assert not {"namespace", "node_name", "resource_name"} & {name for one in candidates for name in one.parameters}
 
 
 @pytest.mark.parametrize(

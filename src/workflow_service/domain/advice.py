@@ -21,6 +21,7 @@ TARGET_PARAMETERS = frozenset(
     {"cluster", "deployment", "kind", "name", "namespace", "node", "node_name", "pod", "resource"}
     | {"resource_name", "resource_type", "selector", "target", "target_cluster", "target_node"}
 )
+_DESCRIPTION = 200  # characters of a parameter's description that are sent
 _MESSAGE = 300  # characters of a failure's message that are sent
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
 # What of a value's schema a model is told.
@@ -202,8 +203,15 @@ def choosable(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Ma
 
 def told(schema: Mapping[str, Any]) -> dict[str, Any]:
     """What of a value's schema is sent; answers are checked against the whole of it."""
-    return {key: schema[key] for key in _TOLD if key in schema}
+    found = {key: schema[key] for key in _TOLD if key in schema}
+    return {**found, "description": str(found["description"])[:_DESCRIPTION]} if "description" in found else found
 
 
-def _scalar(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type") in _SCALARS or bool(schema.get("enum"))
+def _scalar(schema: object) -> bool:
+    """Whether it is a schema of one plain value; `true`, unions and references are none."""
+    if not isinstance(schema, Mapping):
+        return False
+    kind, words = schema.get("type"), schema.get("enum")
+    if words is not None:
+        return isinstance(words, list) and bool(words) and all(isinstance(one, str | int | float) for one in words)
+    return isinstance(kind, str) and kind in _SCALARS
