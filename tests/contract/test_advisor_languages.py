@@ -79,6 +79,15 @@ async def test_a_server_that_takes_nothing_is_remembered_for_nothing(openai: Stu
     assert forms(openai) == ["json_schema", "json_object_schema", "json_object", "prompt", "json_schema"]
 
 
+async def test_a_question_that_is_too_long_is_too_long_in_every_form(openai: StubAi) -> None:
+    """It is asked once, and the complaint is kept."""
+    openai.script = ["too long"]
+    async with asking(openai) as one:
+        reply = await one.ask()
+    assert (reply.reason, forms(openai)) == ("bad_request", ["json_schema"])
+    assert "context size" in reply.detail
+
+
 @pytest.mark.parametrize(
     ("structured", "first"),
     [("json_schema", "json_schema"), ("json_object", "json_object_schema"), ("prompt", "prompt")],

@@ -66,5 +66,5 @@ def response_format(mode: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 def refuses_form(heard: Heard) -> bool:
     """Whether an answer may mean that the form is not taken, so that a looser one is worth a try."""
     if heard.status in {400, 415, 422}:
-        return True
+        return b"context" not in heard.body  # too long for the model: in every form
     return heard.status >= 500 and any(word in heard.body for word in _WORDS)
