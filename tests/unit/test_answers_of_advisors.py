@@ -140,8 +140,21 @@ def test_words_are_cut_and_cleaned() -> None:
         json.dumps(text()),
         json.dumps(json.dumps(text())),
         json.dumps(f"```json\n{text()}\n```"),
+        f"<think>\nperhaps {text(confidence_percent=99)}\n</think>\n\n{text()}",
+        f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>{text()}<|return|>",
     ],
-    ids=["plain", "mark", "fence", "bare fence", "prose", "string", "string twice", "fence in a string"],
+    ids=[
+        "plain",
+        "mark",
+        "fence",
+        "bare fence",
+        "prose",
+        "string",
+        "string twice",
+        "fence in a string",
+        "think",
+        "gpt-oss",
+    ],
 )
 def test_known_wrappings_are_put_up_with(written: str) -> None:
     """Fences, a byte order mark and JSON inside of a JSON string are what providers do."""
@@ -154,6 +167,8 @@ def test_known_wrappings_are_put_up_with(written: str) -> None:
         "",
         "I would restart it.",
         f"Sure! {text()}",
+        f"<think>{text()}",
+        f"{text()}<think>no</think>",
         text()[:80],
         f"{text()} {text()}",
         f"```json\n{text()}\n```\n```json\n{text(confidence_percent=99)}\n```",

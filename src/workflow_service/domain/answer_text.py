@@ -1,7 +1,7 @@
 """From the text that a model wrote to the one JSON document in it, or what is wrong with it. Pure.
 
 What providers are known to do is put up with: code fences, a document as a JSON string inside of JSON, a byte order
-mark. What is ambiguous is refused: two documents, a key twice, numbers that are none.
+mark, thoughts before the answer. What is ambiguous is refused: two documents, a key twice, numbers that are none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any
 
 LONGEST = 64 * 1024  # characters of one answer
 _FENCED = re.compile(r"```[a-zA-Z0-9_-]{0,20}[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.DOTALL)
+# Thoughts that a server has left in: between tags (Qwen, DeepSeek), or as gpt-oss marks them (Harmony).
+_THOUGHTS = re.compile(r"<think>.*?</think>|(?:<\|start\|>|<\|channel\|>).*<\|message\|>", re.DOTALL)
+_END_MARK = re.compile(r"<\|(?:end|return)\|>\s*\Z")
 _WRAPPED = 3  # documents inside of strings, at most
 
 
@@ -42,10 +45,16 @@ def document_in(text: str) -> Any:
         raise Unreadable(f"must be at most {LONGEST} characters")
     value: Any = text
     for _ in range(_WRAPPED):
-        value = _parsed(_unfenced(value.strip().removeprefix("\ufeff").strip()))
+        value = _parsed(_unfenced(_spoken(value.strip().removeprefix("\ufeff").strip())))
         if not isinstance(value, str):
             return value
     raise Unreadable("must be a JSON object, not a text within texts")
+
+
+def _spoken(text: str) -> str:
+    """Without the thoughts that come first."""
+    thoughts = _THOUGHTS.match(text)
+    return _END_MARK.sub("", text[thoughts.end() :]).strip() if thoughts else text
 
 
 def _unfenced(text: str) -> str:

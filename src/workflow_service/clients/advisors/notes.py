@@ -11,6 +11,8 @@ from workflow_service.domain.answer_checks import Flaw
 from workflow_service.domain.errors import AdvisorAway
 
 NOBODY = "none"
+MOST, LONGEST = 10, 300  # errors that are kept of an attempt, and characters of each
+_DETAIL = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Notes:
             model=self._model,
             advice=verdict.advice,
             reason=verdict.reason,
-            detail=verdict.detail,
+            detail=verdict.detail[:_DETAIL],
             attempts=tuple(self._attempts),
             seconds=self._clock() - self._begun,
         )
@@ -74,7 +76,8 @@ class Notes:
         (number, begun), self._under_way = self._under_way, None
         self._model = said.model or self._model
         seconds = self._clock() - begun
-        attempt = Attempt(number, said.mode, outcome, tuple(errors), said.tokens, said.cost, seconds)
+        kept = tuple(error[:LONGEST] for error in errors[:MOST])
+        attempt = Attempt(number, said.mode, outcome, kept, said.tokens, said.cost, seconds)
         self._attempts.append(attempt)
 
     def _mode(self) -> str:
