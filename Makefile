@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CLUSTER_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/workflow-service/cluster
 
-.PHONY: help setup demo test test-cluster check format docs run bench build clean
+.PHONY: help setup demo test test-cluster test-model check format docs run bench build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test-cluster: $(STAMP) ## tests/cluster on the sandbox and on a real Kubernetes 
 	@$(RUN)/pytest -q tests/cluster --record docs/proof/sandbox.json
 	@$(RUN)/pytest -q tests/cluster --kubernetes "$(CLUSTER_DIR)/bin" --proof docs/proof-on-kubernetes.md --record docs/proof/kubernetes.json
 	@$(RUN)/python docs/generate.py
+
+test-model: $(STAMP) ## advisors before a real model server, llama.cpp's, with a model of random weights
+	@$(UV) sync --frozen --quiet --group model 2>/dev/null || $(UV) sync --frozen --quiet --group model --system-certs
+	@$(RUN)/pytest -q tests/integration/test_real_model.py
 
 check: $(STAMP) ## ruff, mypy strict, import contracts, generated documents
 	@$(RUN)/ruff check .

@@ -22,10 +22,6 @@ _PROBES = (__file__, "? no such thing #")  # texts that a rule refuses, so that 
 
 # what the example file leaves to its name alone
 _MORE: Mapping[str, str] = {
-    "ai_integration.provider": "who advises",
-    "ai_integration.endpoint": "where the advisor answers",
-    "ai_integration.model": "the model it is asked for",
-    "ai_integration.max_retries": "within the budget",
     "service_coordination.executor_service_url": "where the executor answers",
     "service_coordination.executor_token": "bearer token for the executor",
     "execution.rollback_enabled": "false: a critical failure stops and leaves what was done",
@@ -204,7 +200,7 @@ _HEAD = [
     "## workflow-service",
     "",
     "The file is `config/workflow-service.yaml` or what `--config` names. `workflow-service config print` shows what",
-    "is in effect and where it came from, secrets masked. No advisor exists yet: AI settings are checked, but unused.",
+    "is in effect and where it came from, secrets masked. About advisors: [advisors.md](advisors.md).",
     "",
 ]
 _BETWEEN = [

@@ -15,6 +15,7 @@ import structlog
 from fastapi import FastAPI
 
 from workflow_service import __version__, garbage
+from workflow_service.advising import Advising
 from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
@@ -107,10 +108,10 @@ class Replica:
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
+        self.advising = Advising(settings, self.metrics)
         self._rules = read_rules(settings.intake.rules_file)
         self.shelf = _shelf(settings, self.database)
-        around = Surroundings(settings, self.database, self.lease, self.session, self.metrics, self.shelf, now)
-        self.sites = Sites(around, self._rules, executor=executor)
+        self.sites = Sites(self._surroundings(), self._rules, executor=executor)
         slots = {
             CONTROL: CONTROL_SLOTS,
             PLANNING: PLANNING_SLOTS,
@@ -177,6 +178,7 @@ class Replica:
             stack.callback(lock.release)
         stack.push_async_callback(self.database.close)
         stack.push_async_callback(self.session.close)
+        stack.push_async_callback(self.advising.stop)
         await migrations.upgrade(self.database)
         if isinstance(self.bus, RedisBus):
             await self.bus.start()
@@ -199,6 +201,11 @@ class Replica:
         self.draining.set()
         self.feed.drain()
         self.metrics.up(False)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self._settings, self.database, self.lease, self.session, self.metrics, self.shelf, self.advising, now
+        )
 
     def _means(self, replica: str) -> Means:
         return Means(
@@ -236,6 +243,7 @@ class Replica:
             Chore("forget", period, forget),
             Chore("templates", shelf.PERIOD, self.shelf.refresh),
             *self.entrance.chores(),
+            *self.advising.chores(),
         ]
 
     def _health(self) -> Health:
@@ -259,10 +267,10 @@ class Replica:
             },
             others={"redis": self.bus.healthy},
             executors={cluster: one.healthy for cluster, one in self.sites.executors.items()},
-            breakers=self.sites.breakers,
+            breakers=lambda: {**self.sites.breakers(), **self.advising.breakers()},
             ready=ready,
             metrics=self.metrics,
-            ai_integration=False,
+            ai_integration=self.advising.there,
             version=__version__,
             started=self._started,
         )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workflow_service.domain.advice import Question, Reply
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.failures import Failure
@@ -147,6 +148,34 @@ class NoRemedy:
 
 
 Recover = Callable[[Appeal], Awaitable[Remedy | NoRemedy]]
+
+
+class Advisor(Protocol):
+    """Who may know better than the rules. Asking never raises and never takes longer than the advisor's budget.
+
+    Without an answer that may be used the reply says why, at once where nobody is there: planning goes on by the rules.
+    """
+
+    @property
+    def there(self) -> bool:
+        """Whether somebody answered when last looked for."""
+        ...
+
+    async def look(self) -> None:
+        """Look whether somebody is there, and who; never raises."""
+        ...
+
+    async def select(self, question: Question) -> Reply:
+        """Which candidate fits the alert, with its parameters; none is an answer too."""
+        ...
+
+    async def enhance(self, question: Question) -> Reply:
+        """Better parameters, priorities and durations for planned steps (the candidates), and actions besides."""
+        ...
+
+    async def recover(self, question: Question) -> Reply:
+        """Why a step has failed (`question.setback`), and which option heals it."""
+        ...
 
 
 class EventBus(Protocol):

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from workflow_service.advising import Advising
 from workflow_service.clients.absent import AbsentExecutor
 from workflow_service.clients.breaker import BreakingExecutor
 from workflow_service.clients.executor import HttpExecutor
@@ -43,6 +44,7 @@ class Surroundings:
     session: SharedSession
     metrics: Metrics
     shelf: Shelf
+    advising: Advising
     clock: Callable[[], datetime]
 
 

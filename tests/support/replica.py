@@ -145,7 +145,8 @@ class Planned(Replica):
 
 def settings(directory: Path, **environment: str) -> Settings:
     """Settings as the service would read them, with all state in `directory`."""
-    return load({"DATA_DIR": str(directory / "data"), "LEASE_TTL": "1s", **environment})
+    usual = {"DATA_DIR": str(directory / "data"), "LEASE_TTL": "1s", "AI_PROVIDER": "none"}
+    return load({**usual, **environment})
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ class Health:
     breakers: Callable[[], Mapping[str, str]]
     ready: Callable[[], Awaitable[bool]]
     metrics: Metrics
-    ai_integration: bool
+    ai_integration: Callable[[], bool]  # as last seen: nobody waits for an advisor here, and none colours the status
     version: str
     started: float  # monotonic
 
@@ -43,7 +43,7 @@ def routes(parts: Health) -> APIRouter:
         body = {
             "status": "healthy" if all(answers.values()) else "degraded",
             "service": "workflow-service",
-            "ai_integration": parts.ai_integration,
+            "ai_integration": parts.ai_integration(),
             "components": {name: answers[name] for name in parts.components},
             "executors": executors,
             "circuit_breakers": dict(parts.breakers()),

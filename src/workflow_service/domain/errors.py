@@ -11,6 +11,7 @@ WorkflowServiceError
 ├── Unauthenticated          nobody that is known here has called (HTTP 401)
 ├── Forbidden                whoever called may not do this (HTTP 403)
 ├── ProviderAway             who could tell who calls does not answer (HTTP 503)
+├── AdvisorAway              an advisor gives no answer; never leaves `clients.advisors`, where it becomes a value
 ├── NotFound                 no such workflow, execution or alert (HTTP 404)
 ├── Stale                    what was to be changed is not in the expected version any more (HTTP 412)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
@@ -111,6 +112,25 @@ class ProviderAway(WorkflowServiceError):
 
 class NotTold(WorkflowServiceError):
     """Whoever was to be told of an alarm has not taken it."""
+
+
+class AdvisorAway(WorkflowServiceError):
+    """An advisor gives no answer. `reason` is for machines; `passing`: another request may do better.
+
+    `silent`: nothing came back that shows it alive. `retry_after`: seconds that it asks to be left alone for.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        passing: bool = False,
+        silent: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason, self.passing, self.silent, self.retry_after = reason, passing, silent, retry_after
 
 
 class NotFound(WorkflowServiceError):

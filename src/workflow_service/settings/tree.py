@@ -32,9 +32,9 @@ class Orchestration:
 
 @dataclass(frozen=True, slots=True)
 class AiIntegration:
-    """The advisor. `timeout` is the whole budget of one plan, all retries included."""
+    """The advisor. `timeout` is the whole budget of one question, `max_retries` the most answers asked for in it."""
 
-    provider: str = setting("AI_PROVIDER", "holmesgpt", rules.word(r"[A-Za-z0-9_.-]{1,40}", "one word"))
+    provider: str = setting("AI_PROVIDER", "holmesgpt", rules.one_of("holmesgpt", "kubernaut", "openai", "none"))
     endpoint: str = setting(
         "AI_SERVICE_URL",
         "http://ai-service:8082",
@@ -47,6 +47,12 @@ class AiIntegration:
     timeout: float = setting("AI_TIMEOUT", "60s", rules.duration("100ms", "1h"))
     max_retries: int = setting("AI_MAX_RETRIES", "3", rules.whole(0, 20))
     confidence_threshold: float = setting("AI_CONFIDENCE_THRESHOLD", "0.7", rules.fraction)
+    structured: str = setting("AI_STRUCTURED", "auto", rules.one_of("auto", "json_schema", "json_object", "prompt"))
+    send_annotations: bool = setting("AI_SEND_ANNOTATIONS", "false", rules.truth)
+    api_key: str | None = setting(
+        "AI_API_KEY", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
+    )
+    ca_bundle: Path | None = setting("AI_CA_BUNDLE", None, rules.ca_bundle)  # None: as for everything else
 
 
 @dataclass(frozen=True, slots=True)

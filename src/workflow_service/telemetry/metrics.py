@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from workflow_service.domain.breaker import BreakerState
 from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
+from workflow_service.telemetry.advice import AdviceMetrics
 from workflow_service.telemetry.failures import FailureMetrics
 from workflow_service.telemetry.intake import IntakeMetrics
 from workflow_service.telemetry.streams import StreamMetrics
@@ -118,9 +119,11 @@ class Metrics:
             ["downstream", "to"],
             registry=registry,
         )
-        self._breaker.labels("executor").set(0)
-        for state in _BREAKER_STATES:
-            self._breaker_moves.labels("executor", state)
+        for downstream in ("executor", "advisor"):
+            self._breaker.labels(downstream).set(0)
+            for state in _BREAKER_STATES:
+                self._breaker_moves.labels(downstream, state)
+        self.advice = AdviceMetrics(registry)
         self.failures = FailureMetrics(registry)
         self.intake = IntakeMetrics(registry)
         self.streams = StreamMetrics(registry)
@@ -175,7 +178,7 @@ class Metrics:
         self._start_latency.observe(seconds)
 
     def breaker_moved(self, to: BreakerState, *, downstream: str = "executor") -> None:
-        """An executor's circuit breaker has moved. `downstream` is `executor`, or `executor/<cluster>` of another."""
+        """A breaker has moved. `downstream` is `executor`, `executor/<cluster>` of another cluster, or `advisor`."""
         self._breaker.labels(downstream).set(_BREAKER_STATES.index(to))
         self._breaker_moves.labels(downstream, to).inc()
 
