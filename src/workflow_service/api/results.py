@@ -21,6 +21,7 @@ from workflow_service.domain.states import (
     UndoStatus,
 )
 from workflow_service.domain.stored_events import describe
+from workflow_service.planning.enhancing import applied
 from workflow_service.store.executions import Record
 from workflow_service.store.queries import Summary
 
@@ -62,7 +63,7 @@ def result(found: Summary, record: Record, *, intake: Mapping[str, Any] | None =
         "execution_duration": spent,
         "start_time": start,
         "end_time": found["ended_at"],
-        "ai_analysis_applied": False,
+        "ai_analysis_applied": applied(plan),
         "rollback_required": _rollback_required(state, plan),
         "rollback_initiated": state.rollback_started_at is not None,
         "workflow_result": {

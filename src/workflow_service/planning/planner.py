@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import ExecutorError, Unanswered, Unreachable
 from workflow_service.domain.plan import Plan
+from workflow_service.domain.projection import Projection
 from workflow_service.domain.target import Target, resolve, top_owner
+from workflow_service.planning.enhancing import About, enhanced, question
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.library import Library
 from workflow_service.planning.make_plan import make_ordered, make_plan
 from workflow_service.planning.ordering import order_of
 from workflow_service.planning.rules import Rules
-from workflow_service.ports import Executor, Observation
+from workflow_service.ports import Advisor, Executor, Observation
 
 LOOK_AGAIN = 0.5  # seconds between looks at an executor that is away
 _AWAY = (TimeoutError.__name__, Unreachable.__name__, Unanswered.__name__)
@@ -32,6 +34,20 @@ class Planned(NamedTuple):
     plan: Plan
     target: Target | None
     observation: Observation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counsel:
+    """An advisor, and what it may be told of an alert."""
+
+    advisor: Advisor
+    project: Callable[..., Projection]
+
+    async def about(self, plan: Plan, alert: Alert, observation: Observation | None, about: About) -> Plan:
+        """The plan with what of the advice may be used; at once and as it was where nobody answers."""
+        facts = observation.facts if observation is not None else {}
+        asked = question(plan, self.project(alert, about.target, facts=facts), about.catalogue)
+        return plan if asked is None else enhanced(plan, await self.advisor.enhance(asked), about)
 
 
 class Planner:
@@ -57,6 +73,7 @@ class Planner:
         self.load_catalogue = load_catalogue
         self.cluster = cluster
         self.library: Callable[[], Library] = Library  # the templates that are in use; whoever has any says so
+        self.counsel: Counsel | None = None  # whoever may know better; None: nobody is asked
         self._patience = patience
 
     async def plan(self, alert: Alert, ordered: Mapping[str, Any] | None = None) -> Planned:
@@ -80,6 +97,9 @@ class Planner:
             plan = make_plan(
                 alert, target, observation=observation, catalogue=catalogue, rules=rules, limits=self.limits
             )
+            if self.counsel is not None and catalogue is not None:
+                about = About(target if isinstance(target, Target) else None, catalogue, self.limits)
+                plan = await self.counsel.about(plan, alert, observation, about)
         plan = replace(plan, metadata={**plan.metadata, "observation": note})
         return Planned(plan, target if isinstance(target, Target) else None, observation)
 
