@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests.support import stub_ai
+from tests.support.questions import pick, text
 from tests.support.replica import HIGH_CPU, Running, act, eventually, kinds, replica, rules_of, steps
 from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
+from tests.support.stub_ai import OPENAI, StubAi
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.target import Target
 from workflow_service.ports import Observation
@@ -62,6 +65,31 @@ async def test_the_second_option_heals_and_the_workflow_completes(tmp_path: Path
     assert 'wfs_recoveries_total{outcome="succeeded"} 1.0' in metrics
     assert 'wfs_recoveries_total{outcome="planned"} 2.0' in metrics
     assert 'wfs_failures_total{action="touch",failure_class="high"} 2.0' in metrics
+
+
+@pytest.mark.parametrize(("percent", "first"), [(75, "second"), (69, "first")])
+async def test_an_advisor_may_say_which_option_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, percent: int, first: str
+) -> None:
+    """It is asked why a step has failed; sure enough of itself, it chooses among the options that fit, and no other."""
+    options = [option("first", cure("again")), option("second", cure("other"))]
+    rules = rules_of(tmp_path, cure("restart"), recovery=options)
+    executor = ScriptedExecutor()
+    executor.script("restart", PERMANENT)
+    chosen = pick("second", parameters={})
+    written = text(chosen, suggested=[], confidence_percent=percent, root_cause="a typo in the tag")
+    monkeypatch.setitem(stub_ai.WRITINGS, "second", lambda: written)
+    monkeypatch.setitem(stub_ai.WRITINGS, "as it is", lambda: text(picks=[], suggested=[]))
+    async with StubAi(OPENAI, "as it is", "second").serving() as stub:
+        given: Any = {"RULES_FILE": rules, "AI_PROVIDER": "openai", "AI_SERVICE_URL": stub.url}
+        async with replica(tmp_path, executor, **given) as running:
+            await eventually(running.parts.advising.there, "the advisor is found")
+            found = await running.ended(await running.begin(HIGH_CPU))
+    assert found["status"] == "completed", found["events"]
+    [recovery] = found["result"]["execution_details"]["recoveries"]
+    assert recovery["option"] == first
+    assert ("a typo in the tag" in str(found)) == (first == "second")
+    assert "permanent" in str(stub.asked[-1]["body"])
 
 
 async def test_the_same_failure_twice_is_escalated_and_undone(tmp_path: Path) -> None:

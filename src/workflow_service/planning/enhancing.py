@@ -72,7 +72,8 @@ def enhanced(plan: Plan, reply: Reply, about: About) -> Plan:
         except InvalidPlan as why:
             merging.left.append(f"all of it: {why}")
             merging.used.clear()
-    note = {**_said(reply), "used": merging.used, "left_out": merging.left, "for_a_person": _for_a_person(reply.advice)}
+    became = {"used": merging.used, "left_out": merging.left, "for_a_person": _for_a_person(reply.advice)}
+    note = {**reply.document(), **became}
     metadata = {**plan.metadata, "ai_provider": reply.provider, ADVICE: note}
     if not merging.used:
         return replace(plan, metadata=metadata)
@@ -220,20 +221,6 @@ def _target_parameters(entry: ActionType, target: Target | None) -> dict[str, An
     named |= dict.fromkeys(("name", "resource", "resource_name", own, f"{own}_name"), target.name)
     properties = entry.parameters.get("properties") or {}
     return {name: value for name, value in named.items() if name in properties and value is not None}
-
-
-def _said(reply: Reply) -> dict[str, Any]:
-    advice, names = reply.advice, ("confidence", "reported", "capped_by", "root_cause", "summary")
-    return {
-        "task": reply.task,
-        "outcome": reply.outcome,
-        "reason": reply.reason,
-        "detail": reply.detail,
-        "model": reply.model,
-        "seconds": round(reply.seconds, 3),
-        "attempts": [asdict(attempt) for attempt in reply.attempts],
-        **({} if advice is None else {name: getattr(advice, name) for name in names}),
-    }
 
 
 def _for_a_person(advice: Advice | None) -> list[dict[str, Any]]:

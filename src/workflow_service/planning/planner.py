@@ -20,6 +20,7 @@ from workflow_service.planning.library import Library
 from workflow_service.planning.make_plan import make_ordered, make_plan
 from workflow_service.planning.ordering import order_of
 from workflow_service.planning.rules import Rules
+from workflow_service.planning.situation import Situation
 from workflow_service.ports import Advisor, Executor, Observation
 
 LOOK_AGAIN = 0.5  # seconds between looks at an executor that is away
@@ -42,6 +43,10 @@ class Counsel:
 
     advisor: Advisor
     project: Callable[..., Projection]
+
+    def projection(self, here: Situation) -> Projection:
+        """What it is told of a situation."""
+        return self.project(here.alert, here.target, facts={**here.facts, "owner": here.owner_facts})
 
     async def about(self, plan: Plan, alert: Alert, observation: Observation | None, about: About) -> Plan:
         """The plan with what of the advice may be used; at once and as it was where nobody answers."""
