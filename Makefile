@@ -27,7 +27,7 @@ run: $(STAMP) ## both services on embedded parts, kept up for curl
 	@$(RUN)/workflow-service embedded
 
 test: $(STAMP) ## every test that this machine can run, with real PostgreSQL and Redis from wheels; a file stays on one worker
-	@$(RUN)/pytest -n 2 --dist loadfile -q
+	@$(RUN)/pytest -n 2 --dist loadfile -q --durations 20
 
 test-cluster: $(STAMP) ## tests/cluster on the sandbox and on a real Kubernetes control plane, built once from Debian's sources into CLUSTER_DIR
 	@tests/cluster/build_control_plane.sh "$(CLUSTER_DIR)"
