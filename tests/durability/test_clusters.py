@@ -129,7 +129,7 @@ def test_one_that_is_away_stops_nobody_else(both: tuple[Bench, Abroad]) -> None:
     health = bench.http.get(f"{bench.workflow.url}/health").json()
     assert health["status"] == "degraded"
     assert health["executors"] == {"default": True, "eu": False}
-    assert set(health["circuit_breakers"]) == {"executor", "executor/eu"}
+    assert set(health["circuit_breakers"]) == {"executor", "executor/eu", "advisor"}
     assert bench.execute(about("scale", "third")).json()["result"]["success"]
     abroad.executor.start("/readyz")
     workflow_id = waits.json()["result"]["workflow_id"]

@@ -68,7 +68,7 @@ async def test_without_an_advisor_everything_works(tmp_path: Path) -> None:
         assert (seen["status"], seen["ai_integration"]) == ("healthy", False)
         reply = await running.parts.advising.advisor.enhance(question())
         assert (reply.outcome, reply.reason) == (Outcome.UNAVAILABLE, "not_there")
-        assert 'ai_fallback_total{reason="not_there"} 1.0' in (await running.http.get("/metrics")).text
+        assert 'ai_fallback_total{reason="not_there"} 2.0' in (await running.http.get("/metrics")).text
 
 
 async def test_somebody_who_comes_later_is_found(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -36,6 +37,16 @@ async def test_an_empty_database_gets_the_schema(empty: Database) -> None:
     await migrations.upgrade(empty)
     async with empty.read() as connection:
         assert await connection.run_sync(_tables) >= OURS
+
+
+async def test_whoever_knows_the_tables_knows_them_all(empty: Database) -> None:
+    """Backup and restore go by what store.tables alone has brought together."""
+    said = "from workflow_service.store.tables import metadata; print(*metadata.tables)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", said, stdout=asyncio.subprocess.PIPE)
+    known = (await process.communicate())[0].decode().split()
+    await migrations.upgrade(empty)
+    async with empty.read() as connection:
+        assert await connection.run_sync(_tables) == {*known, migrations.VERSION_TABLE}
 
 
 async def test_models_and_migrations_agree(empty: Database) -> None:

@@ -116,7 +116,7 @@ def test_switches_of_the_operator_hold_for_classes_too() -> None:
         ({"recovery": [{**OTHER, "after": ["nobody"]}]}, "rules.0.recovery.0.after (line", "no action"),
         ({"recovery": [{**OTHER, "actions": []}]}, "rules.0.recovery.0.actions (line", "format"),
         ({"recovery": [{**OTHER, "classes": ["bad"]}]}, "rules.0.recovery.0.classes.0 (line", "format"),
-        ({"recovery": [{**OTHER, "actions": [scale(needs=["y"])]}]}, "recovery.0.actions.0.needs (line", "no action"),
+        ({"recovery": [{**OTHER, "actions": [scale(needs=["y"])]}]}, "recovery.0.actions.0.needs (line", "no step"),
         (
             {"recovery": [{**OTHER, "actions": [scale(description="{nothing}")]}]},
             "actions.0.description (line",

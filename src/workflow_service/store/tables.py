@@ -13,9 +13,20 @@ from workflow_service.store.alarm_tables import alarm_messages, alarms
 from workflow_service.store.columns import Document, Moment, Words, visible
 from workflow_service.store.evidence_tables import caused_alerts
 from workflow_service.store.metadata import metadata
+from workflow_service.store.template_tables import templates
 
 # Beside the tables of this module, which need no word.
-__all__ = ["Document", "Moment", "Words", "alarm_messages", "alarms", "caused_alerts", "metadata", "visible"]
+__all__ = [
+    "Document",
+    "Moment",
+    "Words",
+    "alarm_messages",
+    "alarms",
+    "caused_alerts",
+    "metadata",
+    "templates",
+    "visible",
+]
 
 
 deliveries = sa.Table(

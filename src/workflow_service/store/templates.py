@@ -1,4 +1,4 @@
-"""The rows of templates: every version that was ever loaded, so that plans can name what they were made from."""
+"""The rows of templates: each version is kept as it was first loaded."""
 
 from __future__ import annotations
 
@@ -14,17 +14,7 @@ from workflow_service.domain.errors import NotFound
 from workflow_service.domain.template import Reference
 from workflow_service.store.database import Database
 from workflow_service.store.queries import plain
-from workflow_service.store.tables import Moment, metadata
-
-templates = sa.Table(
-    "templates",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("version", sa.Text, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("kept_at", Moment, nullable=False),
-)
+from workflow_service.store.tables import templates
 
 
 async def kept(database: Database, wanted: Iterable[Reference]) -> dict[Reference, tuple[str, str]]:

@@ -120,9 +120,11 @@ class Line:
             ) as answer:
                 yield answer
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise AdvisorAway("unreachable", f"{self.base} cannot be reached: {error}", silent=True) from error
+            raise AdvisorAway(
+                "unreachable", f"the advisor at {self.base} cannot be reached: {error}", silent=True
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
-            said = f"{self.base} did not answer to the end: {type(error).__name__}"
+            said = f"the advisor at {self.base} did not answer to the end: {type(error).__name__}"
             raise AdvisorAway("cut", said, passing=True, silent=True) from error
 
     def _headers(self) -> dict[str, str]:
