@@ -66,6 +66,8 @@ async def test_from_the_alert_to_the_executor(tmp_path: Path) -> None:
         assert ours.span_id != SPAN
         workflow_id = answer.json()["result"]["workflow_id"]
         assert (await running.detail(workflow_id))["trace_id"] == ID
+        [kept] = (await running.http.get("/api/v1/alerts")).json()["alerts"]
+        assert kept["trace_id"] == ID
         only = await running.http.get(f"/api/v1/workflows/{workflow_id}", params={"fields": "trace_id"})
         assert only.json() == {"trace_id": ID}
         assert set(noting.spans("execute")) == {ID}
