@@ -178,6 +178,10 @@ async def test_silences_have_tags(tmp_path: Path) -> None:
         holds(document, ("delete", ONE_SILENCE), late)
         assert (late.status_code, late.headers["etag"]) == (412, ended.headers["etag"])
         assert (await http.delete(url)).json()["ends_at"] == ended.json()["ends_at"]
-        assert (await http.get(url, headers={"If-None-Match": tag})).status_code == 200
+        gone = await http.get(url, headers={"If-None-Match": tag})
+        holds(document, ("get", ONE_SILENCE), gone)
+        assert gone.status_code == 404  # it is over, and in the list of those only
+        listed = (await http.get("/api/v1/silences", params={"over": True})).json()["silences"]
+        assert [one["id"] for one in listed] == [made.json()["id"]]
         assert (await http.get("/api/v1/silences/none")).status_code == 404
         assert (await http.delete("/api/v1/silences/none", headers={"If-Match": tag})).status_code == 404
