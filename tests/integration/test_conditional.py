@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -13,9 +14,17 @@ import sqlalchemy as sa
 
 from tests.integration.test_openapi import document_of, holds
 from tests.support.replica import HIGH_CPU, Running, act, eventually, replica, rules_of
-from tests.support.rows import count
+from tests.support.rows import an_execution, count
 from tests.support.scripted_executor import Answer, ScriptedExecutor
-from workflow_service.store.tables import commands, journal
+from workflow_service.domain.controls import Command
+from workflow_service.domain.errors import Stale
+from workflow_service.domain.states import Verb
+from workflow_service.engine.orders import Orders
+from workflow_service.live.in_process import InProcessBus
+from workflow_service.ports import Engine
+from workflow_service.store.database import Database
+from workflow_service.store.executions import version
+from workflow_service.store.tables import commands, executions, journal
 
 DETAIL, PAUSE = ("get", "/api/v1/workflows/{workflow_id}"), ("post", "/api/v1/workflows/{workflow_id}/pause")
 ONE_SILENCE = "/api/v1/silences/{silence_id}"
@@ -124,6 +133,32 @@ async def test_of_two_who_have_seen_the_same_one_is_obeyed(tmp_path: Path) -> No
         await running.ended(workflow_id)
 
 
+async def test_the_condition_is_compared_where_the_command_is_kept(database: Database) -> None:
+    """Of many at once, on either database, one is written down; what has moved on meanwhile takes none."""
+    key = await an_execution(database, status="running", owner="somebody", queue="executions")
+    given = Orders(
+        database, cast("Engine", None), InProcessBus(), catalogue=_no_catalogue, clock=lambda: datetime.now(UTC)
+    )
+
+    async def give(expected: str) -> str:
+        command = Command(id=str(uuid.uuid4()), verb=Verb.PAUSE, actor="ana", reason="", arguments={})
+        try:
+            return (await given.give(key, command, expected=frozenset({expected}))).outcome
+        except Stale:
+            return "stale"
+
+    assert sorted(await asyncio.gather(*(give(version(key, 0, 0)) for _ in range(6)))) == ["stale"] * 5 + ["waiting"]
+    assert await give(version(key, 0, 1)) == "waiting"
+    async with database.write() as connection:
+        await connection.execute(sa.update(executions).values(seq=1))
+    assert await give(version(key, 0, 2)) == "stale"
+    assert await count(database, commands) == 2
+
+
+async def _no_catalogue() -> None:
+    """The executor has not been asked yet."""
+
+
 async def test_silences_have_tags(tmp_path: Path) -> None:
     """The tag comes with the silence; ending one that somebody else has ended is 412, and without a condition 200."""
     async with replica(tmp_path, ScriptedExecutor()) as running:
@@ -143,6 +178,10 @@ async def test_silences_have_tags(tmp_path: Path) -> None:
         holds(document, ("delete", ONE_SILENCE), late)
         assert (late.status_code, late.headers["etag"]) == (412, ended.headers["etag"])
         assert (await http.delete(url)).json()["ends_at"] == ended.json()["ends_at"]
-        assert (await http.get(url, headers={"If-None-Match": tag})).status_code == 200
+        gone = await http.get(url, headers={"If-None-Match": tag})
+        holds(document, ("get", ONE_SILENCE), gone)
+        assert gone.status_code == 404  # it is over, and in the list of those only
+        listed = (await http.get("/api/v1/silences", params={"over": True})).json()["silences"]
+        assert [one["id"] for one in listed] == [made.json()["id"]]
         assert (await http.get("/api/v1/silences/none")).status_code == 404
         assert (await http.delete("/api/v1/silences/none", headers={"If-Match": tag})).status_code == 404

@@ -71,6 +71,7 @@ async def test_a_window_that_is_not_open_holds_nothing_back(tmp_path: Path) -> N
     [
         ({"match": "alert.nothing"}, "match", 422),
         ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at", 422),
+        ({"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-02-01T00:00:00Z"}, "ends_at", 422),
         ({"weekly": {**DAILY, "timezone": "Nowhere"}}, "weekly.timezone", 422),
         ({"weekly": {**DAILY, "weekdays": ["x"]}}, "weekly.weekdays.0", 400),
         ({"weekly": {**DAILY, "begins": "1"}}, "weekly.begins", 400),

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
+from fastapi import FastAPI
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
 from tests.support.replica import HIGH_CPU, Running, act, replica, rules_of
 from tests.support.scripted_executor import ScriptedExecutor, failing
+from workflow_service.api.observing import Observing
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.trace import trace_of
 from workflow_service.telemetry import tracing
+from workflow_service.telemetry.metrics import Metrics
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADERS = {"traceparent": f"00-{ID}-{SPAN}-01", "tracestate": "vendor=1"}
@@ -59,6 +66,8 @@ async def test_from_the_alert_to_the_executor(tmp_path: Path) -> None:
         assert ours.span_id != SPAN
         workflow_id = answer.json()["result"]["workflow_id"]
         assert (await running.detail(workflow_id))["trace_id"] == ID
+        [kept] = (await running.http.get("/api/v1/alerts")).json()["alerts"]
+        assert kept["trace_id"] == ID
         only = await running.http.get(f"/api/v1/workflows/{workflow_id}", params={"fields": "trace_id"})
         assert only.json() == {"trace_id": ID}
         assert set(noting.spans("execute")) == {ID}
@@ -116,3 +125,22 @@ async def test_what_tells_of_no_trace_begins_one(tmp_path: Path) -> None:
         assert (await running.ended(workflow_id))["trace_id"] == found[0].trace_id
         listed = (await running.http.get("/api/v1/deliveries")).json()["deliveries"]
         assert [one["source"] for one in listed] == [None, "x" * 200]
+
+
+async def test_a_bug_of_ours_can_be_found_by_its_ids() -> None:
+    """A problem document with the request's id and trace, and a line with the same ones and the traceback."""
+    app = FastAPI()
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    app.add_middleware(Observing, metrics=Metrics())
+    with capture_logs(processors=[merge_contextvars]) as log:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://app") as http:
+            answer = await http.get("/broken", headers={**HEADERS, "X-Request-ID": "r-1"})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.headers["x-request-id"] == "r-1"
+    assert answer.headers["traceparent"].split("-")[1] == ID
+    [line] = [line for line in log if line["log_level"] == "error"]
+    assert (line["request_id"], line["trace_id"], line["exc_info"]) == ("r-1", ID, True)

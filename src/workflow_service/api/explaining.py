@@ -28,6 +28,7 @@ class AlertRow(BaseModel):
     workflow_id: str | None = Field(description="whose it is; of a cooled_down one, the workflow before it")
     decided_at: AwareDatetime | None
     reconsider_at: AwareDatetime | None = Field(description="when it is decided about again, unless it has resolved")
+    trace_id: str | None = Field(description="the trace in which it came (W3C Trace Context)")
     alert: dict[str, Any]
 
 

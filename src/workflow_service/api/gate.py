@@ -20,7 +20,7 @@ from workflow_service.access.rates import Rates
 from workflow_service.api import callers, limits, signed
 from workflow_service.api.problems import RETRY_AFTER, problem
 from workflow_service.domain.errors import NotFound, ProviderAway, StoreUnavailable, Unauthenticated
-from workflow_service.domain.permissions import About, Caller, Need, Place, Right, methods_of, need_of
+from workflow_service.domain.permissions import About, Caller, Need, Place, Right, asks_nobody, methods_of, need_of
 from workflow_service.domain.signatures import is_signed
 
 CHALLENGE = 'Bearer realm="workflow-service", Basic realm="workflow-service"'
@@ -48,7 +48,7 @@ class Gate:
         """Let the request through, or answer why not."""
         found = need_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
         authenticator = self._access.authenticator
-        if scope["type"] != "http" or authenticator is None or (found is not None and found[0].right is None):
+        if scope["type"] != "http" or authenticator is None or asks_nobody(scope["path"]):
             await self._app(scope, receive, send)
             return
         request, slow = Request(scope), found is None or found[0].about is not About.INTAKE

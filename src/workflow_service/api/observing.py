@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workflow_service.api import callers
+from workflow_service.api.problems import bug
 from workflow_service.telemetry import tracing
 from workflow_service.telemetry.metrics import Metrics
 
@@ -63,20 +64,26 @@ class Observing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, code = time.monotonic(), 500
+        began, code, answered = time.monotonic(), 500, False
         request_id, span = _request_id(scope), tracing.joined(_told(scope, b"traceparent"), _told(scope, b"tracestate"))
         named = [(b"x-request-id", request_id.encode()), (b"traceparent", span.parent.encode())]
 
         async def watched(message: Message) -> None:
-            nonlocal code
+            nonlocal code, answered
             if message["type"] == "http.response.start":
-                code = message["status"]
+                code, answered = message["status"], True
                 message["headers"] = [*message.get("headers", ()), *named]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), tracing.within(span):
             try:
                 await self._app(scope, receive, watched)
+            except Exception:
+                # The last one who knows the request's id: the caller gets it with the answer, and the log has it too.
+                if answered:
+                    raise
+                log.exception("a request failed for a reason of ours", path=scope["path"])
+                await bug(Request(scope))(scope, receive, watched)
             finally:
                 self._note(scope, code, time.monotonic() - began)
 

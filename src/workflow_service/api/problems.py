@@ -78,6 +78,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "problem", "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
+def bug(request: Request) -> Response:
+    """The answer when we have failed; whoever answers so has logged why."""
+    return problem(request, 500, "Internal error", "the request failed for a reason of ours; it has been logged")
+
+
 def _allow(request: Request) -> dict[str, str]:
     """All methods of the path, where the router names only those of one of its routes."""
     methods = methods_of(request.url.path)
@@ -118,7 +123,3 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(StoreUnavailable)
     async def away(request: Request, error: StoreUnavailable) -> Response:
         return problem(request, 503, "Store unavailable", str(error), headers={"Retry-After": RETRY_AFTER})
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, _error: Exception) -> Response:  # the server logs it
-        return problem(request, 500, "Internal error", "the request failed for a reason of ours; it has been logged")

@@ -16,7 +16,7 @@ from workflow_service.api import conditional, selecting
 from workflow_service.api.callers import source_of
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
-from workflow_service.domain.errors import Stale, Unfit
+from workflow_service.domain.errors import NotFound, Stale, Unfit, Violation
 from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.store import silences
 from workflow_service.store.database import Database
@@ -97,20 +97,8 @@ def routes(database: Database) -> APIRouter:
         },
     )
     async def create(request: Request, body: SilenceIn) -> Response:
-        silence = Silence(
-            id=str(uuid.uuid4()),
-            kind=body.kind,
-            match=body.match,
-            starts_at=body.starts_at.astimezone(UTC),
-            ends_at=body.ends_at.astimezone(UTC),
-            weekly=Weekly(**{**body.weekly.model_dump(), "weekdays": tuple(body.weekly.weekdays)})
-            if body.weekly
-            else None,
-            comment=body.comment,
-        )
-        if broken := list(flaws(silence)):
-            raise Unfit("the silence cannot be kept", broken)
         now = datetime.now(UTC)
+        silence = _silence(body, now)
         kept = await silences.keep(database, silence, by=source_of(request) or "somebody", now=now)
         return _one(kept, now, status=201)
 
@@ -131,7 +119,7 @@ def routes(database: Database) -> APIRouter:
 
     @router.get(
         "/silences/{silence_id}",
-        summary="One silence or maintenance window",
+        summary="One silence or maintenance window that is not over",
         responses={
             200: {"model": SilenceOut, "headers": conditional.ANSWER_HEADERS},
             **conditional.NOT_MODIFIED,
@@ -141,7 +129,7 @@ def routes(database: Database) -> APIRouter:
     )
     async def one(request: Request, silence_id: SilenceId) -> Response:
         fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
-        found = await silences.one(database, silence_id)
+        found = await _not_over(database, silence_id, now)
         if conditional.is_known(request, _tag(found, now)):
             return conditional.not_modified(_tag(found, now))
         return _one(found, now, fields=fields)
@@ -166,6 +154,37 @@ def routes(database: Database) -> APIRouter:
         return _one(ended, now)
 
     return router
+
+
+async def _not_over(database: Database, silence_id: str, now: datetime) -> Mapping[str, Any]:
+    found = await silences.one(database, silence_id)
+    if found["ends_at"] <= now:
+        raise NotFound(f"no silence {silence_id} that is not over; the list has it with over=true")
+    return found
+
+
+def _silence(body: SilenceIn, now: datetime) -> Silence:
+    """What is asked for.
+
+    Raises:
+        Unfit: it makes no sense.
+    """
+    given = body.weekly
+    silence = Silence(
+        id=str(uuid.uuid4()),
+        kind=body.kind,
+        match=body.match,
+        starts_at=body.starts_at.astimezone(UTC),
+        ends_at=body.ends_at.astimezone(UTC),
+        weekly=Weekly(**{**given.model_dump(), "weekdays": tuple(given.weekdays)}) if given else None,
+        comment=body.comment,
+    )
+    broken = list(flaws(silence))
+    if silence.ends_at <= now and not broken:
+        broken = [Violation("ends_at", silence.ends_at.isoformat(), "must not be over")]
+    if broken:
+        raise Unfit("the silence cannot be kept", broken)
+    return silence
 
 
 def _shown(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -193,6 +193,7 @@ def _fit(parts: tuple[str, ...], given: list[str]) -> Mapping[str, str] | None:
 
 
 _MAP = Map(template for _, template in NEEDS)
+_OPEN = {template for _, template in NEEDS} - {template for (_, template), need in NEEDS.items() if need.right}
 
 
 def need_of(method: str, path: str) -> tuple[Need, Place] | None:
@@ -208,3 +209,8 @@ def methods_of(path: str) -> tuple[str, ...]:
     """The methods that the path's most exact route knows, sorted; none: there is no such path."""
     exact = next((place.template for place in _MAP.find(path)), None)
     return tuple(sorted({method for method, template in NEEDS if template == exact}))
+
+
+def asks_nobody(path: str) -> bool:
+    """Whether there is such a path, and none of its methods needs a right."""
+    return next((place.template for place in _MAP.find(path)), None) in _OPEN

@@ -24,6 +24,7 @@ _SHOWN = (
     alerts.c.workflow_id,
     alerts.c.decided_at,
     alerts.c.reconsider_at,
+    sa.func.substr(alerts.c.traceparent, 4, 32).label("trace_id"),
     alerts.c.document.label("alert"),
 )
 
