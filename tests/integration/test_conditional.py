@@ -155,7 +155,7 @@ async def test_the_condition_is_compared_where_the_command_is_kept(database: Dat
     assert await count(database, commands) == 2
 
 
-async def _no_catalogue() -> None:
+async def _no_catalogue(_alert: object) -> None:
     """The executor has not been asked yet."""
 
 

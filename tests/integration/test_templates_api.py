@@ -124,24 +124,24 @@ async def test_a_template_can_be_ordered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("code", "body", "field"),
     [
-        ({"template": "nobody"}, "template"),
-        ({"template": "touch-it@9.9.9"}, "template"),
-        ({"template": 7}, "template"),
-        ({"template": "touch-it", "parameters": []}, "parameters"),
-        ({"template": "touch-it"}, "parameters"),
-        ({"template": "touch-it", "parameters": {"namespace": "a", "deployment": "B!"}}, "parameters.deployment"),
-        ({"template": "touch-it", "parameters": {"namespace": "a", "deployment": "b", "x": 1}}, "parameters"),
-        ({"template": "touch-it", "parameters": {"namespace": "A B", "deployment": "b"}}, "parameters"),
-        ({"template": "touch-it", "alert": LONELY}, "alert"),
+        (422, {"template": "nobody"}, "template"),
+        (422, {"template": "touch-it@9.9.9"}, "template"),
+        (400, {"template": 7}, "template"),
+        (400, {"template": "touch-it", "parameters": []}, "parameters"),
+        (422, {"template": "touch-it"}, "parameters"),
+        (422, {"template": "touch-it", "parameters": {"namespace": "a", "deployment": "B!"}}, "parameters.deployment"),
+        (422, {"template": "touch-it", "parameters": {"namespace": "a", "deployment": "b", "x": 1}}, "parameters"),
+        (422, {"template": "touch-it", "parameters": {"namespace": "A B", "deployment": "b"}}, "parameters"),
+        (400, {"template": "touch-it", "alert": LONELY}, "alert"),
     ],
 )
-async def test_an_order_that_is_wrong_is_refused(tmp_path: Path, body: dict[str, Any], field: str) -> None:
-    """400 with the field; nothing is stored."""
+async def test_an_order_that_is_wrong_is_refused(tmp_path: Path, code: int, body: dict[str, Any], field: str) -> None:
+    """400 for what has no such form, 422 for what no template takes, with the field; nothing is stored."""
     async with replica(tmp_path, ScriptedExecutor(), TEMPLATES_DIR=folder(tmp_path, a=TOUCH)) as running:
         answer = await running.http.post("/api/v1/workflows", json=body)
-        assert answer.status_code == 400, answer.text
+        assert answer.status_code == code, answer.text
         assert answer.json()["errors"][0]["field"] == field
         assert (await running.http.get("/api/v1/workflows")).json()["workflows"] == []
 

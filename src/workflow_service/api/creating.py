@@ -92,7 +92,7 @@ def routes(reception: Reception, database: Database, shelf: Shelf) -> APIRouter:
         responses={
             201: {"model": NewWorkflowOut, "description": "admitted; see Location"},
             200: {"model": NewWorkflowOut, "description": "no new workflow; `intake` says why"},
-            **documented(400, 413, 503),
+            **documented(400, 413, 422, 503),
         },
         openapi_extra={
             "requestBody": {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflow_service.domain.alert import Alert, shown
-from workflow_service.domain.errors import InvalidPlan, NotFound, Rejected, Violation
+from workflow_service.domain.errors import InvalidPlan, NotFound, Rejected, Unfit, Violation
 from workflow_service.domain.expressions import EvaluationFailed, Type, compile_expression
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.planning.deriving import ordered, violations
@@ -20,7 +20,7 @@ def read_order(document: Mapping[str, Any], library: Library) -> Order:
     """The order of a request's `template` and `parameters`.
 
     Raises:
-        Rejected: there is no such template, or the parameters break its schema; every flaw is named.
+        Rejected: it cannot be read; as `Unfit`, there is no such template, or the parameters break its schema.
     """
     name, parameters = document.get("template"), document.get("parameters", {})
     if not isinstance(name, str) or not isinstance(parameters, Mapping):
@@ -29,7 +29,7 @@ def read_order(document: Mapping[str, Any], library: Library) -> Order:
         raise Rejected("the order cannot be read", [Violation(wrong, shown(document.get(wrong)), rule)])
     order = Order(_found(name, library), dict(parameters))
     if broken := violations(order.template, ordered(order.template, parameters).values):
-        raise Rejected(f"the parameters are not those of {order.template.reference}", broken)
+        raise Unfit(f"the parameters are not those of {order.template.reference}", broken)
     return order
 
 
@@ -37,7 +37,7 @@ def alert_of(order: Order, cluster: str) -> Alert:
     """The alert that stands for an order: about the template's target, named like the template.
 
     Raises:
-        Rejected: the template's target cannot be told from the parameters.
+        Unfit: the template's target cannot be told from the parameters.
     """
     template, values = order.template, ordered(order.template, order.parameters).values
     namespace, resource = None, None
@@ -54,7 +54,7 @@ def alert_of(order: Order, cluster: str) -> Alert:
     )
     found = resolve(alert, cluster)
     if template.target is not None and isinstance(found, NoTarget):
-        raise Rejected("the order has no target", [Violation("parameters", resource, found.reason)])
+        raise Unfit("the order has no target", [Violation("parameters", resource, found.reason)])
     return alert
 
 
@@ -81,7 +81,7 @@ def _found(name: str, library: Library) -> Template:
     try:
         return library.find(bare, version or None)
     except NotFound as error:
-        raise Rejected("the order cannot be read", [Violation("template", shown(name), str(error))]) from None
+        raise Unfit("the order cannot be carried out", [Violation("template", shown(name), str(error))]) from None
 
 
 def _text(template: Template, source: str, values: Mapping[str, Any]) -> str:
@@ -89,4 +89,4 @@ def _text(template: Template, source: str, values: Mapping[str, Any]) -> str:
     try:
         return str(compile_expression(source, template.types, expects=Type.STRING).evaluate(known))
     except EvaluationFailed as failed:
-        raise Rejected("the order has no target", [Violation("parameters", source, str(failed))]) from None
+        raise Unfit("the order has no target", [Violation("parameters", source, str(failed))]) from None
