@@ -17,8 +17,9 @@ async def test_a_closing_that_was_cut_off_ends_too(tmp_path: Path, embedded: Mod
     connection = await embedded.connect(str(tmp_path / "test.sqlite"))
     closing = asyncio.create_task(connection.close())
     await asyncio.sleep(0)  # it has asked its thread to close
-    connection.stop()
+    stopped = connection.stop()
     await asyncio.wait_for(closing, timeout=10)
+    await asyncio.wait_for(stopped, timeout=10)  # its thread must not outlive this test's loop
 
 
 async def test_closing_twice_at_once_ends(tmp_path: Path, embedded: ModuleType) -> None:

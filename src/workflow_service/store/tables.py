@@ -16,17 +16,8 @@ from workflow_service.store.metadata import metadata
 from workflow_service.store.template_tables import templates
 
 # Beside the tables of this module, which need no word.
-__all__ = [
-    "Document",
-    "Moment",
-    "Words",
-    "alarm_messages",
-    "alarms",
-    "caused_alerts",
-    "metadata",
-    "templates",
-    "visible",
-]
+__all__ = ["Document", "Moment", "Words", "metadata", "visible"]
+__all__ += ["alarm_messages", "alarms", "caused_alerts", "templates"]
 
 
 deliveries = sa.Table(
