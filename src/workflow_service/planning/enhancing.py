@@ -92,8 +92,8 @@ def _candidates(plan: Plan, catalogue: Catalogue) -> Iterator[Candidate]:
         if step.action is None or entry is None or step.kind is not StepKind.ACTION or step.phase is not Phase.MAIN:
             continue
         movable = _movable(plan, step.action, entry)
-        what = step.description or entry.description
-        yield Candidate(step.id, what, actions=(entry.type,), parameters=movable, changes=step.changes)
+        # Not the step's own description: it may repeat words of the alert, and they are not for a model.
+        yield Candidate(step.id, entry.description, (entry.type,), parameters=movable, changes=step.changes)
 
 
 def _movable(plan: Plan, action: Action, entry: ActionType) -> dict[str, dict[str, Any]]:
