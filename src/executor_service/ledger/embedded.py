@@ -1,4 +1,7 @@
-"""Connections to the embedded ledger, which can be closed whatever else happens to them."""
+"""Connections to the embedded ledger, which can be closed whatever else happens to them.
+
+The other package has the same lines: the two share no code.
+"""
 
 from __future__ import annotations
 

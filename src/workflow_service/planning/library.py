@@ -41,7 +41,8 @@ class Library:
         """
         found = self._newest(name) if version is None else self.templates.get(Reference(name, version))
         if found is None:
-            raise NotFound(f"no template {name}" + (f"@{version}" if version else " is active"))
+            asked = f"{name}@{version}" if version else name
+            raise NotFound(f"must be the name of an active template, or of any version: {asked} is none")
         return found
 
     def _newest(self, name: str) -> Template | None:
@@ -76,6 +77,14 @@ def read(files: Iterable[tuple[str, str]]) -> list[Source]:
     Raises:
         InvalidTemplate: with every flaw of their shape.
     """
+    found, broken = sifted(files)
+    if broken:
+        raise InvalidTemplate(broken)
+    return found
+
+
+def sifted(files: Iterable[tuple[str, str]]) -> tuple[list[Source], list[LocatedFlaw]]:
+    """The sources of those files whose shape is right, and what is wrong with the others."""
     found: list[Source] = []
     broken: list[LocatedFlaw] = []
     for name, body in files:
@@ -83,9 +92,7 @@ def read(files: Iterable[tuple[str, str]]) -> list[Source]:
             found.append(source(name, body))
         except InvalidTemplate as invalid:
             broken += invalid.flaws
-    if broken:
-        raise InvalidTemplate(broken)
-    return found
+    return found, broken
 
 
 def files_in(directory: Path) -> list[tuple[str, str]]:

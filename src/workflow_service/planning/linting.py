@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.planning import library
-from workflow_service.planning.template_file import InvalidTemplate, LocatedFlaw, Source, source, template
+from workflow_service.planning.template_file import InvalidTemplate, LocatedFlaw, Source, template
 from workflow_service.planning.templates import Template
 
 
@@ -37,14 +37,9 @@ def lint(path: Path, catalogue: Catalogue | None) -> Checked:
 
 def check(files: list[tuple[str, str]], *, others: list[tuple[str, str]], catalogue: Catalogue | None) -> Checked:
     """Check files, given by name and text; `others` are only there to be referred to."""
-    sources: list[Source] = []
-    broken: list[LocatedFlaw] = []
-    for name, body in files:
-        try:
-            sources.append(source(name, body))
-        except InvalidTemplate as invalid:
-            broken += invalid.flaws
-    documents = {one.reference: one.document for one in [*_sound(others), *sources]}
+    sources, broken = library.sifted(files)
+    sound, _ = library.sifted(others)  # what is wrong with the others was not asked about
+    documents = {one.reference: one.document for one in [*sound, *sources]}
     found: list[Template] = []
     for one in sources:
         try:
@@ -68,12 +63,3 @@ def _beside(path: Path) -> list[tuple[str, str]]:
     with suppress(InvalidTemplate):
         return [] if path.is_dir() else library.files_in(path.parent)
     return []
-
-
-def _sound(files: list[tuple[str, str]]) -> list[Source]:
-    """Those whose shape is right; the others are not what was asked about."""
-    found: list[Source] = []
-    for name, body in files:
-        with suppress(InvalidTemplate):
-            found.append(source(name, body))
-    return found
