@@ -7,9 +7,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, its package is not on the path
 
-from docs import generate_actions, generate_rbac, generate_requirements, generate_settings, generate_states
+from docs import (
+    generate_actions,
+    generate_policy_schema,
+    generate_rbac,
+    generate_requirements,
+    generate_settings,
+    generate_states,
+)
 
-PAGES = (generate_actions, generate_rbac, generate_requirements, generate_settings, generate_states)
+PAGES = (
+    generate_actions,
+    generate_policy_schema,
+    generate_rbac,
+    generate_requirements,
+    generate_settings,
+    generate_states,
+)
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ def load_rules(text: str) -> Rules:
     Raises:
         InvalidRules: with every flaw; the field names carry the line, such as `rules.0.actions.1.type (line 12)`.
     """
-    reading = _Reading()
+    reading = Reading()
     try:
         document = reading.document(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -74,7 +74,7 @@ def _where_broken(error: Exception) -> str:
     return f"rule file (line {mark.line + 1})" if mark else "rule file"
 
 
-class _Reading:
+class Reading:
     """Plain values out of YAML nodes, remembering the line of each; collects what YAML allows and we do not."""
 
     def __init__(self) -> None:
