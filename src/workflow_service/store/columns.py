@@ -1,4 +1,4 @@
-"""The kinds of columns that our tables have beside SQLAlchemy's own."""
+"""What all tables are made of: their metadata, and the kinds of columns that they have beside SQLAlchemy's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    }
+)
 
 
 class Moment(TypeDecorator[datetime]):

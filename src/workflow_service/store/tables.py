@@ -9,18 +9,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from workflow_service.domain.formats import FORMAT
-from workflow_service.store.columns import Document, Moment, Words, visible
+from workflow_service.store.columns import Document, Moment, Words, metadata, visible
+from workflow_service.store.guard_tables import changes, halts, latches, overrides
 
-__all__ = ["Document", "Moment", "Words", "visible"]  # beside the tables, which need no word
-
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    }
-)
+# Beside the tables that are below, which need no word.
+__all__ = ["Document", "Moment", "Words", "changes", "halts", "latches", "metadata", "overrides", "visible"]
 
 
 deliveries = sa.Table(
