@@ -19,6 +19,7 @@ from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
 from workflow_service.api.controls import Controls
+from workflow_service.api.halting import Declaring
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
 from workflow_service.clients.breaker import BreakingExecutor
@@ -28,6 +29,8 @@ from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine import reaping
 from workflow_service.engine.attempt import Courier
 from workflow_service.engine.drive import Driver
+from workflow_service.engine.explaining import Explainer
+from workflow_service.engine.guards import Guards
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
@@ -46,7 +49,7 @@ from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, keep, limits_of
+from workflow_service.meaning import admission, keep, limits_of, policy_of
 from workflow_service.planning.known_catalogue import KnownCatalogue
 from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
@@ -98,7 +101,7 @@ class Replica:
         """Build everything, touch nothing outside. `executor` None: the one at EXECUTOR_SERVICE_URL, over HTTP.
 
         Raises:
-            InvalidRules: the rule file breaks its format.
+            InvalidRules, InvalidPolicy: the rule file or the policy file breaks its format.
         """
         self._settings = settings
         self._started = time.monotonic()
@@ -126,7 +129,15 @@ class Replica:
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.catalogue = KnownCatalogue(self.executor, self.database, cluster=settings.cluster_name, clock=now)
-        self.driver = Driver(self._means(replica), slots)
+        self.guards = Guards(
+            self.database,
+            policy=policy_of(settings),
+            catalogue=self.catalogue.load,
+            cluster=settings.cluster_name,
+            clock=now,
+        )
+        means = self._means(replica)
+        self.driver = Driver(means, slots)
         self.reconciler = Reconciler(
             self.database,
             self.engine,
@@ -151,6 +162,8 @@ class Replica:
             controls=Controls(self._orders(), self.database),
             health=self._health(),
             access=self.entrance.access,
+            explainer=Explainer(self.database, self.guards, means.plan_for),
+            declaring=Declaring(self.database, now, self.guards.look_again),
         )
         self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
@@ -222,6 +235,7 @@ class Replica:
             metrics=self.metrics,
             plan_for=planner.plan,
             recoveries=Recoveries(self.database, Recoverer(planner).recover, self.catalogue.load, clock=now),
+            guards=self.guards,
             patterns=rules.failures.patterns,
             replica=replica,
             cluster=settings.cluster_name,

@@ -185,14 +185,17 @@ def test_risk_needs_what_its_environment_says() -> None:
     ("there", "wanted", "denied"), [(4, 8, False), (4, 9, True), (0, 1, False), (1, 3, True), (4, 0, True)]
 )
 def test_scaling_is_bounded(there: int, wanted: int, denied: bool) -> None:
-    """Twice what is there, or one more; never to zero unless the policy says so."""
+    """Twice what is there, or one more; never to zero unless the policy says so. Rules are bound only if it says so."""
     about = replace(ABOUT, replicas={WEB.identity: there})
-    assert of(step(replicas=wanted), about=about) == ({"scale": Word.DENIED} if denied else {})
+    expected = {"scale": Word.DENIED} if denied else {}
+    assert of(step(replicas=wanted), about=replace(about, method="ai_enhanced", confidence=1.0)) == expected
+    assert of(step(replicas=wanted), about=about, policy=Policy(blast=Blast(scale_of_rules=True))) == expected
+    assert of(step(replicas=wanted), about=about) == {}
 
 
 def test_scaling_to_zero_can_be_said() -> None:
     """Then it is allowed."""
-    assert of(step(replicas=0), policy=Policy(blast=Blast(scale_to_zero=True))) == {}
+    assert of(step(replicas=0), about=AI, policy=Policy(blast=Blast(scale_to_zero=True))) == {}
 
 
 def test_a_plan_hits_only_so_much() -> None:

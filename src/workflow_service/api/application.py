@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, explaining, idempotent, problems, schemas, security, silences
+from workflow_service.api import (
+    creating,
+    explaining,
+    halting,
+    idempotent,
+    judging,
+    problems,
+    schemas,
+    security,
+    silences,
+)
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
@@ -23,9 +33,11 @@ from workflow_service.api.auditing import Auditing
 from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
 from workflow_service.api.gate import Access, Gate
+from workflow_service.api.halting import Declaring
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
+from workflow_service.engine.explaining import Explainer
 from workflow_service.telemetry.metrics import Metrics
 
 COMPONENTS = (
@@ -45,6 +57,8 @@ class Parts:
     controls: Controls
     health: Health
     access: Access
+    explainer: Explainer
+    declaring: Declaring
 
 
 def application(
@@ -64,15 +78,8 @@ def application(
         redoc_url=None,
     )
     problems.install(app)
-    app.include_router(workflow_routes.routes(parts.workflows))
-    app.include_router(alert_routes.routes(parts.alerts))
-    app.include_router(delivery_routes.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(creating.routes(parts.alerts.reception, parts.workflows.database))
-    app.include_router(explaining.routes(parts.workflows.database))
-    app.include_router(silences.routes(parts.workflows.database))
-    app.include_router(control_routes.routes(parts.controls))
-    app.include_router(rollback_routes.routes(parts.controls.database))
-    app.include_router(health_routes.routes(parts.health))
+    for router in _routers(parts):
+        app.include_router(router)
     app.add_middleware(idempotent.Idempotent, database=parts.workflows.database, clock=lambda: datetime.now(UTC))
     app.add_middleware(Gate, access=parts.access)
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
@@ -99,3 +106,17 @@ def application(
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _routers(parts: Parts) -> Iterator[APIRouter]:
+    yield workflow_routes.routes(parts.workflows)
+    yield alert_routes.routes(parts.alerts)
+    yield delivery_routes.routes(parts.alerts.reception, parts.workflows.database)
+    yield creating.routes(parts.alerts.reception, parts.workflows.database)
+    yield explaining.routes(parts.workflows.database)
+    yield silences.routes(parts.workflows.database)
+    yield halting.routes(parts.declaring)
+    yield judging.routes(parts.explainer)
+    yield control_routes.routes(parts.controls)
+    yield rollback_routes.routes(parts.controls.database)
+    yield health_routes.routes(parts.health)

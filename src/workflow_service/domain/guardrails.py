@@ -20,6 +20,7 @@ from workflow_service.domain.policy import Policy, Word
 DENIED = "guardrail_denied"  # the reason of a workflow or a step that a rule forbids
 BUDGET = "budget"
 RULES = (*STEP_RULES, *PLAN_RULES, BUDGET)  # the names of all
+_ALLOWED = {name: Finding(name, Word.ALLOWED, "nothing speaks against it") for name in RULES}
 
 
 def judge_plan(plan: Plan, about: About, policy: Policy, now: datetime) -> Judgement:
@@ -66,6 +67,8 @@ def refusal(judgement: Judgement) -> tuple[str, str]:
 
 def budget(act: Act, about: About, policy: Policy) -> Finding | None:
     """Whether the hour has room for one change more, as far as changes were counted."""
+    if not policy.budgets.bounded:
+        return None
     for what, key, limit in scopes(act, about, policy):
         used = about.past.used.get(key, 0)
         if limit is not None and used >= limit:
@@ -122,5 +125,4 @@ def _unless_approved(finding: Finding, about: About) -> Finding:
 
 
 def _judgement(found: Mapping[str, Finding | None], policy: Policy, asked: tuple[str, ...]) -> Judgement:
-    allowed = (found.get(name) or Finding(name, Word.ALLOWED, "nothing speaks against it") for name in asked)
-    return Judgement(tuple(allowed), policy.version)
+    return Judgement(tuple(found.get(name) or _ALLOWED[name] for name in asked), policy.version)

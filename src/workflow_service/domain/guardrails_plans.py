@@ -62,6 +62,8 @@ def _confidence(_acts: Sequence[Act], _steps: int, about: About, policy: Policy)
 
 
 def _autonomy(acts: Sequence[Act], _steps: int, about: About, policy: Policy) -> Finding | None:
+    if not policy.autonomy:
+        return None
     levels = (policy.level(about.plan, environment) for environment in _environments(acts, about, policy))
     level = min(levels, key=tuple(Level).index)
     if level is Level.AUTONOMOUS:
@@ -80,8 +82,10 @@ def _environments(acts: Sequence[Act], about: About, policy: Policy) -> Iterator
 
 def _oscillation(acts: Sequence[Act], _steps: int, about: About, policy: Policy) -> Finding | None:
     most = policy.oscillation.times
+    if most is None:
+        return None
     for act in acts:
-        if most is None or not act.step.changes or act.target is None or has_expressions(act.parameters):
+        if not act.step.changes or act.target is None or has_expressions(act.parameters):
             continue
         identity = about.owners.get(act.target.identity, act.target.identity)
         tried = about.past.unhelpful.get((act.type, identity), 0)
@@ -93,6 +97,8 @@ def _oscillation(acts: Sequence[Act], _steps: int, about: About, policy: Policy)
 
 
 def _breaker(acts: Sequence[Act], _steps: int, about: About, policy: Policy) -> Finding | None:
+    if not about.standing.latches:
+        return None
     places = {*_environments(acts, about, policy)}
     found = next((one for one in about.standing.latches if one.environment in places), None)
     if found is None:

@@ -63,7 +63,7 @@ def _protected(act: Act, about: About, policy: Policy, _now: datetime) -> Findin
 
 
 def _lists(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | None:
-    if not act.step.changes:
+    if not act.step.changes or not (policy.deny or policy.allow):
         return None
     place = act.place(about, policy)
     where = f"{place.environment}/{place.namespace or '-'} by {place.identity or 'nobody'}, {place.method}"
@@ -76,7 +76,7 @@ def _lists(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | 
 
 
 def _risk(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | None:
-    known = about.catalogue.actions.get(act.type) if about.catalogue is not None else None
+    known = about.catalogue.actions.get(act.type) if about.catalogue is not None and policy.risk else None
     if known is None or not act.step.changes:
         return None
     environment = act.place(about, policy).environment
@@ -90,13 +90,13 @@ def _scale(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | 
     wanted, blast = act.parameters.get("replicas"), policy.blast
     if not act.step.changes or isinstance(wanted, bool) or not isinstance(wanted, int):
         return None
-    field = act.at("parameters", "replicas")
-    if wanted == 0 and not blast.scale_to_zero:
+    field, bound = act.at("parameters", "replicas"), about.by_advisor or blast.scale_of_rules
+    if bound and wanted == 0 and not blast.scale_to_zero:
         return Finding("scale", Word.DENIED, "scales to zero (blast.scale_to_zero)", field, wanted)
     there = about.replicas.get(act.target.identity) if act.target is not None else None
     if there is None:
         return None
-    if blast.scale_factor is not None and wanted > max(there * blast.scale_factor, there + 1):
+    if bound and blast.scale_factor is not None and wanted > max(there * blast.scale_factor, there + 1):
         why = f"is more than {blast.scale_factor:g} times the {there} that are there (blast.scale_factor)"
         return Finding("scale", Word.DENIED, why, field, wanted)
     share = blast.share_of_replicas
@@ -107,7 +107,7 @@ def _scale(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | 
 
 
 def _freeze(act: Act, about: About, policy: Policy, now: datetime) -> Finding | None:
-    found = policy.frozen(act.place(about, policy), now) if act.step.changes else None
+    found = policy.frozen(act.place(about, policy), now) if policy.freezes and act.step.changes else None
     if found is None:
         return None
     freeze, until = found
@@ -116,8 +116,10 @@ def _freeze(act: Act, about: About, policy: Policy, now: datetime) -> Finding | 
 
 
 def _halt(act: Act, about: About, _policy: Policy, _now: datetime) -> Finding | None:
+    if not about.standing.halts or not act.step.changes:
+        return None
     namespace = act.namespace(about)
-    found = next((one for one in about.standing.halts if one.covers(namespace)), None) if act.step.changes else None
+    found = next((one for one in about.standing.halts if one.covers(namespace)), None)
     if found is None:
         return None
     why = f"halted {'everywhere' if not found.namespace else 'there'} by {found.by}: {found.reason}"

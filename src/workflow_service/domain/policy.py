@@ -99,6 +99,7 @@ class Blast:
     share_of_replicas: float | None = None  # that it takes away at once, 0..1; one may always go
     scale_factor: float | None = 2.0  # of the replicas that are there; one more may always come
     scale_to_zero: bool = False
+    scale_of_rules: bool = False  # whether the two before bind rules and templates too, which say what they want
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from workflow_service.domain.alert import Alert
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.plan import Plan
 from workflow_service.engine.attempt import Courier
+from workflow_service.engine.guards import Guards
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
 from workflow_service.engine.recovering import Recoveries
@@ -34,6 +35,7 @@ class Means:
     plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
     listening: Listening
     recoveries: Recoveries
+    guards: Guards
     patterns: Patterns
     replica: str
     cluster: str

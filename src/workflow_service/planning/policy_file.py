@@ -77,9 +77,14 @@ def load_policy(text: str, defaults: Policy) -> Policy:
 
 def differences(before: Policy, after: Policy) -> list[str]:
     """What is not the same in two policies, one line each."""
-    old, new = dict(_leaves(asdict(before), "")), dict(_leaves(asdict(after), ""))
+    old, new = dict(values(before)), dict(values(after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name) and name != "version"]
     return [f"{name}: {old.get(name, 'nothing')} -> {new.get(name, 'nothing')}" for name in sorted(names)]
+
+
+def values(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Everything that a policy says, by name."""
+    return _leaves(asdict(policy), "")
 
 
 class PolicyFile:

@@ -65,6 +65,7 @@ class BlastIn(Part):
     share_of_replicas: Share | None = Field(default=None, description="that it takes away; one may always go")
     scale_factor: Factor | None = Field(default=2.0, description="of the replicas; one more may always come")
     scale_to_zero: bool = False
+    scale_of_rules: bool = Field(default=False, description="whether the two before bind rules and templates too")
 
 
 class BudgetsIn(Part):
