@@ -65,6 +65,8 @@ async def test_what_is_denied_is_rejected(tmp_path: Path) -> None:
         found = await running.detail(result["workflow_id"])
         told = await why(running, workflow_id=result["workflow_id"])
         before = await why(running, alert=HIGH_CPU)
+        metrics = (await running.http.get("/metrics")).text
+    assert 'wfs_guardrail_findings_total{judged="plan",rule="lists",word="denied"} 1.0' in metrics
     assert (found["status"], found["reason"], result["success"]) == ("rejected", "guardrail_denied", False)
     assert found["cause"].startswith("lists (steps.cure.type")
     assert kinds(found) == ["PlanningStarted", "Planned", "Ended"]

@@ -15,7 +15,7 @@ from workflow_service.domain.decisions import StartStep
 from workflow_service.domain.errors import BudgetSpent, StoreUnavailable
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.guardrails import BUDGET, DENIED, act_of, identity_of, judge_step, refusal
-from workflow_service.domain.guardrails_about import About
+from workflow_service.domain.guardrails_about import About, Finding
 from workflow_service.domain.guardrails_plans import SUGGESTED
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.policy import Budgets, Policy, Word
@@ -25,6 +25,7 @@ from workflow_service.engine.guards import Case, Guards
 from workflow_service.store import changes
 from workflow_service.store.entry import Also
 from workflow_service.store.executions import Record
+from workflow_service.telemetry.guardrails import GuardrailMetrics
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 10.0  # seconds between looks whether a held step may begin
 
@@ -39,7 +40,7 @@ class Guarded:
     end: ev.Ended | None = None
 
 
-async def guard(guards: Guards, record: Record, plan: Plan) -> Guarded:
+async def guard(guards: Guards, record: Record, plan: Plan, metrics: GuardrailMetrics) -> Guarded:
     """What becomes of a new plan: it goes on, waits for a person's word, or ends without being executed.
 
     Raises:
@@ -48,6 +49,8 @@ async def guard(guards: Guards, record: Record, plan: Plan) -> Guarded:
     """
     judgement = await guards.judge(Case(record.workflow_id, record.alert, plan))
     told = guarded.judged(plan, judgement)
+    for one in (*judgement.of(Word.DENIED), *judgement.of(Word.NEEDS_APPROVAL)):
+        metrics.found(rule=one.rule, word=one.word, judged="plan")
     if judgement.of(Word.DENIED):
         reason, cause = refusal(judgement)
         if reason == SUGGESTED:
@@ -60,12 +63,12 @@ async def guard(guards: Guards, record: Record, plan: Plan) -> Guarded:
 class Guarding:
     """What one drive knows: what its plan may do at all, and which steps found their budget used up."""
 
-    def __init__(self, guards: Guards, record: Record) -> None:
-        self._guards, self._record = guards, record
+    def __init__(self, guards: Guards, record: Record, metrics: GuardrailMetrics) -> None:
+        self._guards, self._record, self._metrics = guards, record, metrics
         self._about: About | None = None
         made_here = not any(isinstance(event, ev.Planned | ev.Inherited) for event in record.events)
         self._judged = record.plan if made_here else None  # the revision that `_denied` is about
-        self._denied = ""  # why it may not be executed (any more); empty: it may
+        self._denied: Finding | None = None  # why it may not be executed (any more); None: it may
         self._spent: dict[str, str] = {}  # by step: why its start was refused
 
     def refused(self, spent: BudgetSpent) -> None:
@@ -78,21 +81,23 @@ class Guarding:
             return []
         now = self._guards.clock()
         if (spent := self._spent.pop(action.step, None)) is not None:
-            return self._held(action.step, f"{BUDGET}: {spent}", state, now)
+            return self._held(action.step, Finding(BUDGET, Word.HELD, spent), state, now)
         try:
-            word, why = await self._word(action, graph, state, now)
+            found = await self._finding(action, graph, state, now)
         except StoreUnavailable:  # somebody may have halted it, and nobody can tell
-            return self._held(action.step, "the database is away", state, now)
-        if word is Word.DENIED:
-            return [ev.StepFailed(now, action.step, DENIED, why)]
-        return self._held(action.step, why, state, now) if word is Word.HELD else []
+            found = Finding("halt", Word.HELD, "the database is away, so nobody can tell")
+        if found.word is Word.DENIED:
+            self._metrics.found(rule=found.rule, word=found.word, judged="step")
+            return [ev.StepFailed(now, action.step, DENIED, str(found))]
+        return self._held(action.step, found, state, now) if found.word is Word.HELD else []
 
-    async def _word(self, action: StartStep, graph: Graph, state: RunState, now: datetime) -> tuple[Word, str]:
+    async def _finding(self, action: StartStep, graph: Graph, state: RunState, now: datetime) -> Finding:
+        """The one that decides."""
         about = await self._known(graph, state)
-        if why := await self._forbidden(graph):
-            return Word.DENIED, why
+        if (denied := await self._forbidden(graph)) is not None:
+            return denied
         found = judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now)
-        return found.word, "; ".join(map(str, found.of(found.word)))
+        return found.of(found.word)[0]
 
     def counting(self, events: Sequence[ev.Event], graph: Graph, also: Also | None) -> Also | None:
         """What happens in the transaction of these events: the changes that begin with them are counted."""
@@ -138,20 +143,23 @@ class Guarding:
         self._about = replace(self._about, standing=await self._guards.standing(), approved=approved)
         return self._about
 
-    async def _forbidden(self, graph: Graph) -> str:
+    async def _forbidden(self, graph: Graph) -> Finding | None:
         """Why the plan may not be executed: it may be an old one that somebody has retried, or a revision."""
         if self._judged is not graph.plan:
             judgement = await self._guards.judge(self._case(graph))
-            self._judged, self._denied = graph.plan, "; ".join(map(str, judgement.of(Word.DENIED)))
+            self._judged, self._denied = graph.plan, next(iter(judgement.of(Word.DENIED)), None)
         return self._denied
 
     def _case(self, graph: Graph) -> Case:
         return Case(self._record.workflow_id, self._record.alert, graph.plan)
 
-    def _held(self, step: str, why: str, state: RunState, now: datetime) -> list[ev.Event]:
+    def _held(self, step: str, found: Finding, state: RunState, now: datetime) -> list[ev.Event]:
         """It is tried again later; said once in the journal why nothing goes on."""
-        at = state.steps[step]
+        at, why = state.steps[step], str(found)
         waited = (now - at.started_at).total_seconds() if at.delayed and at.started_at else 0.0
         until = now + timedelta(seconds=min(max(waited, FIRST_PAUSE), LAST_PAUSE))
         delayed = ev.StepDelayed(now, step, until, why)
-        return [delayed] if state.held == why else [delayed, ev.Held(now, why)]
+        if state.held == why:
+            return [delayed]
+        self._metrics.found(rule=found.rule, word=found.word, judged="step")
+        return [delayed, ev.Held(now, why)]

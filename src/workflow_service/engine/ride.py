@@ -222,7 +222,8 @@ class Ride:
         if (twin := await self._twin(record, plan)) is not None:
             cause = f"workflow {twin.workflow_id} is about the same thing ({twin.identity})"
             return Ended(self._means.clock(), ExecutionStatus.CANCELLED, DUPLICATE, cause)
-        found = await patiently(lambda: guard(self._means.guards, record, plan), self._draining)
+        means = self._means
+        found = await patiently(lambda: guard(means.guards, record, plan, means.metrics.guardrails), self._draining)
         plan = held_back(found.plan) if record.waits_for_start and found.end is None else found.plan
         ordered_at = time.perf_counter()
         graph = validate(plan)

@@ -59,7 +59,7 @@ class Run:
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.cluster, jitter=means.jitter, patterns=means.patterns)
         self._holding = Holding(means, graph, recorder.state)
-        self._guarding = Guarding(means.guards, record)
+        self._guarding = Guarding(means.guards, record, means.metrics.guardrails)
         self._under_way = UnderWay(draining, hearing.heard)
         self._kept: KeptPlan | None = None  # with what is written next
         self._news: list[ev.Event] = []  # happened, not written yet

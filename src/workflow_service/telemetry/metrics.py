@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from workflow_service.domain.breaker import BreakerState
 from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
 from workflow_service.telemetry.failures import FailureMetrics
+from workflow_service.telemetry.guardrails import GuardrailMetrics
 from workflow_service.telemetry.intake import IntakeMetrics
 
 _EXECUTION_BUCKETS = tuple(5.0 * 2**power for power in range(10))  # upstream: 5 s x 2^n
@@ -122,6 +123,7 @@ class Metrics:
             self._breaker_moves.labels("executor", state)
         self.failures = FailureMetrics(registry)
         self.intake = IntakeMetrics(registry)
+        self.guardrails = GuardrailMetrics(registry)
 
     def up(self, taking_work: bool) -> None:
         """Whether the service takes work."""
