@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workflow_service.domain.errors import BudgetSpent
+from workflow_service.domain.guardrails_about import Override
 from workflow_service.domain.policy import Budgets
-from workflow_service.store import changes
+from workflow_service.store import changes, declared
 from workflow_service.store.changes import Change
 from workflow_service.store.database import Database
+from workflow_service.store.retention import Keep, forget
 
 pytestmark = pytest.mark.requirement("BR-WF-005")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -68,3 +70,15 @@ async def test_other_places_have_budgets_of_their_own(database: Database) -> Non
     assert await take(database, other, Budgets(target=1, namespace=1))
     assert not await take(database, replace(other, execution_id="e2"), Budgets(cluster=2))
     assert await take(database, replace(other, execution_id="e3"), Budgets())
+
+
+async def test_the_jobs_of_retention_forget_what_nobody_asks_for(database: Database) -> None:
+    """Changes after two days, overrides when the audit class has passed since they expired; what counts stays."""
+    await take(database, ONE, Budgets())
+    glass = Override("o1", ("freeze",), "*", None, "fire", "ana", NOW)
+    await declared.override(database, glass, now=NOW)
+    kept = Keep(*[timedelta(days=3)] * 4)
+    for days, left in ((1, (1, 1)), (3, (0, 1)), (4, (0, 0))):
+        await forget(database, kept, now=NOW + timedelta(days=days))
+        rows = await declared.listed_overrides(database, limit=10)
+        assert ((await used(database))[""], len(rows)) == left

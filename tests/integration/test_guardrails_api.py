@@ -14,7 +14,7 @@ import yaml
 from tests.support.replica import HIGH_CPU, Running, act, eventually, kinds, replica, rules_of, steps
 from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.plan import Action, Plan, Step
+from workflow_service.domain.plan import Action, Plan, Step, plan_to_json
 from workflow_service.domain.target import Target
 
 pytestmark = pytest.mark.requirement("BR-WF-005")
@@ -261,3 +261,47 @@ async def test_where_the_service_itself_runs_nothing_is_changed(tmp_path: Path) 
     async with replica(tmp_path, executor, RULES_FILE=one_step(tmp_path), POD_NAMESPACE="production") as running:
         result = await running.result(HIGH_CPU)
     assert (result["status"], executor.orders("cure")) == ("rejected", [])
+
+
+async def test_a_plan_of_ones_own_is_explained(tmp_path: Path) -> None:
+    """In its stored form, about an alert, without anything being kept of it."""
+    document = plan_to_json(advised(0.69))
+    async with replica(tmp_path, ScriptedExecutor()) as running:
+        told = await why(running, plan=document, alert=HIGH_CPU)
+        elsewhere = await why(running, plan=document, alert={**HIGH_CPU, "resource": "deployment/payments"})
+        assert (await running.http.get("/api/v1/workflows")).json()["workflows"] == []
+    assert list(told) == ["confidence"]
+    assert sorted(elsewhere) == ["confidence", "target"]
+
+
+async def test_held_back_and_behind_an_approval(tmp_path: Path) -> None:
+    """A workflow that waits for its start asks for the word only after it."""
+    executor, given = ScriptedExecutor(), policy(tmp_path, autonomy=[{"level": "approve"}])
+    async with replica(tmp_path, executor, RULES_FILE=one_step(tmp_path), POLICY_FILE=given) as running:
+        made = await running.http.post("/api/v1/workflows", json={"alert": HIGH_CPU, "start": False})
+        workflow = made.json()["workflow_id"]
+        await running.until(workflow, lambda one: one["status"] == "awaiting_approval", "it waits for its start")
+        started = await running.http.post(f"/api/v1/workflows/{workflow}/start", json={}, headers=ANA)
+        assert started.status_code == 200, started.text
+
+        def asks(found: Mapping[str, Any]) -> bool:
+            return bool(steps(found)["approve_plan"]["status"] == "waiting")
+
+        await running.until(workflow, asks, "it asks")
+        assert executor.orders("cure") == []
+        said = await running.http.post(f"/api/v1/workflows/{workflow}/reject", json={"reason": "no"}, headers=ANA)
+        assert said.status_code == 200, said.text
+        found = await running.ended(workflow)
+    assert (found["status"], found["reason"]) == ("rejected", "approval_rejected")
+
+
+async def test_what_stays_held_ends_at_the_bound_of_its_run(tmp_path: Path) -> None:
+    """Nothing was sent, and the journal says what held it."""
+    executor = ScriptedExecutor()
+    rules = one_step(tmp_path)
+    async with replica(tmp_path, executor, RULES_FILE=rules, WORKFLOW_EXECUTION_TIMEOUT="2s") as running:
+        await running.http.post("/api/v1/halt", json={"reason": "all wrong"}, headers=ANA)
+        workflow = await running.begin(HIGH_CPU)
+        await held(running, workflow, "halt")
+        found = await running.ended(workflow)
+    assert (found["status"], found["reason"], executor.orders("cure")) == ("timed_out", "execution_timeout", [])
