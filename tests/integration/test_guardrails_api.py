@@ -305,3 +305,18 @@ async def test_what_stays_held_ends_at_the_bound_of_its_run(tmp_path: Path) -> N
         await held(running, workflow, "halt")
         found = await running.ended(workflow)
     assert (found["status"], found["reason"], executor.orders("cure")) == ("timed_out", "execution_timeout", [])
+
+
+async def test_a_risk_that_the_policy_names_meanwhile_is_heard_of(tmp_path: Path) -> None:
+    """The plan was made before; its next step waits, since nobody was asked."""
+    rules = rules_of(tmp_path, act("first", on="target"), act("second", on="target", needs=["first"]))
+    executor, given = ScriptedExecutor(), policy(tmp_path)
+    executor.script("first", Answer(slow=True))
+    async with replica(tmp_path, executor, RULES_FILE=rules, POLICY_FILE=given) as running:
+        workflow = await running.begin(HIGH_CPU)
+        await eventually(lambda: executor.running() == ["first"], "it runs")
+        policy(tmp_path, risk=[{"high": "approve"}])
+        await eventually(lambda: running.parts.guards.policy().risk, "the policy is taken up")
+        executor.finish("first")
+        found = await held(running, workflow, "risk")
+    assert (executor.orders("second"), found["ended_at"]) == ([], None)

@@ -78,7 +78,7 @@ class Explainer:
         return self._of_plan(plan, await self._about(Case("", alert, plan), RunState()))
 
     async def _about(self, case: Case, state: RunState) -> About:
-        about = await self._guards.about(case)
+        about = await self._guards.about(case, whole=True)
         word = state.steps.get(guarded.APPROVAL)
         approved = word is not None and word.status is StepStatus.SUCCEEDED
         return replace(about, approved=approved, past=await self._guards.whole_past(case.plan, about))

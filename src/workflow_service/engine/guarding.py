@@ -66,6 +66,7 @@ class Guarding:
     def __init__(self, guards: Guards, record: Record, metrics: GuardrailMetrics) -> None:
         self._guards, self._record, self._metrics = guards, record, metrics
         self._about: About | None = None
+        self._known_for: Policy | None = None  # another may need to know more
         made_here = not any(isinstance(event, ev.Planned | ev.Inherited) for event in record.events)
         self._judged = record.plan if made_here else None  # the revision that `_denied` is about
         self._denied: Finding | None = None  # why it may not be executed (any more); None: it may
@@ -136,8 +137,9 @@ class Guarding:
 
     async def _known(self, graph: Graph, state: RunState) -> About:
         """What is known around the plan; what is declared anew each time."""
-        if self._about is None:
-            self._about = await self._guards.about(self._case(graph))
+        policy = self._guards.policy()
+        if self._about is None or self._known_for is not policy:
+            self._about, self._known_for = await self._guards.about(self._case(graph)), policy
         word = state.steps.get(guarded.APPROVAL)
         approved = word is not None and word.status is StepStatus.SUCCEEDED
         self._about = replace(self._about, standing=await self._guards.standing(), approved=approved)

@@ -17,7 +17,7 @@ from workflow_service.domain.guardrails import act_of, identity_of, judge_plan, 
 from workflow_service.domain.guardrails_about import About, Act, Judgement, Latch, Past, Standing
 from workflow_service.domain.levels import every
 from workflow_service.domain.locking import OWNERS
-from workflow_service.domain.plan import Plan
+from workflow_service.domain.plan import PLAIN, Plan
 from workflow_service.domain.policy import Policy
 from workflow_service.domain.target import NoTarget, Target, resolve
 from workflow_service.store import changes, declared, requesters
@@ -81,16 +81,19 @@ class Guards:
                 self._known_at = now if news == self._news else None
         return self._standing
 
-    async def about(self, case: Case) -> About:
+    async def about(self, case: Case, *, whole: bool = False) -> About:
         """What is known around a plan, but for what was done lately.
+
+        The catalogue is looked at only where a rule needs it, or `whole`: who holds it may be away.
 
         Raises:
             StoreUnavailable: the database is away.
         """
+        needed = whole or self.policy().risk or case.plan.format != PLAIN or case.plan.creation_method.startswith("ai_")
         return replace(
             around(case, self._cluster),
             identity=await self._identity(case.workflow_id),
-            catalogue=await self._catalogue(),
+            catalogue=await self._catalogue() if needed else None,
             standing=await self.standing(),
         )
 
