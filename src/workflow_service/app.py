@@ -129,13 +129,8 @@ class Replica:
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.feed = Feed(self.database, self.bus, clock=now)
-        self.guards = Guards(
-            self.database,
-            policy=policy_of(settings),
-            catalogue=self.sites.own.catalogue,
-            cluster=settings.cluster_name,
-            clock=now,
-        )
+        known, cluster = self.sites.own.catalogue, settings.cluster_name
+        self.guards = Guards(self.database, policy=policy_of(settings), catalogue=known, cluster=cluster, clock=now)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
