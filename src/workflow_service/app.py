@@ -129,8 +129,7 @@ class Replica:
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.feed = Feed(self.database, self.bus, clock=now)
-        known, cluster = self.sites.own.catalogue, settings.cluster_name
-        self.guards = Guards(self.database, policy=policy_of(settings), catalogue=known, cluster=cluster, clock=now)
+        self.guards = _guards(settings, self.database, self.sites)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
@@ -294,3 +293,8 @@ def _bus(redis: str | None) -> RedisBus | InProcessBus:
 def _shelf(settings: Settings, database: Database) -> Shelf:
     given = settings.templates
     return Shelf(database, directory=given.directory, shipped=given.shipped, clock=now)
+
+
+def _guards(settings: Settings, database: Database, sites: Sites) -> Guards:
+    known, cluster = sites.own.catalogue, settings.cluster_name
+    return Guards(database, policy=policy_of(settings), catalogue=known, cluster=cluster, clock=now)
