@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, its packa
 from docs import (
     generate_actions,
     generate_known_actions,
+    generate_policy_schema,
     generate_rbac,
     generate_requirements,
     generate_settings,
@@ -20,6 +21,7 @@ from docs import (
 PAGES = (
     generate_actions,
     generate_known_actions,
+    generate_policy_schema,
     generate_rbac,
     generate_requirements,
     generate_settings,

@@ -10,7 +10,9 @@ import click
 
 from workflow_service.cli.alerts import alerts
 from workflow_service.cli.audit import audit
+from workflow_service.cli.halt import halt, unhalt
 from workflow_service.cli.keys import keys
+from workflow_service.cli.policy import policy
 from workflow_service.cli.templates import template
 from workflow_service.cli.workflows import workflows
 
@@ -37,6 +39,9 @@ def main(context: click.Context, *, health_check: bool, config: Path | None) -> 
 
 main.add_command(audit)
 main.add_command(keys)
+main.add_command(halt)
+main.add_command(unhalt)
+main.add_command(policy)
 main.add_command(alerts)
 main.add_command(workflows)
 main.add_command(template)

@@ -22,12 +22,15 @@ from workflow_service.api.application import Parts, application
 from workflow_service.api.controls import Controls
 from workflow_service.api.events import Events
 from workflow_service.api.feed import Feed
+from workflow_service.api.halting import Declaring
 from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine import reaping
 from workflow_service.engine.drive import Driver
+from workflow_service.engine.explaining import Explainer
+from workflow_service.engine.guards import Guards
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
 from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
@@ -45,7 +48,7 @@ from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, expected, keep
+from workflow_service.meaning import admission, expected, keep, policy_of
 from workflow_service.planning import shelf
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.planning.shelf import Shelf
@@ -96,7 +99,7 @@ class Replica:
         """Build everything, touch nothing outside. `executor` None: the one at EXECUTOR_SERVICE_URL, over HTTP.
 
         Raises:
-            InvalidRules: the rule file breaks its format.
+            InvalidRules, InvalidPolicy: the rule file or the policy file breaks its format.
         """
         self._settings = settings
         self._started = time.monotonic()
@@ -118,11 +121,15 @@ class Replica:
             MANUAL: MANUAL_SLOTS,
             RUNNING: settings.orchestration.max_concurrent_workflows,
         }
-        queues = {queue: Polled(at_the_door(number), every=POLLING) for queue, number in slots.items()}
-        self.engine = DbosEngine(self.database.url, replica=replica, queues=queues)
+        self.engine = DbosEngine(
+            self.database.url,
+            replica=replica,
+            queues={queue: Polled(at_the_door(number), every=POLLING) for queue, number in slots.items()},
+        )
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.feed = Feed(self.database, self.bus, clock=now)
+        self.guards = _guards(settings, self.database, self.sites)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
@@ -151,6 +158,8 @@ class Replica:
             health=self._health(),
             access=self.entrance.access,
             shelf=self.shelf,
+            explainer=Explainer(self.database, self.guards, lambda alert: self.sites.own.plan_for(alert, None)),
+            declaring=Declaring(self.database, now, self.guards.look_again),
         )
         self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
@@ -218,6 +227,7 @@ class Replica:
             bell=Bell(self.bus),
             listening=self.listening,
             metrics=self.metrics,
+            guards=self.guards,
             patterns=self._rules.failures.patterns,
             replica=replica,
             clock=now,
@@ -283,3 +293,8 @@ def _bus(redis: str | None) -> RedisBus | InProcessBus:
 def _shelf(settings: Settings, database: Database) -> Shelf:
     given = settings.templates
     return Shelf(database, directory=given.directory, shipped=given.shipped, clock=now)
+
+
+def _guards(settings: Settings, database: Database, sites: Sites) -> Guards:
+    known, cluster = sites.own.catalogue, settings.cluster_name
+    return Guards(database, policy=policy_of(settings), catalogue=known, cluster=cluster, clock=now)

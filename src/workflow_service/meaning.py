@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.clusters import Clusters
+from workflow_service.domain.policy import Policy
 from workflow_service.intake.watching import Expected
 from workflow_service.planning.filling import PlanLimits
+from workflow_service.planning.policy_file import PolicyFile
 from workflow_service.settings import Settings
 from workflow_service.store import retention
 
@@ -70,3 +73,19 @@ def limits_of(settings: Settings) -> PlanLimits:
         recovery_enabled=settings.execution.recovery_enabled,
         workflow_timeout=settings.orchestration.workflow_execution_timeout,
     )
+
+
+def policy_defaults(settings: Settings) -> Policy:
+    """What holds where no policy file says otherwise."""
+    own = settings.guardrails.own_namespace
+    return Policy(confidence=settings.ai_integration.confidence_threshold, own_namespace=own)
+
+
+def policy_of(settings: Settings) -> Callable[[], Policy]:
+    """Gives the policy as it is now.
+
+    Raises:
+        InvalidPolicy: the policy file cannot be used.
+    """
+    path, defaults = settings.guardrails.policy_file, policy_defaults(settings)
+    return PolicyFile(path, defaults) if path is not None else lambda: defaults

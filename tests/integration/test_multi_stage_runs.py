@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def plan_of(cluster: Stack, answer: dict[str, Any]) -> Plan:
 
 
 async def run(directory: Path, cluster: Stack, answer: dict[str, Any]) -> dict[str, Any]:
-    """What becomes of an alert whose plan is the answer's."""
-    plan = plan_of(cluster, answer)
+    """What becomes of an alert whose plan is the answer's, and as trusted as a template's."""
+    plan = replace(plan_of(cluster, answer), creation_method="template")
     url = {"EXECUTOR_SERVICE_URL": cluster.executor.url}
     async with replica(directory, ScriptedExecutor(), through=lambda _: None, plan=plan, **url) as running:
         return await running.ended(await running.begin(HIGH_CPU))

@@ -13,11 +13,11 @@ from tests.support.processes import Program, Stack, eventually, free_port
 class Two(Stack):
     """A stack with two replicas. Alerts go to the first, which so owns what it admits; commands go to the second."""
 
-    def __init__(self, directory: Path, database_url: str) -> None:
-        super().__init__(directory, database_url=database_url, LEASE_TTL="1s")
+    def __init__(self, directory: Path, database_url: str, **environment: str) -> None:
+        super().__init__(directory, database_url=database_url, LEASE_TTL="1s", **environment)
         port = free_port()
-        environment = {**self.workflow._environment, "WORKFLOW_SERVICE_PORT": str(port)}
-        self.other = Program("workflow_service", port=port, log=directory / "other.log", environment=environment)
+        given = {**self.workflow._environment, "WORKFLOW_SERVICE_PORT": str(port)}
+        self.other = Program("workflow_service", port=port, log=directory / "other.log", environment=given)
 
     def __enter__(self) -> Two:
         super().__enter__()

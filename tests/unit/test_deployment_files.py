@@ -173,8 +173,9 @@ def test_every_variable_is_a_setting() -> None:
 
 
 def given(service: str, token: Path) -> dict[str, str]:
-    """The environment as the pod gets it, with the mounted token at another place and a database from the secret."""
+    """The environment as the pod gets it: the token at another place, a database from the secret, a namespace."""
     secrets = {"DATABASE_URL": "postgresql://user:word@database/kubernaut", "EXECUTOR_TOKEN_FILE": str(token)}
+    secrets["POD_NAMESPACE"] = "kubernaut"
     return {name: secrets.get(name) or str(entry["value"]) for name, entry in environment(service).items()}
 
 

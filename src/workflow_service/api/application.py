@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from workflow_service import __version__
 from workflow_service.api import alerts as alert_routes
 from workflow_service.api import controls as control_routes
-from workflow_service.api import creating, document, events, explaining, idempotent, problems, silences, templates
+from workflow_service.api import (
+    creating,
+    document,
+    events,
+    explaining,
+    halting,
+    idempotent,
+    judging,
+    problems,
+    silences,
+    templates,
+)
 from workflow_service.api import deliveries as delivery_routes
 from workflow_service.api import health as health_routes
 from workflow_service.api import rollbacks as rollback_routes
@@ -23,9 +34,11 @@ from workflow_service.api.body_limit import BodyLimit
 from workflow_service.api.controls import Controls
 from workflow_service.api.events import Events
 from workflow_service.api.gate import Access, Gate
+from workflow_service.api.halting import Declaring
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
+from workflow_service.engine.explaining import Explainer
 from workflow_service.planning.shelf import Shelf
 from workflow_service.telemetry.metrics import Metrics
 
@@ -41,6 +54,8 @@ class Parts:
     health: Health
     access: Access
     shelf: Shelf
+    explainer: Explainer
+    declaring: Declaring
 
 
 def application(
@@ -60,21 +75,8 @@ def application(
         redoc_url=None,
     )
     problems.install(app)
-    app.include_router(workflow_routes.routes(parts.workflows))
-    app.include_router(alert_routes.routes(parts.alerts))
-    reception, database = parts.alerts.reception, parts.workflows.database
-    for router in (
-        delivery_routes.routes(reception, database),
-        creating.routes(reception, database, parts.shelf),
-        explaining.routes(database),
-        silences.routes(database),
-        templates.routes(parts.shelf, database),
-        events.routes(parts.events),
-    ):
+    for router in _routers(parts):
         app.include_router(router)
-    app.include_router(control_routes.routes(parts.controls))
-    app.include_router(rollback_routes.routes(parts.controls.database))
-    app.include_router(health_routes.routes(parts.health))
     app.add_middleware(idempotent.Idempotent, database=parts.workflows.database, clock=lambda: datetime.now(UTC))
     app.add_middleware(Gate, access=parts.access)
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
@@ -82,3 +84,20 @@ def application(
     app.add_middleware(Observing, metrics=metrics)
     document.install(app, parts.access)
     return app
+
+
+def _routers(parts: Parts) -> Iterator[APIRouter]:
+    yield workflow_routes.routes(parts.workflows)
+    yield alert_routes.routes(parts.alerts)
+    reception, database = parts.alerts.reception, parts.workflows.database
+    yield delivery_routes.routes(reception, database)
+    yield creating.routes(reception, database, parts.shelf)
+    yield explaining.routes(database)
+    yield silences.routes(database)
+    yield templates.routes(parts.shelf, database)
+    yield events.routes(parts.events)
+    yield halting.routes(parts.declaring)
+    yield judging.routes(parts.explainer)
+    yield control_routes.routes(parts.controls)
+    yield rollback_routes.routes(parts.controls.database)
+    yield health_routes.routes(parts.health)

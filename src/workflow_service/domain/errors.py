@@ -7,6 +7,7 @@ WorkflowServiceError
 │   ├── InvalidPlan          a plan breaks a rule of the plan format
 │   ├── InvalidExpression    an expression of a plan or template cannot be evaluated, ever
 │   ├── InvalidRules         the operator's rule file breaks its format
+│   ├── InvalidPolicy        the operator's policy file breaks its format
 │   └── InvalidAdvice        an advisor's answer cannot become a plan
 ├── Unauthenticated          nobody that is known here has called (HTTP 401)
 ├── Forbidden                whoever called may not do this (HTTP 403)
@@ -94,6 +95,10 @@ class InvalidRules(Rejected):
     """The rule file breaks its format."""
 
 
+class InvalidPolicy(Rejected):
+    """The policy file breaks its format."""
+
+
 class InvalidAdvice(Rejected):
     """An advisor's answer breaks its format, or asks for what no plan may do."""
 
@@ -155,6 +160,14 @@ class TargetsTaken(WorkflowServiceError):
     def __init__(self, targets: frozenset[str]) -> None:
         super().__init__(f"taken by another execution: {', '.join(sorted(targets))}")
         self.targets = targets
+
+
+class BudgetSpent(WorkflowServiceError):
+    """Nothing was written: a step would begin a change for which the hour has no room."""
+
+    def __init__(self, step: str, why: str) -> None:
+        super().__init__(f"{step}: {why}")
+        self.step, self.why = step, why
 
 
 class StoreUnavailable(WorkflowServiceError):

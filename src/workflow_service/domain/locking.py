@@ -24,7 +24,7 @@ def lock_of(step: Step, parameters: Mapping[str, Any] | None, graph: Graph, *, c
     """
     if step.action is None or not step.changes:
         return None
-    target = _target(step.action, step.action.parameters if parameters is None else parameters, cluster)
+    target = touched(step.action, step.action.parameters if parameters is None else parameters, cluster)
     if target is None:
         return None
     owners = graph.plan.metadata.get(OWNERS) or {}
@@ -69,7 +69,7 @@ def _touched(graph: Graph, state: RunState) -> Iterator[bool]:
         yield graph.steps[name].changes and any(attempt.number != INHERITED for attempt in step.attempts)
 
 
-def _target(action: Action, parameters: Mapping[str, Any], cluster: str) -> Target | None:
+def touched(action: Action, parameters: Mapping[str, Any], cluster: str) -> Target | None:
     """What the parameters name; what they leave open is the action's own target's."""
     own = action.target
     naming = {name: parameters[name] for name in _NAMING if parameters.get(name)}

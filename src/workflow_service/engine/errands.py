@@ -230,6 +230,11 @@ class Errands:
         )
 
 
+def remembers(state: RunState, undo: do.StartUndo, ledger: str | None) -> bool:
+    """Whether the present ledger is the one that the attempt was sent to: another would call it never done."""
+    return any(one.key == undo.key and one.ledger_id == ledger for one in state.steps[undo.step].attempts)
+
+
 def _conditions(step: Step, *, after: bool) -> tuple[Condition, ...]:
     """What is looked at; a check goes on looking until its deadline where its conditions name no time."""
     if not after:

@@ -12,6 +12,7 @@ from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.plan import Plan
 from workflow_service.engine.attempt import Courier
+from workflow_service.engine.guards import Guards
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
 from workflow_service.engine.recovering import Recoveries
@@ -51,6 +52,7 @@ class Means:
     bell: Bell
     metrics: Metrics
     listening: Listening
+    guards: Guards
     patterns: Patterns
     replica: str
     clock: Callable[[], datetime]

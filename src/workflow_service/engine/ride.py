@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -24,6 +24,7 @@ from workflow_service.domain.queueing import QUEUE_BOUND
 from workflow_service.domain.resolving import REASON, WHY
 from workflow_service.domain.states import ExecutionStatus, Verb
 from workflow_service.engine.giving_up import give_up
+from workflow_service.engine.guarding import guard
 from workflow_service.engine.handover import CONTROL, PLANNING, RUNNING, enqueue_next
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.means import Means
@@ -58,6 +59,16 @@ async def patiently(do: Callable[[], Awaitable[Found]], draining: asyncio.Event)
             if draining.is_set():
                 raise
             await asyncio.sleep(RETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A plan that was only just made, how long ordering it took, and how it ends where it may not begin."""
+
+    plan: Plan
+    graph: Graph
+    took: float
+    end: Ended | None
 
 
 class Ride:
@@ -159,26 +170,32 @@ class Ride:
                 if not planning.done():
                     await recorder.write(told)
                     told = []
-            plan = await planning
-            if isinstance(plan, Ended):
-                await recorder.write([*told, plan])
-                return
-            ordered_at = time.perf_counter()
-            graph = validate(plan)
-            took = time.perf_counter() - ordered_at
+            found = await planning
         except Rejected as error:
             await recorder.write([*told, Ended(clock(), ExecutionStatus.FAILED, "planning_failed", str(error))])
             return
         finally:
             planning.cancel()
-        seated = self.seat.move(self._running)
-        kept = kept_plan(record.workflow_id, plan, clock(), queue=RUNNING if seated else None)
-        new = NewPlan((*told, Planned(kept.at, kept.hash, tuple(graph.steps))), kept)
-        self._tell(plan, graph, took, kept.hash)
-        if seated:
-            await self._run(replace(record, queue=RUNNING, plan=plan), recorder, graph, hearing, new)
+        if isinstance(found, Ended):
+            await recorder.write([*told, found])
         else:
+            await self._begin(record, recorder, hearing, told, found)
+
+    async def _begin(
+        self, record: Record, recorder: Recorder, hearing: Hearing, told: list[Event], made: _Made
+    ) -> None:
+        """The plan is kept, and begins where guardrails let it and a slot is free."""
+        seated = made.end is None and self.seat.move(self._running)
+        kept = kept_plan(record.workflow_id, made.plan, self._means.clock(), queue=RUNNING if seated else None)
+        graph, planned = made.graph, Planned(kept.at, kept.hash, tuple(made.graph.steps))
+        new = NewPlan((*told, planned, *filter(None, [made.end])), kept)
+        self._tell(made, kept.hash)
+        if seated:
+            await self._run(replace(record, queue=RUNNING, plan=made.plan), recorder, graph, hearing, new)
+        elif made.end is None:
             await self._queue(recorder, new, graph)
+        else:
+            await recorder.write(new.events, graph=graph, kept=new.kept)
 
     async def _twin(self, record: Record, plan: Plan) -> identities.Holder | None:
         """Another workflow that runs for who decides about the target, which only planning has found out."""
@@ -189,17 +206,18 @@ class Ride:
             lambda: identities.hold(self._means.database, record.workflow_id, sorted(found)), self._draining
         )
 
-    def _tell(self, plan: Plan, graph: Graph, took: float, plan_hash: str) -> None:
+    def _tell(self, made: _Made, plan_hash: str) -> None:
+        plan, graph = made.plan, made.graph
         self._means.metrics.planned(
             steps=len(plan.steps),
             widest=max(map(len, graph.waves())),
             dependencies=sum(map(len, graph.waits_for.values())),
-            seconds=took,
+            seconds=made.took,
         )
         log.info("planned", actions=len(plan.steps), reason=plan.reason, rule=plan.rule, plan_hash=plan_hash)
 
-    async def _planned(self, record: Record) -> Plan | Ended:
-        """The plan; or the end, since another workflow turns out to be about the same thing."""
+    async def _planned(self, record: Record) -> _Made | Ended:
+        """The plan as guardrails leave it; or the end, since another workflow turns out to be about the same thing."""
         began = self._means.clock()
         plan, *_ = await self._unless_drained(self._means.site.plan_for(alert_from_json(record.alert), record.ordered))
         seconds = (self._means.clock() - began).total_seconds()
@@ -207,7 +225,12 @@ class Ride:
         if (twin := await self._twin(record, plan)) is not None:
             cause = f"workflow {twin.workflow_id} is about the same thing ({twin.identity})"
             return Ended(self._means.clock(), ExecutionStatus.CANCELLED, DUPLICATE, cause)
-        return held_back(plan) if record.waits_for_start else plan
+        means = self._means
+        found = await patiently(lambda: guard(means.guards, record, plan, means.metrics.guardrails), self._draining)
+        plan = held_back(found.plan) if record.waits_for_start and found.end is None else found.plan
+        ordered_at = time.perf_counter()
+        graph = validate(plan)
+        return _Made(plan, graph, time.perf_counter() - ordered_at, found.end)
 
     async def _unless_drained(self, planning: Awaitable[Found]) -> Found:
         """What planning gives, unless this replica is to stop first; whoever takes the execution over plans again."""

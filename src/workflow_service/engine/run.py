@@ -10,15 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
 from workflow_service.domain.decide import decide
-from workflow_service.domain.errors import ErrorClass, ExecutorError, TargetsTaken
+from workflow_service.domain.errors import BudgetSpent, ErrorClass, ExecutorError, TargetsTaken
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.mending import Mended
 from workflow_service.domain.run_state import RunState
 from workflow_service.engine.attempt import Lost, Unsent
 from workflow_service.engine.classing import classed
-from workflow_service.engine.errands import Errands
+from workflow_service.engine.errands import Errands, remembers
 from workflow_service.engine.facts import fact
+from workflow_service.engine.guarding import Guarding
 from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
 from workflow_service.engine.holding import Holding
@@ -58,6 +59,7 @@ class Run:
         self._in_slot = record.queue in LANES  # else only commands are heard here, and what they end at once
         self._errands = Errands(record, graph, cluster=means.site.cluster, jitter=means.jitter, patterns=means.patterns)
         self._holding = Holding(means, graph, recorder.state)
+        self._guarding = Guarding(means.guards, record, means.metrics.guardrails)
         self._under_way = UnderWay(draining, hearing.heard)
         self._kept: KeptPlan | None = None  # with what is written next
         self._news: list[ev.Event] = []  # happened, not written yet
@@ -100,6 +102,8 @@ class Run:
                 return await self._go_on([*news])
             except TargetsTaken as taken:
                 await self._holding.refused(taken.targets)
+            except BudgetSpent as spent:
+                self._guarding.refused(spent)
 
     async def _go_on(self, events: list[ev.Event]) -> datetime | None:
         """Decide until nothing is left to do at once; write all of it in one entry; then start what was written."""
@@ -136,7 +140,7 @@ class Run:
             TargetsTaken: nothing was written.
         """
         grip = self._holding.grip(self._recorder.state, after, events)
-        also = self._afterwards(after, still=still)
+        also = self._guarding.counting(events, self._graph, self._afterwards(after, still=still))
         await self._recorder.write(events, graph=self._graph, also=also, after=after, kept=self._kept, grip=grip)
         self._kept = None
         self._holding.written(grip)
@@ -147,22 +151,23 @@ class Run:
         if self._revision is None:
             return
         graph, self._revision = self._revision.graph, None
-        self._graph = graph.grown(self._graph.items)
-        self._errands.grow(self._graph)
-        self._holding.grow(self._graph)
+        self._go_by(graph.grown(self._graph.items))
         self._kept = kept_plan(self._record.workflow_id, graph.plan, self._means.clock(), queue=None)
 
     def _grow(self, state: RunState) -> None:
         """The plan has the steps that its forEach steps have found."""
         if state.items != self._graph.items:
-            self._graph = self._graph.grown(state.items)
-            self._errands.grow(self._graph)
-            self._holding.grow(self._graph)
+            self._go_by(self._graph.grown(state.items))
+
+    def _go_by(self, graph: Graph) -> None:
+        self._graph = graph
+        self._errands.grow(graph)
+        self._holding.grow(graph)
 
     def _decide(self, state: RunState, errands: list[Sent]) -> do.Decision:
         live = self._under_way.steps.union(errand.step for errand in errands)
-        now, hold = self._means.clock(), self._hold_until
-        return decide(self._graph, state, now, live=live, hold_until=hold, alert=self._record.alert)
+        now, alert = self._means.clock(), self._record.alert
+        return decide(self._graph, state, now, live=live, hold_until=self._hold_until, alert=alert)
 
     def _stands_still(self, state: RunState) -> bool:
         return (state.stopped_at is not None or state.awaits != "") and not state.final
@@ -197,7 +202,8 @@ class Run:
                 errands.append(self._errand(action, state))
                 return [], state
             case do.StopLook():
-                self._stop_look(action.step, errands)
+                errands[:] = [errand for errand in errands if errand.step != action.step]  # not begun yet
+                self._under_way.call_off(action.step)
                 return [], state
             case do.StartStep() | do.StartUndo():
                 return await self._order(action, state, errands)
@@ -219,7 +225,7 @@ class Run:
         now = self._means.clock()
         if self._hold_until is not None and now < self._hold_until:
             return [], state  # an earlier action of this very decision has found the executor away
-        if isinstance(action, do.StartStep) and (delay := self._holding.delay(action, state, now)):
+        if isinstance(action, do.StartStep) and (delay := await self._delay(action, state, now)):
             return _told(state, *delay)
         try:
             ledger = await self._means.site.executor.ledger_id()
@@ -227,15 +233,15 @@ class Run:
             return _told(state, *self._hold_on(str(error), state, now))
         return self._start(action, state, ledger, errands)
 
-    def _stop_look(self, step: str, errands: list[Sent]) -> None:
-        errands[:] = [errand for errand in errands if errand.step != step]  # not begun yet
-        self._under_way.call_off(step)
+    async def _delay(self, action: do.StartStep, state: RunState, now: datetime) -> list[ev.Event]:
+        locked = self._holding.delay(action, state, now)
+        return locked or await self._guarding.delay(action, self._graph, state)
 
     def _start(
         self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Sent]
     ) -> Told:
         now = self._means.clock()
-        if isinstance(action, do.StartUndo) and not self._remembers(state, action, ledger):
+        if isinstance(action, do.StartUndo) and not remembers(state, action, ledger):
             why = "the ledger that would know what it changed is gone"
             return _told(state, ev.UndoFailed(now, action.step, action.key, ErrorClass.UNKNOWN, why))
         if isinstance(action, do.StartUndo):
@@ -250,11 +256,6 @@ class Run:
         attempt = after.steps[action.step].attempts[-1]
         errands.append(self._errands.for_attempt(action.step, attempt, after, fresh=True))
         return told, after
-
-    @staticmethod
-    def _remembers(state: RunState, action: do.StartUndo, ledger: str | None) -> bool:
-        """Whether the present ledger is the one that the attempt was sent to: another would call it never done."""
-        return any(one.key == action.key and one.ledger_id == ledger for one in state.steps[action.step].attempts)
 
     def _hold_on(self, why: str, state: RunState, now: datetime) -> list[ev.Event]:
         """Start nothing for a while: the executor is away. Said once in the journal, not at every look."""

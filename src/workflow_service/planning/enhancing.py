@@ -74,7 +74,8 @@ def enhanced(plan: Plan, reply: Reply, about: About) -> Plan:
             merging.used.clear()
     became = {"used": merging.used, "left_out": merging.left, "for_a_person": _for_a_person(reply.advice)}
     note = {**reply.document(), **became}
-    metadata = {**plan.metadata, "ai_provider": reply.provider, ADVICE: note}
+    sure = {} if advice is None else {"ai_confidence": advice.confidence}
+    metadata = {**plan.metadata, **sure, "ai_provider": reply.provider, ADVICE: note}
     if not merging.used:
         return replace(plan, metadata=metadata)
     return replace(found, creation_method=ENHANCED, metadata={**metadata, "creation_method": ENHANCED})

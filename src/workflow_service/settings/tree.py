@@ -150,6 +150,16 @@ class Templates:
 
 
 @dataclass(frozen=True, slots=True)
+class Guardrails:
+    """What plans may do by themselves."""
+
+    policy_file: Path | None = setting("POLICY_FILE", None, rules.file)  # None: the built-in policy
+    own_namespace: str | None = setting(  # None: unknown
+        "POD_NAMESPACE", None, rules.word(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a namespace")
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what is over is remembered, beside `orchestration.state_retention_period`."""
 
@@ -193,5 +203,6 @@ class Settings:
     intake: Intake = field(default_factory=Intake)
     alarm: Alarm = field(default_factory=Alarm)
     templates: Templates = field(default_factory=Templates)
+    guardrails: Guardrails = field(default_factory=Guardrails)
     retention: Retention = field(default_factory=Retention)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)

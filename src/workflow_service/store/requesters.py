@@ -27,3 +27,13 @@ async def requesters(database: Database, workflow_id: str) -> frozenset[str]:
     async with database.read() as connection:
         found = await connection.execute(_MADE.union(_COMMANDED), {"workflow_id": workflow_id})
         return frozenset(name for name in found.scalars() if name)
+
+
+async def maker(database: Database, workflow_id: str) -> str:
+    """Who brought its alert or made it; empty: nobody said.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        return str(await connection.scalar(_MADE, {"workflow_id": workflow_id}) or "")

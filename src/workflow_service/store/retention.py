@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workflow_service.store import changes, declared
 from workflow_service.store.database import Database
 from workflow_service.store.tables import (
     alarm_messages,
@@ -24,6 +25,7 @@ from workflow_service.store.tables import (
 
 BATCH = 500  # rows at once: short transactions beside a running service
 KEYS_KEPT = timedelta(days=1)  # for which a request that is sent again gets the answer of the first one
+CHANGES_KEPT = timedelta(days=2)  # longer than guardrails look back
 UNREADABLE_KEPT = 10_000  # deliveries in which no alert can be told; each is cut to 64 KB
 # Every table whose rows belong to a workflow, those that refer to others of them first.
 BELONGING = tuple(
@@ -64,6 +66,8 @@ async def forget(database: Database, keep: Keep, *, now: datetime) -> None:
     await forget_unreadable(database, keep=UNREADABLE_KEPT)
     await forget_messages(database, made_before=now - keep.audit)
     await forget_keys(database, begun_before=now - KEYS_KEPT)
+    await changes.forget(database, begun_before=now - CHANGES_KEPT)
+    await declared.forget_overrides(database, expired_before=now - keep.audit)
 
 
 async def forget_messages(database: Database, *, made_before: datetime) -> int:

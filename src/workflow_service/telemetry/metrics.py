@@ -15,6 +15,7 @@ from workflow_service.domain.breaker import BreakerState
 from workflow_service.domain.states import ACTIVE_EXECUTION, FINAL_EXECUTION
 from workflow_service.telemetry.advice import AdviceMetrics
 from workflow_service.telemetry.failures import FailureMetrics
+from workflow_service.telemetry.guardrails import GuardrailMetrics
 from workflow_service.telemetry.intake import IntakeMetrics
 from workflow_service.telemetry.streams import StreamMetrics
 
@@ -123,10 +124,10 @@ class Metrics:
             self._breaker.labels(downstream).set(0)
             for state in _BREAKER_STATES:
                 self._breaker_moves.labels(downstream, state)
-        self.advice = AdviceMetrics(registry)
-        self.failures = FailureMetrics(registry)
+        self.advice, self.failures = AdviceMetrics(registry), FailureMetrics(registry)
         self.intake = IntakeMetrics(registry)
         self.streams = StreamMetrics(registry)
+        self.guardrails = GuardrailMetrics(registry)
 
     def up(self, taking_work: bool) -> None:
         """Whether the service takes work."""

@@ -1,0 +1,79 @@
+"""A plan that a person has to approve as a whole: a step that asks before everything that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workflow_service.domain.errors import InvalidPlan, Violation
+from workflow_service.domain.guardrails_about import Finding, Judgement
+from workflow_service.domain.levels import every
+from workflow_service.domain.plan import Phase, Plan, Step, StepKind
+from workflow_service.domain.policy import Word
+
+APPROVAL = "approve_plan"  # the step that asks
+APPROVAL_BOUND = 3600.0  # seconds for which it waits
+GUARDRAILS = "guardrails"  # in a plan's metadata: what they said when it was made
+
+
+def behind_approval(plan: Plan, findings: tuple[Finding, ...]) -> Plan:
+    """The plan with a step before all that changes, which waits for a person's word; what only looks goes on at once.
+
+    A plan that changes nothing stays as it is.
+
+    Raises:
+        InvalidPlan: the plan has a step of that name itself.
+    """
+    if not any(map(_changes, plan.steps)):
+        return plan
+    if plan.has(APPROVAL):
+        wrong = Violation("steps", APPROVAL, "is kept for the step that asks about the whole plan")
+        raise InvalidPlan("the plan cannot be put before a person", [wrong])
+    ask = Step(
+        id=APPROVAL,
+        kind=StepKind.APPROVAL,
+        description=f"waits for a person's word on the whole plan: {'; '.join(map(str, findings))}"[:1000],
+        deadline=APPROVAL_BOUND,
+    )
+    return replace(plan, steps=(ask, *(_after(step, plan) for step in plan.steps)))
+
+
+def judged(plan: Plan, judgement: Judgement) -> Plan:
+    """The plan with what was found in its metadata, which its hash is not about."""
+    told = [shown(one) for one in judgement.findings if one.word is not Word.ALLOWED or one.override]
+    said = {"policy": judgement.policy, "word": str(judgement.word), "findings": told}
+    return replace(plan, metadata={**plan.metadata, GUARDRAILS: said})
+
+
+def shown(finding: Finding) -> dict[str, Any]:
+    """A finding as plain JSON."""
+    body: dict[str, Any] = {"rule": finding.rule, "word": str(finding.word), "why": finding.why}
+    if finding.field:
+        value = finding.value
+        plain = value if value is None or isinstance(value, bool | int | float) else str(value)[:200]
+        body |= {"field": finding.field, "value": plain}
+    return body | ({"override": finding.override} if finding.override else {})
+
+
+def needed_approval(metadata: Mapping[str, Any]) -> bool:
+    """Whether a plan was put before a person."""
+    found = (metadata.get(GUARDRAILS) or {}).get("findings") or ()
+    return any(one["word"] == Word.NEEDS_APPROVAL for one in found)
+
+
+def _changes(step: Step) -> bool:
+    return any(one.action is not None and one.changes for one, _ in every((step,)))
+
+
+def _after(step: Step, plan: Plan) -> Step:
+    """Who changes something waits for the word; so does what an alternative that changes something stands in for."""
+    heirs = {one.id: one for one in plan.steps}
+    stand_ins = {one.alternative for one in plan.steps if one.alternative}
+    if step.phase is not Phase.MAIN or step.id in stand_ins:
+        return step  # it comes after something that has waited, or stands in for it
+    chain, following = [step], step.alternative
+    while following is not None and len(chain) <= len(plan.steps):
+        chain.append(heirs[following])
+        following = heirs[following].alternative
+    return replace(step, needs=(*step.needs, APPROVAL)) if any(map(_changes, chain)) else step

@@ -1,0 +1,167 @@
+"""The guardrails in one drive: what they make of a new plan, and when a step of it may begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflow_service.domain import events as ev
+from workflow_service.domain import guarded
+from workflow_service.domain.decisions import StartStep
+from workflow_service.domain.errors import BudgetSpent, StoreUnavailable
+from workflow_service.domain.graph import Graph
+from workflow_service.domain.guardrails import BUDGET, DENIED, act_of, identity_of, judge_step, refusal
+from workflow_service.domain.guardrails_about import About, Finding
+from workflow_service.domain.guardrails_plans import SUGGESTED
+from workflow_service.domain.plan import Plan
+from workflow_service.domain.policy import Budgets, Policy, Word
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import ExecutionStatus, StepStatus
+from workflow_service.engine.guards import Case, Guards
+from workflow_service.store import changes
+from workflow_service.store.entry import Also
+from workflow_service.store.executions import Record
+from workflow_service.telemetry.guardrails import GuardrailMetrics
+
+FIRST_PAUSE, LAST_PAUSE = 1.0, 10.0  # seconds between looks whether a held step may begin
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A plan as guardrails leave it, and how it ends where they do not let it begin."""
+
+    plan: Plan
+    end: ev.Ended | None = None
+
+
+async def guard(guards: Guards, record: Record, plan: Plan, metrics: GuardrailMetrics) -> Guarded:
+    """What becomes of a new plan: it goes on, waits for a person's word, or ends without being executed.
+
+    Raises:
+        InvalidPlan: it cannot be put before a person.
+        StoreUnavailable: the database is away.
+    """
+    judgement = await guards.judge(Case(record.workflow_id, record.alert, plan))
+    told = guarded.judged(plan, judgement)
+    for one in (*judgement.of(Word.DENIED), *judgement.of(Word.NEEDS_APPROVAL)):
+        metrics.found(rule=one.rule, word=one.word, judged="plan")
+    if judgement.of(Word.DENIED):
+        reason, cause = refusal(judgement)
+        if reason == SUGGESTED:
+            log.warning("a plan is suggested", rule=plan.rule, reason=plan.reason, actions=len(plan.steps))
+        return Guarded(told, ev.Ended(guards.clock(), ExecutionStatus.REJECTED, reason, cause))
+    asked = judgement.of(Word.NEEDS_APPROVAL)
+    return Guarded(guarded.behind_approval(told, asked) if asked else told)
+
+
+class Guarding:
+    """What one drive knows: what its plan may do at all, and which steps found their budget used up."""
+
+    def __init__(self, guards: Guards, record: Record, metrics: GuardrailMetrics) -> None:
+        self._guards, self._record, self._metrics = guards, record, metrics
+        self._about: About | None = None
+        self._known_for: Policy | None = None  # another may need to know more
+        made_here = not any(isinstance(event, ev.Planned | ev.Inherited) for event in record.events)
+        self._judged = record.plan if made_here else None  # the revision that `_denied` is about
+        self._denied: Finding | None = None  # why it may not be executed (any more); None: it may
+        self._spent: dict[str, str] = {}  # by step: why its start was refused
+
+    def refused(self, spent: BudgetSpent) -> None:
+        """An entry was not written since this step would have been one change too many."""
+        self._spent[spent.step] = spent.why
+
+    async def delay(self, action: StartStep, graph: Graph, state: RunState) -> list[ev.Event]:
+        """What comes instead of the step's beginning; nothing: it may begin."""
+        if not (graph.steps[action.step].changes or graph.plan.creation_method.startswith("ai_")):
+            return []
+        now = self._guards.clock()
+        if (spent := self._spent.pop(action.step, None)) is not None:
+            return self._held(action.step, Finding(BUDGET, Word.HELD, spent), state, now)
+        try:
+            found = await self._finding(action, graph, state, now)
+        except StoreUnavailable:  # somebody may have halted it, and nobody can tell
+            found = Finding("halt", Word.HELD, "the database is away, so nobody can tell")
+        if found.word is Word.DENIED:
+            self._metrics.found(rule=found.rule, word=found.word, judged="step")
+            return [ev.StepFailed(now, action.step, DENIED, str(found))]
+        return self._held(action.step, found, state, now) if found.word is Word.HELD else []
+
+    async def _finding(self, action: StartStep, graph: Graph, state: RunState, now: datetime) -> Finding:
+        """The one that decides."""
+        about = await self._known(graph, state)
+        if (denied := await self._forbidden(graph)) is not None:
+            return denied
+        found = judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now)
+        return found.of(found.word)[0]
+
+    def counting(self, events: Sequence[ev.Event], graph: Graph, also: Also | None) -> Also | None:
+        """What happens in the transaction of these events: the changes that begin with them are counted."""
+        policy, about = self._guards.policy(), self._about
+        begun = [event for event in events if isinstance(event, ev.StepStarted) and graph.steps[event.step].changes]
+        if not begun or about is None or not policy.counts:
+            return also
+        taken = [self._change(event, graph, about, policy) for event in begun]
+
+        async def both(connection: AsyncConnection) -> None:
+            if also is not None:
+                await also(connection)
+            await changes.begin(connection, taken, sqlite=self._guards.sqlite)
+
+        return both
+
+    def _change(
+        self, event: ev.StepStarted, graph: Graph, about: About, policy: Policy
+    ) -> tuple[changes.Change, Budgets]:
+        act = act_of(graph.steps[event.step], event.parameters, about)
+        namespace = act.namespace(about) if act else about.namespace
+        change = changes.Change(
+            execution_id=self._record.execution_id,
+            step=event.step,
+            at=event.at,
+            cluster=about.cluster,
+            namespace=namespace,
+            target=identity_of(act, about) if act else "",
+            action=act.type if act else "",
+        )
+        opened = any(
+            one.covers(BUDGET, namespace=namespace, workflow_id=about.workflow_id, now=event.at)
+            for one in about.standing.overrides
+        )
+        return change, Budgets() if opened else policy.budgets
+
+    async def _known(self, graph: Graph, state: RunState) -> About:
+        """What is known around the plan; what is declared anew each time."""
+        policy = self._guards.policy()
+        if self._about is None or self._known_for is not policy:
+            self._about, self._known_for = await self._guards.about(self._case(graph)), policy
+        word = state.steps.get(guarded.APPROVAL)
+        approved = word is not None and word.status is StepStatus.SUCCEEDED
+        self._about = replace(self._about, standing=await self._guards.standing(), approved=approved)
+        return self._about
+
+    async def _forbidden(self, graph: Graph) -> Finding | None:
+        """Why the plan may not be executed: it may be an old one that somebody has retried, or a revision."""
+        if self._judged is not graph.plan:
+            judgement = await self._guards.judge(self._case(graph))
+            self._judged, self._denied = graph.plan, next(iter(judgement.of(Word.DENIED)), None)
+        return self._denied
+
+    def _case(self, graph: Graph) -> Case:
+        return Case(self._record.workflow_id, self._record.alert, graph.plan)
+
+    def _held(self, step: str, found: Finding, state: RunState, now: datetime) -> list[ev.Event]:
+        """It is tried again later; said once in the journal why nothing goes on."""
+        at, why = state.steps[step], str(found)
+        waited = (now - at.started_at).total_seconds() if at.delayed and at.started_at else 0.0
+        until = now + timedelta(seconds=min(max(waited, FIRST_PAUSE), LAST_PAUSE))
+        delayed = ev.StepDelayed(now, step, until, why)
+        if state.held == why:
+            return [delayed]
+        self._metrics.found(rule=found.rule, word=found.word, judged="step")
+        return [delayed, ev.Held(now, why)]
