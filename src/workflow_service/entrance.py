@@ -32,7 +32,7 @@ from workflow_service.telemetry.intake import IntakeMetrics
 
 KEYS_NOTED = 60.0  # seconds between notes of which keys were used
 AUDIT_FORGOTTEN = 600.0  # seconds between looks for what the audit log need not remember any more
-FAILURES_PER_SECOND, FAILURES_AT_ONCE = 1.0, 60  # from one address, before it gets 429 for 401
+FAILURES_PER_SECOND, FAILURES_AT_ONCE = 1.0, 300  # from one address, before it gets 429 for 401
 
 
 class Entrance:

@@ -237,21 +237,21 @@ async def test_what_did_not_help_is_not_tried_again_and_again(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "code", "told"),
     [
-        ({}, "body"),
-        ({"step": "cure"}, "body"),
-        ({"plan": {"steps": 3}}, "plan"),
-        ({"alert": {"severity": "high"}}, "name"),
+        ({}, 422, "body"),
+        ({"step": "cure"}, 422, "body"),
+        ({"plan": {"steps": 3}}, 422, "plan"),
+        ({"alert": {"severity": "high"}}, 400, "name"),
     ],
 )
-async def test_nobody_knows_what_is_asked(tmp_path: Path, body: dict[str, Any], told: str) -> None:
-    """400 with the field; an unknown workflow is 404, an override of a firm rule 400."""
+async def test_nobody_knows_what_is_asked(tmp_path: Path, body: dict[str, Any], code: int, told: str) -> None:
+    """422, for an alert that is none 400, with the field; an unknown workflow is 404, an override of a firm rule 400."""
     async with replica(tmp_path, ScriptedExecutor()) as running:
         answer = await running.http.post("/api/v1/explain", json=body)
         unknown = await running.http.post("/api/v1/explain", json={"workflow_id": "nobody"})
         firm = await running.http.post("/api/v1/overrides", json={"rules": ["target"], "reason": "please"})
-    assert (answer.status_code, unknown.status_code, firm.status_code) == (400, 404, 400)
+    assert (answer.status_code, unknown.status_code, firm.status_code) == (code, 404, 400)
     assert told in json.dumps(answer.json())
 
 

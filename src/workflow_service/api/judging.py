@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workflow_service.api.problems import documented
 from workflow_service.domain.alert import alert_from_json
-from workflow_service.domain.errors import Rejected, Violation
+from workflow_service.domain.errors import Unfit, Violation
 from workflow_service.domain.guarded import shown
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.stored_plan import plan_from_json
@@ -62,7 +62,7 @@ def routes(explainer: Explainer) -> APIRouter:
     @router.post(
         "/explain",
         summary="Why a plan or a step may be or may not, rule by rule; nothing is changed",
-        responses={200: {"model": ExplanationOut}, **documented(400, 404, 413, 503)},
+        responses={200: {"model": ExplanationOut}, **documented(400, 404, 413, 422, 503)},
     )
     async def explain(body: ExplainIn) -> Response:
         found = await _explained(explainer, body)
@@ -86,7 +86,7 @@ async def _explained(explainer: Explainer, body: ExplainIn) -> Explained:
         wrong = Violation(
             "body", sorted(body.model_fields_set), "must name a workflow_id, with or without step, or an alert"
         )
-        raise Rejected("nobody knows what is asked about", [wrong])
+        raise Unfit("nobody knows what is asked about", [wrong])
     if body.plan is None:
         return await explainer.of_alert(alert_from_json(body.alert))
     return await explainer.of_plan(_plan(body.plan), body.alert or {})
@@ -97,4 +97,4 @@ def _plan(document: dict[str, Any]) -> Plan:
         return plan_from_json(document)
     except _UNREADABLE as error:
         wrong = Violation("plan", "", f"cannot be read: {type(error).__name__}: {error}"[:300])
-        raise Rejected("the plan cannot be read", [wrong]) from error
+        raise Unfit("the plan cannot be read", [wrong]) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from workflow_service.domain import guarded
 from workflow_service.domain.alert import Alert, alert_to_json
-from workflow_service.domain.errors import NotFound, Rejected, Violation
+from workflow_service.domain.errors import NotFound, Unfit, Violation
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.guardrails import judge_plan, judge_step
@@ -44,7 +44,7 @@ class Explainer:
 
         Raises:
             NotFound: there is no such workflow, or it has no plan yet.
-            Rejected: the plan has no such step, or one that sends nothing.
+            Unfit: the plan has no such step, or one that sends nothing.
             StoreUnavailable: the database is away.
         """
         found = await queries.summary(self._database, workflow_id)
@@ -91,7 +91,7 @@ class Explainer:
         step = graph.steps.get(name)
         if step is None or step.action is None:
             wrong = Violation("step", name, f"must be an action of the plan: {', '.join(graph.order)[:500]}")
-            raise Rejected("there is nothing to explain", [wrong])
+            raise Unfit("there is nothing to explain", [wrong])
         attempts = state.steps[name].attempts if name in state.steps else ()
         sent = attempts[-1].parameters if attempts else None
         return judge_step(step, sent, about, self._guards.policy(), self._guards.clock())
