@@ -44,7 +44,7 @@ from workflow_service.live.on_redis import RedisBus
 from workflow_service.meaning import admission, expected, keep
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
-from workflow_service.settings import Settings
+from workflow_service.settings import Settings, current
 from workflow_service.sites import Sites, Surroundings
 from workflow_service.store import migrations, retention
 from workflow_service.store.data_lock import DataLock
@@ -132,13 +132,13 @@ class Replica:
             starter=self.driver,
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
-        self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
+        self.reception = self._reception()
         self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         parts = Parts(
             workflows=Workflows(self.reception, self.database, self.bus, settings.intake.execute_wait),
-            alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
+            alerts=self._alerts(),
             controls=Controls(self._orders(), self.database),
             health=self._health(),
             access=self.entrance.access,
@@ -206,6 +206,15 @@ class Replica:
             jitter=random.random,
         )
 
+    def _reception(self) -> Reception:
+        given = self._settings.intake
+        inbox = Inbox(most=given.max_pending, most_undecided=given.max_undecided)
+        return Reception(self.intake, inbox, self.metrics.intake)
+
+    def _alerts(self) -> Alerts:
+        secrets = current(self._settings, "access.webhook_secrets")
+        return Alerts(self.reception, self.database, self.metrics.intake, secrets)
+
     def _orders(self) -> Orders:
         return Orders(self.database, self.engine, self.bus, catalogue=self.sites.catalogue, clock=now)
 
@@ -219,6 +228,7 @@ class Replica:
 
         return [
             Chore("sweep", SWEEP, self.intake.sweep),
+            Chore("weigh", SWEEP, self.reception.weigh),
             Chore("watch", expected(self._settings).period, self.watch.look),
             Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
             Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),

@@ -185,14 +185,14 @@ async def test_without_a_secret_nobody_is_pagerduty(tmp_path: Path) -> None:
     async with replica(tmp_path, ScriptedExecutor()) as running:
         answer = await post(running, a_webhook(), **{"X-PagerDuty-Signature": "v1=00"})
         assert answer.status_code == 403
-        assert "PAGERDUTY_SECRET is not set" in answer.json()["detail"]
+        assert "WEBHOOK_SECRETS is not set" in answer.json()["detail"]
         holds(await document_of(running), ROUTE, answer)
         assert await count(running.parts.database, deliveries) == 0
 
 
 async def test_the_other_forms(tmp_path: Path) -> None:
     """A batch of events with a broken one between two good ones; a signed incident, acknowledged, then resolved."""
-    async with replica(tmp_path, ScriptedExecutor(), PAGERDUTY_SECRET=SECRET.decode()) as running:
+    async with replica(tmp_path, ScriptedExecutor(), WEBHOOK_SECRETS=SECRET.decode()) as running:
         document = await document_of(running)
         events = json.dumps([an_event(id="1"), an_event(id=""), an_event(id="2")]).encode()
         answer = await post(running, events, **{"Content-Type": "application/cloudevents-batch+json"})

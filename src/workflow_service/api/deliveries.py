@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -14,6 +15,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
+from workflow_service.api.callers import hindrance, sight_of, within_sight
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented, problem
 from workflow_service.intake.intake import Delivery
@@ -103,9 +105,11 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         summary="List deliveries, newest first",
         responses={200: {"model": DeliveryPage}, **documented(400, 503)},
     )
-    async def listed(asked: Annotated[DeliveryQuery, Query()]) -> Response:
+    async def listed(request: Request, asked: Annotated[DeliveryQuery, Query()]) -> Response:
         before, limit = read_cursor(asked.cursor), asked.limit
-        found = await inbound.summaries(database, quarantined=asked.quarantined, before=before, limit=limit + 1)
+        found = await inbound.summaries(
+            database, quarantined=asked.quarantined, before=before, limit=limit + 1, sight=sight_of(request)
+        )
         onward = cursor(found[limit - 1]["received_at"], found[limit - 1]["id"]) if len(found) > limit else None
         return _json({"deliveries": [_summary(one) for one in found[:limit]], "next_cursor": onward})
 
@@ -114,8 +118,8 @@ def routes(reception: Reception, database: Database) -> APIRouter:
         summary="One delivery, and what became of its alerts",
         responses={200: {"model": DeliveryDetail}, **documented(400, 404, 503)},
     )
-    async def one(delivery_id: DeliveryId) -> Response:
-        return _json(_detail(*await inbound.whole(database, delivery_id, shown=SHOWN)))
+    async def one(request: Request, delivery_id: DeliveryId) -> Response:
+        return _json(_detail(*await inbound.whole(database, delivery_id, shown=SHOWN, sight=sight_of(request))))
 
     @router.post(
         "/{delivery_id}/replay",
@@ -142,7 +146,9 @@ async def _replay(reception: Reception, database: Database, request: Request, de
     delivery, form = repeated(await inbound.to_repeat(database, delivery_id))
     with reception.inbox.load() as load:
         load.add(len(delivery.body))
-        return answer(await reception.take(_by(request, delivery), form))
+        found = await reception.take(_by(request, delivery), form, hindrance=partial(hindrance, request))
+        results = [await within_sight(request, database, one) for one in found.alerts]
+        return answer(replace(found, alerts=tuple(results)))
 
 
 def _by(request: Request, delivery: Delivery) -> Delivery:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from workflow_service.api.callers import sight_of
 from workflow_service.api.paging import cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.store import kept_alerts
@@ -70,8 +71,8 @@ def routes(database: Database) -> APIRouter:
         summary="List alerts, newest first",
         responses={200: {"model": AlertPage}, **documented(400, 503)},
     )
-    async def alerts(asked: Annotated[AlertQuery, Query()]) -> Response:
-        chosen = kept_alerts.Filter(asked.workflow_id, asked.fingerprint, asked.outcome)
+    async def alerts(request: Request, asked: Annotated[AlertQuery, Query()]) -> Response:
+        chosen = kept_alerts.Filter(asked.workflow_id, asked.fingerprint, asked.outcome, sight_of(request))
         before = read_cursor(asked.cursor)
         found = await kept_alerts.page(database, chosen=chosen, before=before, limit=asked.limit + 1)
         page = found[: asked.limit]
@@ -83,8 +84,8 @@ def routes(database: Database) -> APIRouter:
         summary="Why an alert became what it is: every rule that was asked, what it saw, what it decided",
         responses={200: {"model": ExplainedAlert}, **documented(400, 404, 503)},
     )
-    async def explain(alert_id: Annotated[str, Path(max_length=100)]) -> Response:
-        return _json(await kept_alerts.explained(database, alert_id))
+    async def explain(request: Request, alert_id: Annotated[str, Path(max_length=100)]) -> Response:
+        return _json(await kept_alerts.explained(database, alert_id, sight_of(request)))
 
     return router
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from workflow_service.api.callers import expect_within, sight_of
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import Rejected
@@ -19,6 +20,7 @@ from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.store import silences
 from workflow_service.store.database import Database
 
+NAMESPACE = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _EXAMPLE: dict[str, Any] = {
     "kind": "maintenance",
     "match": "alert.namespace == 'shop' && alert.severity != 'critical'",
@@ -48,6 +50,9 @@ class SilenceIn(BaseModel):
     match: str = Field(min_length=1, max_length=2000, description="CEL over `alert`, as in the rule file")
     starts_at: Instant
     ends_at: Instant
+    namespaces: list[Annotated[str, Field(pattern=NAMESPACE)]] | None = Field(
+        None, min_length=1, max_length=100, description="only for alerts in these; without it: for all alerts"
+    )
     kind: Literal["silence", "maintenance"] = "silence"
     weekly: WeeklyIn | None = Field(None, description="only at these times between start and end")
     comment: str = Field("", max_length=1000)
@@ -92,7 +97,9 @@ def routes(database: Database) -> APIRouter:
             if body.weekly
             else None,
             comment=body.comment,
+            namespaces=tuple(body.namespaces) if body.namespaces is not None else None,
         )
+        expect_within(request, body.namespaces)
         if broken := list(flaws(silence)):
             raise Rejected("the silence cannot be kept", broken)
         now = datetime.now(UTC)
@@ -105,11 +112,13 @@ def routes(database: Database) -> APIRouter:
         responses={200: {"model": SilencesOut}, **documented(400, 503)},
     )
     async def listed(
+        request: Request,
         over: Annotated[bool, Query(description="those that are over too")] = False,
         limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     ) -> Response:
         now = datetime.now(UTC)
-        found = await silences.listed(database, ending_after=None if over else now, limit=limit)
+        ending_after, sight = None if over else now, sight_of(request)
+        found = await silences.listed(database, ending_after=ending_after, limit=limit, sight=sight)
         return _json({"silences": [_shown(one, now) for one in found]})
 
     @router.delete(

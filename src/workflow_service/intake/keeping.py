@@ -119,6 +119,7 @@ def kept_of(delivery: Delivery, found: Sequence[Alert], now: datetime) -> Kept:
             "delivery_id": delivery_id,
             "received_at": now,
             "fingerprint": fingerprint(alert),
+            "namespace": alert.namespace,
             "document": alert_to_json(alert),
             "waits_for_start": None if delivery.start else True,
             "tracked": delivery.form in TELLS_THE_END or None,
