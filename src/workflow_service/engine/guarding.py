@@ -97,8 +97,7 @@ class Guarding:
         about = await self._known(graph, state)
         if (denied := await self._forbidden(graph)) is not None:
             return denied
-        found = judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now)
-        return found.of(found.word)[0]
+        return judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now).strictest
 
     def counting(self, events: Sequence[ev.Event], graph: Graph, also: Also | None) -> Also | None:
         """What happens in the transaction of these events: the changes that begin with them are counted."""
@@ -141,8 +140,9 @@ class Guarding:
         if self._about is None or self._known_for is not policy:
             self._about, self._known_for = await self._guards.about(self._case(graph)), policy
         word = state.steps.get(guarded.APPROVAL)
-        approved = word is not None and word.status is StepStatus.SUCCEEDED
-        self._about = replace(self._about, standing=await self._guards.standing(), approved=approved)
+        approved, standing = word is not None and word.status is StepStatus.SUCCEEDED, await self._guards.standing()
+        if standing is not self._about.standing or approved is not self._about.approved:
+            self._about = replace(self._about, standing=standing, approved=approved)
         return self._about
 
     async def _forbidden(self, graph: Graph) -> Finding | None:
