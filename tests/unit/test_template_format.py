@@ -146,6 +146,43 @@ def test_each_flaw_is_shown_where_it_is(old: str, new: str, pointed: str, field:
     assert any((one.line, one.column, one.field) == (*at, field) and says in one.rule for one in found), (at, found)
 
 
+CALLS = """
+  - id: call
+    action: call_webhook
+    with:
+      url: https://hooks.example.org/x
+      headers: {Authorization: {secretRef: {name: hook-login, key: header}}}"""
+
+
+def test_a_parameter_may_refer_to_a_secret() -> None:
+    """Where the action's schema has a place for one; what is planned is the reference."""
+    [step] = read(small(steps=CALLS)).rule.actions
+    assert step.parameters["headers"] == {"Authorization": {"secretRef": {"name": "hook-login", "key": "header"}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "says"),
+    [
+        ("key: header", "key: header, as: x", "headers.Authorization.secretRef", "'as' was unexpected"),
+        (", key: header", "", "headers.Authorization.secretRef", "'key' is a required property"),
+        ("hook-login", '"{name}"', "headers.Authorization.secretRef.name", "does not match"),
+        ("hook-login", '"${{ alert.name }}"', "headers.Authorization.secretRef.name", "does not match"),
+        ("name: hook-login", "name: 7", "headers.Authorization.secretRef.name", "is not of type 'string'"),
+        (
+            "{secretRef: {name: hook-login, key: header}}",
+            "Bearer x",
+            "headers.Authorization",
+            "is not of type 'object'",
+        ),
+        ("url: https://hooks.example.org/x", "url: {secretRef: {name: a, key: b}}", "url", "is not of type 'string'"),
+    ],
+)
+def test_a_secret_is_chosen_by_the_file_alone(old: str, new: str, field: str, says: str) -> None:
+    """Neither an alert nor an expression chooses it, and it stands only where the action takes one."""
+    flaws = flaws_of(small(steps=CALLS.replace(old, new)))
+    assert [(one.field, says in one.rule) for one in flaws] == [(f"spec.steps.0.with.{field}", True)], flaws
+
+
 def test_a_template_is_bounded() -> None:
     """64 KB of text, and no alias that writes out to billions of values."""
     assert "at most 65536 bytes" in flaws_of(WHOLE + "#" * 65536)[0].rule
