@@ -9,11 +9,13 @@ import yaml
 from click.testing import CliRunner
 from docs import generate_known_actions, generate_template_schema
 
-from tests.unit.template_cases import WHOLE, flaws_of, read, ref, small
+from tests.unit.template_cases import KNOWN, WHOLE, flaws_of, read, ref, small
 from workflow_service.__main__ import main
+from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.plan import OnFailure, OnResolved, RetryPolicy, StepKind
 from workflow_service.domain.template import Lifecycle, Reference
 from workflow_service.planning import template_schema
+from workflow_service.planning.template_file import InvalidTemplate, source, template
 
 pytestmark = pytest.mark.requirement("BR-WF-001", "BR-WF-002")
 
@@ -288,6 +290,19 @@ def test_a_child_says_its_own_over_what_it_extends() -> None:
         "why": "because",
     }
     assert found.made_of == (ref("base"),)
+
+
+def test_a_flaw_of_an_inherited_step_is_shown_where_it_can_be_mended() -> None:
+    """One of the file's own step at that step, whatever its place among all; one of another's step at `extends`."""
+    child = small(
+        "child", spec="\n  extends: small@1.0.0", steps="\n  - {id: note, action: log_incident, with: {message: 7}}"
+    )
+    assert [(one.field, one.line) for one in flaws_of(child, small())] == [("spec.steps.0.with.message", 8)]
+    parent, sound = source("small.yaml", small()), source("child.yaml", child.replace("7", "x"))
+    silent = Catalogue("sha256:less", {name: one for name, one in KNOWN.actions.items() if name != "notify_team"})
+    with pytest.raises(InvalidTemplate) as refused:
+        template(sound, {parent.reference: parent.document}.get, silent)
+    assert [(one.field, one.line, one.value) for one in refused.value.flaws] == [("spec.extends", 6, "notify_team")]
 
 
 def test_a_step_can_be_another_template() -> None:
