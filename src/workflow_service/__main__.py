@@ -13,6 +13,7 @@ from workflow_service.cli.audit import audit
 from workflow_service.cli.halt import halt, unhalt
 from workflow_service.cli.keys import keys
 from workflow_service.cli.policy import policy
+from workflow_service.cli.simulate import simulate
 from workflow_service.cli.templates import template
 from workflow_service.cli.workflows import workflows
 
@@ -43,6 +44,7 @@ main.add_command(halt)
 main.add_command(unhalt)
 main.add_command(policy)
 main.add_command(alerts)
+main.add_command(simulate)
 main.add_command(workflows)
 main.add_command(template)
 

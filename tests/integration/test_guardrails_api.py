@@ -246,7 +246,7 @@ async def test_what_did_not_help_is_not_tried_again_and_again(tmp_path: Path) ->
     ],
 )
 async def test_nobody_knows_what_is_asked(tmp_path: Path, body: dict[str, Any], code: int, told: str) -> None:
-    """422, for an alert that is none 400, with the field; an unknown workflow is 404, an override of a firm rule 400."""
+    """422, for an alert that is none 400, with the field; unknown workflows are 404, overrides of firm rules 400."""
     async with replica(tmp_path, ScriptedExecutor()) as running:
         answer = await running.http.post("/api/v1/explain", json=body)
         unknown = await running.http.post("/api/v1/explain", json={"workflow_id": "nobody"})
@@ -316,7 +316,7 @@ async def test_a_risk_that_the_policy_names_meanwhile_is_heard_of(tmp_path: Path
         workflow = await running.begin(HIGH_CPU)
         await eventually(lambda: executor.running() == ["first"], "it runs")
         policy(tmp_path, risk=[{"high": "approve"}])
-        await eventually(lambda: running.parts.guards.policy().risk, "the policy is taken up")
+        await eventually(lambda: running.parts.foresight.guards.policy().risk, "the policy is taken up")
         executor.finish("first")
         found = await held(running, workflow, "risk")
     assert (executor.orders("second"), found["ended_at"]) == ([], None)

@@ -37,6 +37,12 @@ def visible_to(request: Request) -> frozenset[str] | None:
     return None if caller is None else caller.reach(Right.VIEWER)
 
 
+def orders_within(request: Request) -> frozenset[str] | None:
+    """The namespaces in which the caller may have something done; None: all."""
+    caller = caller_of(request)
+    return None if caller is None else caller.reach(Right.OPERATOR)
+
+
 def expect_orders_for(request: Request, alert: Alert) -> None:
     """Let only those go on who may have something done about that alert: where it says it is, and where its target is.
 
@@ -49,8 +55,7 @@ def expect_orders_for(request: Request, alert: Alert) -> None:
 
 def hindrance(request: Request, alert: Alert) -> str | None:
     """Why the caller may not have something done about that alert; None: it may."""
-    caller = caller_of(request)
-    reach = None if caller is None else caller.reach(Right.OPERATOR)
+    reach = orders_within(request)
     if reach is None:
         return None
     target = resolve(alert, "")
