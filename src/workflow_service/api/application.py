@@ -93,7 +93,7 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield workflow_routes.routes(parts.workflows)
     yield alert_routes.routes(parts.alerts)
     reception, database = parts.alerts.reception, parts.workflows.database
-    yield delivery_routes.routes(reception, database)
+    yield delivery_routes.routes(reception, database, parts.simulate)
     yield creating.routes(reception, database, parts.shelf)
     yield explaining.routes(database)
     yield silences.routes(database)
