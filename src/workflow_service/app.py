@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from workflow_service import __version__, garbage
 from workflow_service.advising import Advising
+from workflow_service.announcing import Announcing
 from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
@@ -46,12 +47,10 @@ from workflow_service.entrance import Entrance, tls_of, watch_of
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
-from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, expected, keep, policy_of
+from workflow_service.meaning import admission, bus_of, expected, keep, policy_of, shelf_of
 from workflow_service.planning import shelf
 from workflow_service.planning.rule_file import read_rules
-from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings
 from workflow_service.sites import Sites, Surroundings
@@ -106,14 +105,15 @@ class Replica:
         self.failure: WorkflowServiceError | None = None  # why the start failed
         self.draining = asyncio.Event()
         self.metrics = Metrics()
-        self.bus = _bus(settings.storage.redis_url)
+        self.bus = bus_of(settings)
         self.database = Database(settings.storage.url)
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         self.advising = Advising(settings, self.metrics)
+        self.announcing = Announcing(settings, self.database, self.session, self.metrics.notifications, clock=now)
         self._rules = read_rules(settings.intake.rules_file)
-        self.shelf = _shelf(settings, self.database)
+        self.shelf = shelf_of(settings, self.database, clock=now)
         self.sites = Sites(self._surroundings(), self._rules, executor=executor)
         slots = {
             CONTROL: CONTROL_SLOTS,
@@ -150,9 +150,13 @@ class Replica:
         self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
-        parts = Parts(
-            workflows=Workflows(self.reception, self.database, self.bus, settings.intake.execute_wait),
-            alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
+        self.app = application(self._parts(), metrics=self.metrics, lifespan=self.lifespan)
+
+    def _parts(self) -> Parts:
+        given = self._settings.intake
+        return Parts(
+            workflows=Workflows(self.reception, self.database, self.bus, given.execute_wait),
+            alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: given.pagerduty_secret),
             controls=Controls(self._orders(), self.database),
             events=Events(self.feed, self.database, self.metrics.streams),
             health=self._health(),
@@ -161,7 +165,6 @@ class Replica:
             explainer=Explainer(self.database, self.guards, lambda alert: self.sites.own.plan_for(alert, None)),
             declaring=Declaring(self.database, now, self.guards.look_again),
         )
-        self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -228,6 +231,7 @@ class Replica:
             listening=self.listening,
             metrics=self.metrics,
             guards=self.guards,
+            notifying=self.announcing.notifying,
             patterns=self._rules.failures.patterns,
             replica=replica,
             clock=now,
@@ -254,6 +258,7 @@ class Replica:
             Chore("templates", shelf.PERIOD, self.shelf.refresh),
             *self.entrance.chores(),
             *self.advising.chores(),
+            *self.announcing.chores(),
         ]
 
     def _health(self) -> Health:
@@ -275,7 +280,7 @@ class Replica:
                 "rollback": can_roll_back,
                 "watchdog": self.watch.quiet,
             },
-            others={"redis": self.bus.healthy},
+            others={"redis": self.bus.healthy, "notifications": self.announcing.healthy},
             executors={cluster: one.healthy for cluster, one in self.sites.executors.items()},
             breakers=lambda: {**self.sites.breakers(), **self.advising.breakers()},
             ready=ready,
@@ -284,15 +289,6 @@ class Replica:
             version=__version__,
             started=self._started,
         )
-
-
-def _bus(redis: str | None) -> RedisBus | InProcessBus:
-    return RedisBus(redis) if redis else InProcessBus()
-
-
-def _shelf(settings: Settings, database: Database) -> Shelf:
-    given = settings.templates
-    return Shelf(database, directory=given.directory, shipped=given.shipped, clock=now)
 
 
 def _guards(settings: Settings, database: Database, sites: Sites) -> Guards:

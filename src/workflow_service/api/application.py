@@ -20,6 +20,7 @@ from workflow_service.api import (
     halting,
     idempotent,
     judging,
+    notifications,
     problems,
     silences,
     templates,
@@ -100,4 +101,5 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield judging.routes(parts.explainer)
     yield control_routes.routes(parts.controls)
     yield rollback_routes.routes(parts.controls.database)
+    yield notifications.routes(parts.controls.database)
     yield health_routes.routes(parts.health)

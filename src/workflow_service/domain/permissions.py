@@ -144,6 +144,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/api/v1/workflows"): Need(Right.OPERATOR, About.ORDER),
     ("GET", "/api/v1/workflows"): _READS_MANY,
     ("GET", "/api/v1/rollbacks"): _READS_MANY,
+    ("GET", "/api/v1/notifications"): _READS_MANY,
     ("GET", "/api/v1/status"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}/commands"): _READS_ONE,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.store import changes, declared
+from workflow_service.store import changes, declared, outbox
 from workflow_service.store.database import Database
 from workflow_service.store.tables import (
     alarm_messages,
@@ -65,6 +65,7 @@ async def forget(database: Database, keep: Keep, *, now: datetime) -> None:
     await forget_deliveries(database, received_before=now - keep.deliveries)
     await forget_unreadable(database, keep=UNREADABLE_KEPT)
     await forget_messages(database, made_before=now - keep.audit)
+    await outbox.forget(database, made_before=now - keep.audit)
     await forget_keys(database, begun_before=now - KEYS_KEPT)
     await changes.forget(database, begun_before=now - CHANGES_KEPT)
     await declared.forget_overrides(database, expired_before=now - keep.audit)

@@ -1,0 +1,81 @@
+"""Telling people, with all that it needs: the channels of the settings, and who brings the outbox over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from workflow_service.clients.channels.email import EmailChannel
+from workflow_service.clients.channels.slack import SlackChannel
+from workflow_service.clients.channels.webhook import WebhookChannel
+from workflow_service.clients.session import SharedSession
+from workflow_service.domain.addressing import Addressees
+from workflow_service.domain.letters import Link
+from workflow_service.domain.notices import Patience
+from workflow_service.engine.housekeeping import Chore
+from workflow_service.engine.notifying import Notifying
+from workflow_service.notifying import postman
+from workflow_service.notifying.postman import Postman
+from workflow_service.ports import Channel
+from workflow_service.settings import Settings, current
+from workflow_service.store.database import Database
+from workflow_service.store.outbox import Letter
+from workflow_service.telemetry.notifications import NotificationMetrics
+
+
+class Announcing:
+    """What `app` needs for telling people; `notifying` is what drives go by."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        session: SharedSession,
+        metrics: NotificationMetrics,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        channels = channels_of(settings, session)
+        self._period = settings.orchestration.monitoring_interval
+        self.notifying = notifying_of(settings, tuple(channels))
+        self._postman = Postman(database, channels, metrics, links=_links, clock=clock)
+        self.healthy = self._postman.healthy
+
+    def chores(self) -> Sequence[Chore]:
+        """What is done again and again."""
+        return [
+            Chore("notify", postman.PERIOD, self._postman.deliver),
+            Chore("measure notifications", self._period, self._postman.measure),
+        ]
+
+
+def channels_of(settings: Settings, session: SharedSession) -> Mapping[str, Channel]:
+    """The channels that are configured, by name."""
+    given = settings.notify
+    found: dict[str, Channel] = {}
+    if given.slack_url is not None:
+        found["slack"] = SlackChannel(session, url=given.slack_url)
+    if given.webhook_url is not None:
+        secrets = current(settings, "notify.webhook_secret")
+        found["webhook"] = WebhookChannel(session, url=given.webhook_url, secrets=secrets)
+    if given.smtp_url is not None:
+        url, sender = current(settings, "notify.smtp_url"), given.email_from or ""
+        for recipient in given.email_to or ():
+            mail = EmailChannel(url, sender=sender, recipient=recipient, ca_bundle=settings.ca_bundle)
+            found[f"email:{recipient}"] = mail
+    return found
+
+
+def notifying_of(settings: Settings, channels: tuple[str, ...]) -> Notifying:
+    """Who is told of what, and how patiently."""
+    given = settings.notify
+    return Notifying(
+        addressees=Addressees(channels, given.routes, given.escalate_to),
+        patience=Patience(given.warn_at, timedelta(seconds=given.escalate_after)),
+        try_for=timedelta(seconds=given.try_for),
+        cluster=settings.cluster_name,
+    )
+
+
+def _links(_letter: Letter) -> Sequence[Link]:
+    return ()
