@@ -15,6 +15,7 @@ from workflow_service.domain.notices import Patience
 from workflow_service.engine.housekeeping import Chore
 from workflow_service.engine.notifying import Notifying
 from workflow_service.notifying import postman
+from workflow_service.notifying.links import Links
 from workflow_service.notifying.postman import Postman
 from workflow_service.ports import Channel
 from workflow_service.settings import Settings, current
@@ -38,8 +39,16 @@ class Announcing:
         channels = channels_of(settings, session)
         self._period = settings.orchestration.monitoring_interval
         self.notifying = notifying_of(settings, tuple(channels))
-        self._postman = Postman(database, channels, metrics, links=_links, clock=clock)
+        self.link_secrets = current(settings, "notify.link_secret")
+        links = self._links(settings)
+        self._postman = Postman(database, channels, metrics, links=links.of if links else _none, clock=clock)
         self.healthy = self._postman.healthy
+
+    def _links(self, settings: Settings) -> Links | None:
+        given = settings.notify
+        if given.public_url is None:
+            return None
+        return Links(given.public_url, secrets=self.link_secrets, identities=given.link_identities or {})
 
     def chores(self) -> Sequence[Chore]:
         """What is done again and again."""
@@ -77,5 +86,5 @@ def notifying_of(settings: Settings, channels: tuple[str, ...]) -> Notifying:
     )
 
 
-def _links(_letter: Letter) -> Sequence[Link]:
+def _none(_letter: Letter) -> Sequence[Link]:
     return ()

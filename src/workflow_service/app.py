@@ -164,6 +164,7 @@ class Replica:
             shelf=self.shelf,
             explainer=Explainer(self.database, self.guards, lambda alert: self.sites.own.plan_for(alert, None)),
             declaring=Declaring(self.database, now, self.guards.look_again),
+            link_secrets=self.announcing.link_secrets,
         )
 
     @asynccontextmanager

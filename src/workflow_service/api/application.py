@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from workflow_service.api import (
     halting,
     idempotent,
     judging,
+    links,
     notifications,
     problems,
     silences,
@@ -57,6 +58,7 @@ class Parts:
     shelf: Shelf
     explainer: Explainer
     declaring: Declaring
+    link_secrets: Callable[[], Sequence[bytes] | None]
 
 
 def application(
@@ -99,6 +101,7 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield events.routes(parts.events)
     yield halting.routes(parts.declaring)
     yield judging.routes(parts.explainer)
+    yield links.routes(links.Linking(database, parts.controls.orders, parts.link_secrets, parts.access.failures))
     yield control_routes.routes(parts.controls)
     yield rollback_routes.routes(parts.controls.database)
     yield notifications.routes(parts.controls.database)

@@ -184,6 +184,8 @@ def _unfit_channels(settings: Settings) -> Iterator[str]:
         yield "NOTIFY_WEBHOOK_URL, NOTIFY_WEBHOOK_SECRET: must be given together"
     if 0 < len({"notify.smtp_url", "notify.email_from", "notify.email_to"} & given) < 3:
         yield "NOTIFY_SMTP_URL, NOTIFY_EMAIL_FROM, NOTIFY_EMAIL_TO: must be given together"
+    if "notify.link_identities" in given and not {"notify.link_secret", "notify.public_url"} <= given:
+        yield "LINK_IDENTITIES: must be given with LINK_SECRET and PUBLIC_URL, which make the links"
 
 
 def _unfit_certificate(tls: Tls) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ KINDS = ("slack", "webhook", "email")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _MOST = 20
 _ROUTES = "such as slack=critical+high;email=*@shop+billing"
+_IDENTITY = re.compile(r"[!-+\--~]{1,200}")  # printable, without spaces and commas
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,63}")
 
 
@@ -64,6 +66,17 @@ def kinds(text: str) -> frozenset[str] | None:
     return words or None
 
 
+def identities(text: str) -> Mapping[str, str]:
+    """Whose a channel is: `slack`, `webhook` or an address, `=`, and the identity of who reads there."""
+    found: dict[str, str] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, who = part.partition("=")
+        if (name not in {"slack", "webhook"} and not _ADDRESS.fullmatch(name)) or not _IDENTITY.fullmatch(who):
+            raise ValueError("must be like ana@example.com=oidc:ana,slack=key:oncall, with commas between them")
+        found[name if name in {"slack", "webhook"} else f"email:{name}"] = who
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Notify:
     """Whom this service tells of ends that are not `completed`, of approvals and of escalations."""
@@ -80,4 +93,7 @@ class Notify:
     try_for: float = setting("NOTIFY_TRY_FOR", "24h", rules.duration("1m", "720h"))
     warn_at: float = setting("APPROVAL_WARNING", "0.8", rules.fraction)  # 1: never
     escalate_after: float = setting("APPROVAL_ESCALATION", "15m", rules.duration("0s", "24h"))  # 0: never
+    public_url: str | None = setting("PUBLIC_URL", None, rules.issuer)  # None: messages have no links
+    link_secret: tuple[bytes, ...] | None = setting("LINK_SECRET", None, rules.webhook_secrets, show=Show.MASK)
+    link_identities: Mapping[str, str] | None = setting("LINK_IDENTITIES", None, identities)
     escalate_to: frozenset[str] | None = setting("NOTIFY_ESCALATION", "", kinds)  # None: whoever was asked
