@@ -25,7 +25,7 @@ from workflow_service.telemetry.notifications import NotificationMetrics
 
 
 class Announcing:
-    """What `app` needs for telling people; `notifying` is what drives go by."""
+    """What `app` needs for telling people; `notifying` is what drives go by, `alarms` the channels of alarms."""
 
     def __init__(
         self,
@@ -36,12 +36,14 @@ class Announcing:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        channels = channels_of(settings, session)
+        channels, alarms = channels_of(settings, session), alarm_channels(settings, session)
         self._period = settings.orchestration.monitoring_interval
-        self.notifying = notifying_of(settings, tuple(channels))
+        self.notifying, self.alarms = notifying_of(settings, tuple(channels)), tuple(alarms)
         self.link_secrets = current(settings, "notify.link_secret")
         links = self._links(settings)
-        self._postman = Postman(database, channels, metrics, links=links.of if links else _none, clock=clock)
+        self._postman = Postman(
+            database, {**channels, **alarms}, metrics, links=links.of if links else _none, clock=clock
+        )
         self.healthy = self._postman.healthy
 
     def _links(self, settings: Settings) -> Links | None:
@@ -66,13 +68,22 @@ def channels_of(settings: Settings, session: SharedSession) -> Mapping[str, Chan
         found["slack"] = SlackChannel(session, url=given.slack_url)
     if given.webhook_url is not None:
         secrets = current(settings, "notify.webhook_secret")
-        found["webhook"] = WebhookChannel(session, url=given.webhook_url, secrets=secrets)
+        found["webhook"] = WebhookChannel(session, url=given.webhook_url, secrets=secrets, name="NOTIFY_WEBHOOK_URL")
     if given.smtp_url is not None:
         url, sender = current(settings, "notify.smtp_url"), given.email_from or ""
         for recipient in given.email_to or ():
             mail = EmailChannel(url, sender=sender, recipient=recipient, ca_bundle=settings.ca_bundle)
             found[f"email:{recipient}"] = mail
     return found
+
+
+def alarm_channels(settings: Settings, session: SharedSession) -> Mapping[str, Channel]:
+    """Who is told of alarms about this service itself."""
+    url = settings.alarm.url
+    if url is None:
+        return {}
+    secrets = current(settings, "alarm.secret")
+    return {"alarm": WebhookChannel(session, url=url, secrets=secrets, name="ALARM_URL")}
 
 
 def notifying_of(settings: Settings, channels: tuple[str, ...]) -> Notifying:

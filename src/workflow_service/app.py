@@ -43,12 +43,12 @@ from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.ringing import Bell
 from workflow_service.engine.slots import at_the_door
-from workflow_service.entrance import Entrance, tls_of, watch_of
+from workflow_service.entrance import Entrance, tls_of
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, bus_of, expected, keep, policy_of, shelf_of
+from workflow_service.meaning import admission, bus_of, expected, keep, policy_of, shelf_of, watch_of
 from workflow_service.planning import shelf
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
@@ -147,7 +147,7 @@ class Replica:
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
         self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
-        self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
+        self.watch = watch_of(settings, self.database, self.metrics.intake, self.announcing.alarms, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
         self.app = application(self._parts(), metrics=self.metrics, lifespan=self.lifespan)

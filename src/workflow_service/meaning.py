@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.clusters import Clusters
 from workflow_service.domain.policy import Policy
-from workflow_service.intake.watching import Expected
+from workflow_service.intake.watching import Expected, Watch
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
 from workflow_service.planning.filling import PlanLimits
@@ -17,6 +17,7 @@ from workflow_service.planning.shelf import Shelf
 from workflow_service.settings import Settings
 from workflow_service.store import retention
 from workflow_service.store.database import Database
+from workflow_service.telemetry.intake import IntakeMetrics
 
 
 def admission(settings: Settings) -> Limits:
@@ -53,6 +54,18 @@ def expected(settings: Settings) -> Expected:
         undecided=timedelta(seconds=alarm.undecided_after),
         source=settings.cluster_name,
     )
+
+
+def watch_of(
+    settings: Settings,
+    database: Database,
+    metrics: IntakeMetrics,
+    channels: tuple[str, ...],
+    *,
+    clock: Callable[[], datetime],
+) -> Watch:
+    """Who notices that no alerts come any more, and has it told over these channels."""
+    return Watch(database, expected(settings), metrics, channels=channels, clock=clock)
 
 
 def keep(settings: Settings) -> retention.Keep:

@@ -26,11 +26,11 @@ class NotificationRow(BaseModel):
 
     notification_id: str = Field(description="the `webhook-id` of every try")
     kind: Kind
-    channel: str | None = Field(description="slack, webhook or email:<address>; null: none is configured for it")
+    channel: str | None = Field(description="slack, webhook, email:<address> or alarm; null: none is configured for it")
     status: Status = Field(description="obsolete: its question was answered first; unaddressed: only shown here")
     headline: str
-    workflow_id: str
-    execution_id: str
+    workflow_id: str | None = Field(description="null: it is about this service itself")
+    execution_id: str | None
     step: str | None
     namespace: str | None
     severity: str

@@ -34,6 +34,8 @@ class Message:
 
 def headline(kind: str, data: Mapping[str, Any]) -> str:
     """One line that says what it is about."""
+    if kind in {Kind.ALARM_RAISED, Kind.ALARM_OVER}:
+        return f"alarm{_where(data)}: {data.get('message', '')}"[:HEADLINE]
     about = f"{data.get('alert') or 'a workflow'}{_where(data)}"
     words = {
         Kind.ENDED: f"{about}: {data.get('status', '')} ({data.get('reason', '')})",
@@ -50,7 +52,9 @@ def lines(kind: str, data: Mapping[str, Any]) -> list[str]:
     """What else there is to say, most important first."""
     told = [*_facts(data), *_plan(data.get("plan") or {})]
     told += _changes(data) if kind == Kind.ENDED else ()
-    return [*told, f"workflow {data.get('workflow_id', '')}, severity {data.get('severity', '')}"]
+    if data.get("workflow_id"):
+        told.append(f"workflow {data['workflow_id']}, severity {data.get('severity', '')}")
+    return told
 
 
 def _where(data: Mapping[str, Any]) -> str:

@@ -29,6 +29,8 @@ class Kind(StrEnum):
     EXPIRING = "approval.expiring"
     UNANSWERED = "approval.unanswered"
     DECIDED = "approval.decided"
+    ALARM_RAISED = "alarm.raised"  # about this service itself
+    ALARM_OVER = "alarm.over"
 
 
 QUESTIONS = frozenset({Kind.ASKED, Kind.EXPIRING, Kind.UNANSWERED})  # worth nothing once somebody has answered

@@ -19,7 +19,7 @@ from workflow_service.telemetry.notifications import NotificationMetrics
 
 PERIOD = 1.0  # seconds between looks
 IN_FLIGHT = timedelta(seconds=30)  # longer than any channel's try: until then a claimed one is nobody else's
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=10)  # between tries, doubled after each
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)  # between tries, doubled after each
 RECENT = timedelta(days=1)  # for which one that was given up colours the health
 
 log = structlog.get_logger(__name__)

@@ -16,8 +16,9 @@ from workflow_service.domain.signatures import sign
 class WebhookChannel:
     """Where it posts to. Of two secrets the first signs; both are asked for before every call."""
 
-    def __init__(self, session: SharedSession, *, url: str, secrets: Callable[[], Sequence[bytes]]) -> None:
-        self._session, self._url, self._secrets = session, url, secrets
+    def __init__(self, session: SharedSession, *, url: str, secrets: Callable[[], Sequence[bytes]], name: str) -> None:
+        """`name`: of the setting that has the URL."""
+        self._session, self._url, self._secrets, self._name = session, url, secrets, name
 
     async def tell(self, message: Message) -> None:
         """Post it once: `type`, `timestamp` and `data`, as the standard recommends.
@@ -35,4 +36,4 @@ class WebhookChannel:
         )
         headers = {"Content-Type": "application/json"}
         headers |= sign(message.id, body, secret=self._secrets()[0], now=time.time())
-        await post(self._session, self._url, body, headers, name="NOTIFY_WEBHOOK_URL")
+        await post(self._session, self._url, body, headers, name=self._name)
