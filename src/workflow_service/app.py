@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from workflow_service import __version__, garbage
 from workflow_service.advising import Advising
+from workflow_service.announcing import Announcing
 from workflow_service.api import server as http
 from workflow_service.api.alerts import Alerts
 from workflow_service.api.application import Parts, application
@@ -29,7 +30,7 @@ from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine.drive import Driver
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
-from workflow_service.engine.housekeeping import Housekeeping
+from workflow_service.engine.housekeeping import Chore, Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.means import Means
@@ -38,16 +39,14 @@ from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.ringing import Bell
 from workflow_service.engine.slots import at_the_door
-from workflow_service.entrance import Entrance, tls_of, watch_of
+from workflow_service.entrance import Entrance, tls_of
 from workflow_service.foresight import Foresight
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
-from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission
+from workflow_service.meaning import admission, bus_of, shelf_of, watch_of
 from workflow_service.planning.rule_file import read_rules
-from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
 from workflow_service.settings import Settings, current
 from workflow_service.sites import Sites, Surroundings
@@ -102,14 +101,15 @@ class Replica:
         self.failure: WorkflowServiceError | None = None  # why the start failed
         self.draining = asyncio.Event()
         self.metrics = Metrics()
-        self.bus = _bus(settings.storage.redis_url)
+        self.bus = bus_of(settings)
         self.database = Database(settings.storage.url)
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
         self.advising = Advising(settings, self.metrics)
+        self.announcing = Announcing(settings, self.database, self.session, self.metrics.notifications, clock=now)
         self._rules = read_rules(settings.intake.rules_file)
-        self.shelf = _shelf(settings, self.database)
+        self.shelf = shelf_of(settings, self.database, clock=now)
         self.sites = Sites(self._surroundings(), self._rules, executor=executor)
         slots = {
             CONTROL: CONTROL_SLOTS,
@@ -143,11 +143,14 @@ class Replica:
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
         self.reception = self._reception()
-        self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
+        self.watch = watch_of(settings, self.database, self.metrics.intake, self.announcing.alarms, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
-        self.housekeeping = Housekeeping([*self._upkeep().chores(), *self.entrance.chores(), *self.advising.chores()])
-        parts = Parts(
-            workflows=Workflows(self.reception, self.database, self.bus, settings.intake.execute_wait),
+        self.housekeeping = Housekeeping(self._chores())
+        self.app = application(self._parts(), metrics=self.metrics, lifespan=self.lifespan)
+
+    def _parts(self) -> Parts:
+        return Parts(
+            workflows=Workflows(self.reception, self.database, self.bus, self._settings.intake.execute_wait),
             alerts=self._alerts(),
             controls=Controls(self._orders(), self.database),
             events=Events(self.feed, self.database, self.metrics.streams),
@@ -157,8 +160,8 @@ class Replica:
             explainer=self.foresight.explainer,
             simulate=self.foresight.simulate,
             declaring=Declaring(self.database, now, self.foresight.guards.look_again),
+            link_secrets=self.announcing.link_secrets,
         )
-        self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -225,6 +228,7 @@ class Replica:
             listening=self.listening,
             metrics=self.metrics,
             guards=self.foresight.guards,
+            notifying=self.announcing.notifying,
             patterns=self._rules.failures.patterns,
             replica=replica,
             clock=now,
@@ -243,8 +247,8 @@ class Replica:
     def _orders(self) -> Orders:
         return Orders(self.database, self.engine, self.bus, catalogue=self.sites.catalogue, clock=now)
 
-    def _upkeep(self) -> Upkeep:
-        return Upkeep(
+    def _chores(self) -> list[Chore]:
+        upkeep = Upkeep(
             self._settings,
             self.database,
             self.engine,
@@ -255,6 +259,12 @@ class Replica:
             self.metrics,
             now,
         )
+        return [
+            *upkeep.chores(),
+            *self.entrance.chores(),
+            *self.advising.chores(),
+            *self.announcing.chores(),
+        ]
 
     def _health(self) -> Health:
         async def ready() -> bool:
@@ -275,7 +285,7 @@ class Replica:
                 "rollback": can_roll_back,
                 "watchdog": self.watch.quiet,
             },
-            others={"redis": self.bus.healthy},
+            others={"redis": self.bus.healthy, "notifications": self.announcing.healthy},
             executors={cluster: one.healthy for cluster, one in self.sites.executors.items()},
             breakers=lambda: {**self.sites.breakers(), **self.advising.breakers()},
             ready=ready,
@@ -284,12 +294,3 @@ class Replica:
             version=__version__,
             started=self._started,
         )
-
-
-def _bus(redis: str | None) -> RedisBus | InProcessBus:
-    return RedisBus(redis) if redis else InProcessBus()
-
-
-def _shelf(settings: Settings, database: Database) -> Shelf:
-    given = settings.templates
-    return Shelf(database, directory=given.directory, shipped=given.shipped, clock=now)

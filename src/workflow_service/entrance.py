@@ -19,17 +19,13 @@ from workflow_service.access.reviews import Reviews, User
 from workflow_service.access.tokens import Issuer, Tokens
 from workflow_service.api.gate import Access
 from workflow_service.api.tls import Certificate
-from workflow_service.clients.alarms import AlarmWebhook
 from workflow_service.clients.identity import HttpIssuer, HttpTokenReview
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.permissions import About
 from workflow_service.engine.housekeeping import Chore
-from workflow_service.intake.watching import Watch
-from workflow_service.meaning import expected
 from workflow_service.settings import SecretFile, Settings, current
 from workflow_service.store import api_keys, audit, inbound, kept_alerts, queries, silences
 from workflow_service.store.database import Database
-from workflow_service.telemetry.intake import IntakeMetrics
 
 KEYS_NOTED = 60.0  # seconds between notes of which keys were used
 AUDIT_FORGOTTEN = 600.0  # seconds between looks for what the audit log need not remember any more
@@ -135,20 +131,6 @@ def _whichever(tokens: Tokens | None, reviews: Reviews | None) -> Callable[[str]
         return await (tokens if tokens.ours(token) else reviews).find_out(token)
 
     return find_out
-
-
-def watch_of(
-    settings: Settings,
-    database: Database,
-    session: SharedSession,
-    metrics: IntakeMetrics,
-    *,
-    clock: Callable[[], datetime],
-) -> Watch:
-    """Who notices that no alerts come any more, and tells of it."""
-    url = settings.alarm.url
-    told = AlarmWebhook(session, url=url, secrets=current(settings, "alarm.secret")).tell if url else None
-    return Watch(database, expected(settings), metrics, tell=told, clock=clock)
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:

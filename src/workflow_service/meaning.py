@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from workflow_service.domain.admission_facts import Limits
 from workflow_service.domain.clusters import Clusters
 from workflow_service.domain.policy import Policy
-from workflow_service.intake.watching import Expected
+from workflow_service.intake.watching import Expected, Watch
+from workflow_service.live.in_process import InProcessBus
+from workflow_service.live.on_redis import RedisBus
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.policy_file import PolicyFile
+from workflow_service.planning.shelf import Shelf
 from workflow_service.settings import Settings
 from workflow_service.store import retention
+from workflow_service.store.database import Database
+from workflow_service.telemetry.intake import IntakeMetrics
 
 
 def admission(settings: Settings) -> Limits:
@@ -51,6 +56,18 @@ def expected(settings: Settings) -> Expected:
     )
 
 
+def watch_of(
+    settings: Settings,
+    database: Database,
+    metrics: IntakeMetrics,
+    channels: tuple[str, ...],
+    *,
+    clock: Callable[[], datetime],
+) -> Watch:
+    """Who notices that no alerts come any more, and has it told over these channels."""
+    return Watch(database, expected(settings), metrics, channels=channels, clock=clock)
+
+
 def keep(settings: Settings) -> retention.Keep:
     """How long what is over is remembered."""
     return retention.Keep(
@@ -59,6 +76,18 @@ def keep(settings: Settings) -> retention.Keep:
         outcomes=timedelta(seconds=settings.retention.outcomes),
         audit=timedelta(seconds=settings.retention.audit),
     )
+
+
+def bus_of(settings: Settings) -> RedisBus | InProcessBus:
+    """What carries wake-ups between replicas."""
+    redis = settings.storage.redis_url
+    return RedisBus(redis) if redis else InProcessBus()
+
+
+def shelf_of(settings: Settings, database: Database, *, clock: Callable[[], datetime]) -> Shelf:
+    """Where templates are kept and found."""
+    given = settings.templates
+    return Shelf(database, directory=given.directory, shipped=given.shipped, clock=clock)
 
 
 def limits_of(settings: Settings) -> PlanLimits:

@@ -17,6 +17,7 @@ from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.failures import Failure
+from workflow_service.domain.letters import Message
 from workflow_service.domain.mending import Remedy
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.run_state import Recovery
@@ -191,6 +192,18 @@ class Advisor(Protocol):
 
     async def recover(self, question: Question) -> Reply:
         """Why a step has failed (`question.setback`), and which option heals it."""
+        ...
+
+
+class Channel(Protocol):
+    """A way to tell somebody outside."""
+
+    async def tell(self, message: Message) -> None:
+        """Tell it once; the message's id is the same in every try.
+
+        Raises:
+            NotTold: nobody has taken it.
+        """
         ...
 
 

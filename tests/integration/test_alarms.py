@@ -19,13 +19,16 @@ from tests.support.rows import an_alert
 from tests.support.rows import eventually as within
 from tests.support.scripted_executor import ScriptedExecutor
 from workflow_service.domain.errors import NotTold
+from workflow_service.domain.letters import Message
 from workflow_service.domain.signatures import verify
 from workflow_service.domain.watchdog import Watchdog
 from workflow_service.intake.watching import UNDECIDED, Expected, Watch
+from workflow_service.notifying.postman import Postman
 from workflow_service.store import alarms as rows
 from workflow_service.store.database import Database
-from workflow_service.store.tables import alarm_messages, alarms, alerts
+from workflow_service.store.tables import alarms, alerts, letters
 from workflow_service.telemetry.intake import IntakeMetrics
+from workflow_service.telemetry.notifications import NotificationMetrics
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
@@ -41,17 +44,17 @@ class Receiver:
     away: bool = False
     told: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
-    async def tell(self, message_id: str, document: Mapping[str, Any]) -> None:
+    async def tell(self, message: Message) -> None:
         """Take a message."""
         await asyncio.sleep(0)
         if self.away:
             raise NotTold("nobody is there")
-        self.told.append((message_id, document))
+        self.told.append((message.id, message.data))
 
     @property
     def words(self) -> list[tuple[str, bool]]:
         """Which alarm was raised (or is over), in the order told."""
-        return [(one["data"]["alarm"], one["data"]["raised"]) for _, one in self.told]
+        return [(one["alarm"], one["raised"]) for _, one in self.told]
 
 
 class Now:
@@ -69,11 +72,27 @@ class Now:
         self.at += span
 
 
-def watch(database: Database, receiver: Receiver | None, now: Now, **given: Any) -> Watch:
-    """One replica's, which expects the watchdog every hour."""
-    expected = Expected(**{"watchdogs": (DOG,), "interval": HOUR, **given})
-    tell = receiver.tell if receiver else None
-    return Watch(database, expected, IntakeMetrics(CollectorRegistry()), tell=tell, clock=now)
+class Looking:
+    """One replica's watch, which expects the watchdog every hour, and its postman."""
+
+    def __init__(self, database: Database, receiver: Receiver | None, now: Now, **given: Any) -> None:
+        expected = Expected(**{"watchdogs": (DOG,), "interval": HOUR, **given})
+        channels = {"alarm": receiver} if receiver else {}
+        metrics = IntakeMetrics(CollectorRegistry())
+        self.watch = Watch(database, expected, metrics, channels=tuple(channels), clock=now)
+        told = NotificationMetrics(CollectorRegistry())
+        self._postman = Postman(database, channels, told, links=lambda _letter: (), clock=now)
+        self.quiet = self.watch.quiet
+
+    async def look(self) -> None:
+        """Look, then tell what is due."""
+        await self.watch.look()
+        await self._postman.deliver()
+
+
+def watch(database: Database, receiver: Receiver | None, now: Now, **given: Any) -> Looking:
+    """One replica's."""
+    return Looking(database, receiver, now, **given)
 
 
 async def comes(database: Database, now: Now) -> None:
@@ -116,7 +135,7 @@ async def test_it_is_told_when_somebody_is_there_again(database: Database) -> No
     for _ in range(9):
         await first.look()
         async with database.read() as connection:
-            row = (await connection.execute(sa.select(alarm_messages))).one()
+            row = (await connection.execute(sa.select(letters))).one()
         assert row.trouble == "nobody is there"
         pauses.append(round((row.due_at - now()).total_seconds()))
         now.pass_by(row.due_at - now())
@@ -128,11 +147,9 @@ async def test_it_is_told_when_somebody_is_there_again(database: Database) -> No
     await second.look()
     assert receiver.words == [(DOG.name, True), (DOG.name, False)]
     async with database.read() as connection:
-        first_id = await connection.scalar(sa.select(alarm_messages.c.id).where(alarm_messages.c.number == 1))
+        first_id = await connection.scalar(sa.select(letters.c.id).order_by(letters.c.at).limit(1))
         assert receiver.told[0][0] == first_id
-        assert not (
-            await connection.execute(sa.select(alarm_messages).where(alarm_messages.c.due_at.is_not(None)))
-        ).all()
+        assert not (await connection.execute(sa.select(letters).where(letters.c.due_at.is_not(None)))).all()
 
 
 async def test_what_nobody_could_hear_is_not_missed(database: Database) -> None:
@@ -181,7 +198,7 @@ async def test_without_a_receiver_it_is_only_shown(database: Database) -> None:
     assert not await one.quiet()
     async with database.read() as connection:
         assert await connection.scalar(sa.select(alarms.c.raised)) is True
-        assert (await connection.execute(sa.select(alarm_messages))).all() == []
+        assert (await connection.execute(sa.select(letters))).all() == []
 
 
 class Hook:

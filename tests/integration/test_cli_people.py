@@ -63,7 +63,9 @@ def test_an_alert_from_sending_to_its_end(stack: Stack, tmp_path: Path) -> None:
     assert any(line.startswith("duplicate ") for line in explained.splitlines())
     assert workflow_id in cli(stack, "workflows", "list", "--status", "awaiting_approval")
     assert "approve_two" in cli(stack, "workflows", "show", workflow_id)
-    assert "approve: applied" in cli(stack, "workflows", "approve", workflow_id, "--reason", "seen")
+    told = cli(stack, "workflows", "approve", workflow_id, "--reason", "seen")
+    plan = stack.workflow_detail(workflow_id)["result"]["execution_details"]["plan"]["hash"]
+    assert (told.startswith("approve: applied"), f"(plan {plan})" in told) == (True, True)
     watched = cli(stack, "workflows", "watch", workflow_id, "-o", "json")
     kinds = [json.loads(line)["kind"] for line in watched.splitlines()]
     assert (kinds[0], kinds[-1]) == ("PlanningStarted", "Ended")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.store import migrations
+from workflow_service.store import migrations, outbox
 from workflow_service.store.database import Database
-from workflow_service.store.tables import metadata
+from workflow_service.store.tables import alarm_messages, metadata
 
 OURS = {*metadata.tables, "workflow_service_version"}
 
@@ -60,6 +62,28 @@ async def test_models_and_migrations_agree(empty: Database) -> None:
     await migrations.upgrade(empty)
     async with empty.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_messages_about_alarms_move_to_the_outbox(empty: Database) -> None:
+    """What had not arrived when the outbox came is told from there, under the same id; nothing else moves."""
+    await migrations.upgrade(empty)
+    at = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+    body = {"type": "workflow-service.alarm.raised", "data": {"alarm": "dog", "raised": True}}
+    row = {"name": "dog", "at": at, "document": body, "tries": 3}
+    async with empty.write() as connection:
+        await connection.run_sync(_downgrade, "0018")
+        rows = [{**row, "number": 1, "id": "told", "due_at": None}, {**row, "number": 2, "id": "waits", "due_at": at}]
+        await connection.execute(sa.insert(alarm_messages), rows)
+    await migrations.upgrade(empty)
+    (moved,) = await outbox.due(empty, at)
+    assert (moved.id, moved.channel, moved.kind, moved.tries) == ("waits", "alarm", "alarm.raised", 3)
+    assert (moved.line, moved.document) == ("alarm:dog", body["data"])
+
+
+def _downgrade(connection: sa.Connection, revision: str) -> None:
+    config = migrations._config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
 
 
 async def test_replicas_that_start_together_take_turns(postgresql_url: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from workflow_service.api import (
     halting,
     idempotent,
     judging,
+    links,
+    notifications,
     problems,
     silences,
     simulating,
@@ -59,6 +61,7 @@ class Parts:
     explainer: Explainer
     simulate: Simulate
     declaring: Declaring
+    link_secrets: Callable[[], Sequence[bytes] | None]
 
 
 def application(
@@ -102,6 +105,8 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield halting.routes(parts.declaring)
     yield judging.routes(parts.explainer)
     yield simulating.routes(parts.simulate, database, parts.shelf)
+    yield links.routes(links.Linking(database, parts.controls.orders, parts.link_secrets, parts.access.failures))
     yield control_routes.routes(parts.controls)
     yield rollback_routes.routes(parts.controls.database)
+    yield notifications.routes(parts.controls.database)
     yield health_routes.routes(parts.health)

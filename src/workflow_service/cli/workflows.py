@@ -23,7 +23,13 @@ _VERBS: Mapping[str, tuple[str, Sequence[Option]]] = {
     "start": ("Start one that waits for its start.", (_STEP,)),
     "approve": (
         "Let a step that waits for approval go on.",
-        (_STEP, click.option("--plan-hash", help="Of the plan that was looked at; refused when it is another.")),
+        (
+            _STEP,
+            click.option(
+                "--plan-hash",
+                help="Of the plan that was looked at; without it: of the present one. Refused when it is another.",
+            ),
+        ),
     ),
     "reject": ("Refuse a step that waits for a word.", (_STEP,)),
     "extend": (
@@ -130,11 +136,21 @@ def _tell(verb: str, service: Service, output: str, workflow_id: str, **given: o
     body = {name: value for name, value in given.items() if value is not None}
     if patches:
         body["parameters"] = _patched(patches)
+    if verb == "approve" and "plan_hash" not in body:
+        body |= _plan_of(service, workflow_id)
     found = service.call("POST", "api", "v1", "workflows", workflow_id, verb, body=body)
     if output == "json":
         showing.as_json(found)
-    else:
-        click.echo(f"{verb}: {found['outcome']}; {found['workflow_id']} is {found['status']}")
+        return
+    which = f" (plan {body['plan_hash']})" if "plan_hash" in body else ""
+    click.echo(f"{verb}: {found['outcome']}; {found['workflow_id']} is {found['status']}{which}")
+
+
+def _plan_of(service: Service, workflow_id: str) -> dict[str, object]:
+    """The plan that is there now: one that comes between this look and the word is not approved by it."""
+    found = service.call("GET", "api", "v1", "workflows", workflow_id)
+    plan = found["result"]["execution_details"]["plan"]
+    return {"plan_hash": plan["hash"]} if plan else {}
 
 
 def _patched(patches: Any) -> dict[str, dict[str, Any]]:

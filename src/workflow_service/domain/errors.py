@@ -117,7 +117,11 @@ class ProviderAway(WorkflowServiceError):
 
 
 class NotTold(WorkflowServiceError):
-    """Whoever was to be told of an alarm has not taken it."""
+    """Whoever was to be told of something has not taken it."""
+
+    def __init__(self, message: str, *, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait  # seconds for which they want to be left alone
 
 
 class AdvisorAway(WorkflowServiceError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from workflow_service.domain.errors import InvalidPlan, Violation
@@ -36,7 +37,25 @@ def behind_approval(plan: Plan, findings: tuple[Finding, ...]) -> Plan:
         description=f"waits for a person's word on the whole plan: {'; '.join(map(str, findings))}"[:1000],
         deadline=APPROVAL_BOUND,
     )
-    return replace(plan, steps=(ask, *(_after(step, plan) for step in plan.steps)))
+    return replace(plan, steps=(ask, *(_after(step, plan.steps) for step in plan.steps)))
+
+
+def asking_anew(plan: Plan, steps: tuple[Step, ...], why: str) -> tuple[Step, ...]:
+    """Steps that are added to a plan which a person had to approve: they wait for a word of their own.
+
+    What was approved was the plan before; with them it is another. Where nobody was asked they stay as they are.
+    """
+    if not plan.has(APPROVAL) or not any(map(_changes, steps)):
+        return steps
+    taken = {step.id for step in steps}
+    name = next(one for number in count(1) if (one := APPROVAL if number == 1 else f"{APPROVAL}-{number}") not in taken)
+    ask = Step(
+        id=name,
+        kind=StepKind.APPROVAL,
+        description=f"waits for a person's word, since the plan is not the one that was approved: {why}"[:1000],
+        deadline=APPROVAL_BOUND,
+    )
+    return (ask, *(_after(step, steps, name) for step in steps))
 
 
 def judged(plan: Plan, judgement: Judgement) -> Plan:
@@ -66,14 +85,14 @@ def _changes(step: Step) -> bool:
     return any(one.action is not None and one.changes for one, _ in every((step,)))
 
 
-def _after(step: Step, plan: Plan) -> Step:
+def _after(step: Step, steps: Sequence[Step], ask: str = APPROVAL) -> Step:
     """Who changes something waits for the word; so does what an alternative that changes something stands in for."""
-    heirs = {one.id: one for one in plan.steps}
-    stand_ins = {one.alternative for one in plan.steps if one.alternative}
+    heirs = {one.id: one for one in steps}
+    stand_ins = {one.alternative for one in steps if one.alternative}
     if step.phase is not Phase.MAIN or step.id in stand_ins:
         return step  # it comes after something that has waited, or stands in for it
     chain, following = [step], step.alternative
-    while following is not None and len(chain) <= len(plan.steps):
+    while following is not None and len(chain) <= len(steps):
         chain.append(heirs[following])
         following = heirs[following].alternative
-    return replace(step, needs=(*step.needs, APPROVAL)) if any(map(_changes, chain)) else step
+    return replace(step, needs=(*step.needs, ask)) if any(map(_changes, chain)) else step

@@ -156,6 +156,9 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("POST", "/api/v1/simulate"): Need(Right.OPERATOR, About.ORDER),
     ("GET", "/api/v1/workflows"): _READS_MANY,
     ("GET", "/api/v1/rollbacks"): _READS_MANY,
+    ("GET", "/api/v1/notifications"): _READS_MANY,
+    ("GET", "/api/v1/workflows/{workflow_id}/link"): _ANYBODY,  # the ticket in its query says who, and what
+    ("POST", "/api/v1/workflows/{workflow_id}/link"): _ANYBODY,
     ("GET", "/api/v1/status"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}"): _READS_ONE,
     ("GET", "/api/v1/workflows/{workflow_id}/commands"): _READS_ONE,

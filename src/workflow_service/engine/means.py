@@ -15,6 +15,7 @@ from workflow_service.engine.attempt import Courier
 from workflow_service.engine.guards import Guards
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.looking import Lookout
+from workflow_service.engine.notifying import Notifying
 from workflow_service.engine.recovering import Recoveries
 from workflow_service.engine.ringing import Bell
 from workflow_service.ports import Engine, EventBus, Executor
@@ -54,6 +55,7 @@ class Means:
     metrics: Metrics
     listening: Listening
     guards: Guards
+    notifying: Notifying
     patterns: Patterns
     replica: str
     clock: Callable[[], datetime]

@@ -14,11 +14,13 @@ from workflow_service.domain import rollback
 from workflow_service.domain.bounds import must_end_by, wake_at
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph
+from workflow_service.domain.notices import Moved
 from workflow_service.domain.queueing import AWAITS_TARGET, QUEUE_BOUND
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, ExecutionStatus, StepStatus
 from workflow_service.engine import telling
 from workflow_service.engine.means import Means
+from workflow_service.engine.notifying import with_notices
 from workflow_service.store import rollbacks
 from workflow_service.store.entry import Also, Entry, KeptPlan, Row
 from workflow_service.store.executions import Record
@@ -71,6 +73,9 @@ class Recorder:
         state = fold_all(events, self.state) if after is None else after
         if state.final and state.rollback_started_at is not None:
             also = self._with_undos(also, graph, state)
+        moved = Moved(self.state, state, graph, self._seq + len(events))
+        means = self._means
+        also = with_notices(means.notifying, self._record, events, moved, also, sqlite=means.database.sqlite)
         tally = _tally(state, graph)
         entry = Entry(
             execution_id=self._record.execution_id,

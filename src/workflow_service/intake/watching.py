@@ -1,32 +1,31 @@
 """Noticing that alerts have stopped coming or being decided, and telling somebody outside of it.
 
-Every replica looks. The one that changes an alarm's row first has made the change, and its message is stored with it;
-whichever replica claims a message sends it, again and again until it arrives, in the order of the changes.
+Every replica looks. The one that changes an alarm's row first has made the change, and what is told of it is stored
+with it in the outbox, which brings it to people in the order of the changes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from workflow_service.domain.errors import NotTold
+from workflow_service.domain.notices import Kind
 from workflow_service.domain.watchdog import Watchdog, is_missed
 from workflow_service.store import alarms
-from workflow_service.store.alarms import Message, Standing
+from workflow_service.store.alarms import Standing
 from workflow_service.store.database import Database
+from workflow_service.store.outbox import Letter
 from workflow_service.telemetry.intake import IntakeMetrics
 
 UNDECIDED = "undecided"
 LONGEST_PERIOD = 5.0  # seconds between looks
 DEAF = 3  # looks that were missed in a row make us wonder what else we did not hear
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)  # between tries to tell, doubled after each
-
-Tell = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -79,12 +78,12 @@ class Watch:
         expected: Expected,
         metrics: IntakeMetrics,
         *,
-        tell: Tell | None,
+        channels: Sequence[str],
         clock: Callable[[], datetime],
     ) -> None:
-        """`tell` None: nobody outside is to be told."""
+        """`channels`: over which somebody outside is told; none: nobody is."""
         self._database, self._expected, self._metrics = database, expected, metrics
-        self._tell, self._clock = tell, clock
+        self._channels, self._clock = channels, clock
         self._ear = _Ear(clock, gap=DEAF * expected.period)
         self._raised: frozenset[str] = frozenset()
 
@@ -93,7 +92,7 @@ class Watch:
         return not self._raised
 
     async def look(self) -> None:
-        """Raise what has to be raised, end what is over, and tell what is due.
+        """Raise what has to be raised, and end what is over.
 
         Raises:
             StoreUnavailable: the database is away.
@@ -105,17 +104,13 @@ class Watch:
             self._raised = frozenset(one.name for one in found if one.raised)
             for one in found:
                 self._metrics.alarm(one.name, raised=one.raised)
-        if self._tell is not None:
-            for message in await alarms.due(self._database, self._clock()):
-                await self._send(message, self._tell)
 
     async def _judged(self, before: Standing, listening_since: datetime) -> Standing:
         now = self._clock()
         why = await (self._undecided(now) if before.name == UNDECIDED else self._missed(before, listening_since, now))
         if bool(why) == before.raised:
             return before
-        message = self._message(before, why, now) if self._tell is not None else None
-        after = await alarms.change(self._database, before, now, message)
+        after = await alarms.change(self._database, before, now, self._letters(before, why, now))
         if after is None:
             return before  # the next look sees what another replica has made of it
         log.warning("an alarm about this service", alarm=after.name, raised=after.raised, why=why)
@@ -136,30 +131,32 @@ class Watch:
             return ""
         return f"an alert has waited for its decision for more than {bound.total_seconds():g} s"
 
-    def _message(self, before: Standing, why: str, now: datetime) -> Mapping[str, Any]:
-        """The body of the webhook."""
+    def _letters(self, before: Standing, why: str, now: datetime) -> Sequence[Letter]:
+        """What the change is told as, one for each channel."""
         raised = not before.raised
-        return {
-            "type": "workflow-service.alarm.raised" if raised else "workflow-service.alarm.over",
-            "timestamp": now.isoformat(),
-            "data": {
-                "alarm": before.name,
-                "raised": raised,
-                "message": why or f"the alarm {before.name}, raised at {before.since.isoformat()}, is over",
-                "last_seen_at": None if before.name == UNDECIDED else before.seen_at.isoformat(),
-                "cluster": self._expected.source,
-            },
+        data = {
+            "alarm": before.name,
+            "raised": raised,
+            "message": why or f"the alarm {before.name}, raised at {before.since.isoformat()}, is over",
+            "last_seen_at": None if before.name == UNDECIDED else before.seen_at.isoformat(),
+            "cluster": self._expected.source,
         }
+        return [_letter(channel, before.name, data, now) for channel in self._channels]
 
-    async def _send(self, message: Message, tell: Tell) -> None:
-        pause = min(FIRST_PAUSE * 2 ** min(message.tries, 16), LONGEST_PAUSE)
-        if not await alarms.claim(self._database, message, again_at=self._clock() + pause):
-            return
-        trouble = None
-        try:
-            await tell(message.id, message.document)
-        except NotTold as error:
-            trouble = str(error)
-            log.warning("nobody could be told of an alarm", alarm=message.name, why=trouble)
-        self._metrics.told(arrived=trouble is None)
-        await alarms.settle(self._database, message, trouble=trouble)
+
+def _letter(channel: str, alarm: str, data: Mapping[str, Any], now: datetime) -> Letter:
+    """Of one alarm the changes are told in their order, and for as long as it takes."""
+    return Letter(
+        id=str(uuid.uuid4()),
+        channel=channel,
+        kind=Kind.ALARM_RAISED if data["raised"] else Kind.ALARM_OVER,
+        at=now,
+        workflow_id=None,
+        execution_id=None,
+        step="",
+        namespace=None,
+        severity="critical",
+        document=data,
+        due_at=now,
+        line=f"{channel}:{alarm}",
+    )

@@ -168,11 +168,22 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def _unfit_neighbours(settings: Settings) -> Iterator[str]:
     if len({"alarm.url", "alarm.secret"} & {*settings.origins}) == 1:
         yield "ALARM_URL, ALARM_SECRET: must be given together: an alarm that anybody could send is none"
+    yield from _unfit_channels(settings)
     named, own = settings.service_coordination, settings.cluster_name
     if own in (named.executors or {}):
         yield f"EXECUTORS: {own!r} must not be CLUSTER_NAME, whose executor is EXECUTOR_SERVICE_URL"
     for cluster in sorted({*(named.executor_token_files or ())} - {*(named.executors or ())}):
         yield f"EXECUTOR_TOKEN_FILES: {cluster!r} must be a cluster of EXECUTORS"
+
+
+def _unfit_channels(settings: Settings) -> Iterator[str]:
+    given = {*settings.origins}
+    if len({"notify.webhook_url", "notify.webhook_secret"} & given) == 1:
+        yield "NOTIFY_WEBHOOK_URL, NOTIFY_WEBHOOK_SECRET: must be given together"
+    if 0 < len({"notify.smtp_url", "notify.email_from", "notify.email_to"} & given) < 3:
+        yield "NOTIFY_SMTP_URL, NOTIFY_EMAIL_FROM, NOTIFY_EMAIL_TO: must be given together"
+    if "notify.link_identities" in given and not {"notify.link_secret", "notify.public_url"} <= given:
+        yield "LINK_IDENTITIES: must be given with LINK_SECRET and PUBLIC_URL, which make the links"
 
 
 def _unfit_certificate(tls: Tls) -> Iterator[str]:

@@ -15,6 +15,7 @@ from workflow_service.domain.watchdog import Watchdog
 from workflow_service.settings import neighbours, rules
 from workflow_service.settings.declaring import Show, setting
 from workflow_service.settings.identity import Kubernetes, Oidc, Tls
+from workflow_service.settings.notify import Notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,7 @@ class Settings:
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     intake: Intake = field(default_factory=Intake)
     alarm: Alarm = field(default_factory=Alarm)
+    notify: Notify = field(default_factory=Notify)
     templates: Templates = field(default_factory=Templates)
     guardrails: Guardrails = field(default_factory=Guardrails)
     retention: Retention = field(default_factory=Retention)

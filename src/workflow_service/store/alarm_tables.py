@@ -1,4 +1,4 @@
-"""The tables of alarms about this service itself: where each stands, and who is still to be told."""
+"""The tables of alarms about this service itself: where each stands."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ alarms = sa.Table(
     sa.Column("seen_at", Moment, nullable=False),  # when what is expected came last, or when the wait for it began
 )
 
+# Written by nobody any more: what it was for is in `letters`. A replica of the version before, which is being replaced,
+# still looks here.
 alarm_messages = sa.Table(
     "alarm_messages",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("id", sa.Text, nullable=False),  # by which its receiver knows a repeat
+    sa.Column("id", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False, index=True),
     sa.Column("document", Document, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("due_at", Moment),  # NULL: it has arrived
-    sa.Column("trouble", Words),  # why it has not
+    sa.Column("due_at", Moment),
+    sa.Column("trouble", Words),
 )

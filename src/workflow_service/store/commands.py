@@ -104,6 +104,18 @@ async def outcome(database: Database, command_id: str) -> tuple[str, str | None]
     return (row.outcome, row.why) if row.outcome is not None else None
 
 
+async def outcome_if_any(database: Database, command_id: str) -> str | None:
+    """What became of a command, in one word; `waiting` while nobody has answered it, None: it was never given.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(sa.func.coalesce(commands.c.outcome, "waiting")).where(commands.c.id == command_id)
+    async with database.read() as connection:
+        found: str | None = await connection.scalar(query)
+    return found
+
+
 async def history(database: Database, workflow_id: str) -> Sequence[dict[str, Any]]:
     """Who told this workflow what, and what became of it, oldest first.
 

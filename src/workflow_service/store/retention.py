@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.store import changes, declared
+from workflow_service.store import changes, declared, outbox
 from workflow_service.store.database import Database
 from workflow_service.store.tables import (
-    alarm_messages,
     alerts,
     commands,
     deliveries,
@@ -64,21 +63,10 @@ async def forget(database: Database, keep: Keep, *, now: datetime) -> None:
     await forget_alerts(database, received_before=now - keep.outcomes)
     await forget_deliveries(database, received_before=now - keep.deliveries)
     await forget_unreadable(database, keep=UNREADABLE_KEPT)
-    await forget_messages(database, made_before=now - keep.audit)
+    await outbox.forget(database, made_before=now - keep.audit)
     await forget_keys(database, begun_before=now - KEYS_KEPT)
     await changes.forget(database, begun_before=now - CHANGES_KEPT)
     await declared.forget_overrides(database, expired_before=now - keep.audit)
-
-
-async def forget_messages(database: Database, *, made_before: datetime) -> int:
-    """Delete messages about alarms that were made before and have arrived; how many.
-
-    Raises:
-        StoreUnavailable: the database is away.
-    """
-    old = sa.delete(alarm_messages).where(alarm_messages.c.at < made_before, alarm_messages.c.due_at.is_(None))
-    async with database.write() as connection:
-        return (await connection.execute(old)).rowcount
 
 
 async def forget_keys(database: Database, *, begun_before: datetime) -> int:

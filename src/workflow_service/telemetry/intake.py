@@ -31,11 +31,6 @@ class IntakeMetrics:
         self._undecided = Gauge(
             "wfs_alerts_undecided", "Stored alerts that wait for their decision, of all replicas", registry=registry
         )
-        self._told = Counter(
-            "wfs_alarm_messages_total", "Tries to tell of an alarm, by how they ended", ["outcome"], registry=registry
-        )
-        for told in ("arrived", "failed"):
-            self._told.labels(told)
         for outcome in _OUTCOMES:
             self._alerts.labels(outcome)
         for reason in ("full", "store_unavailable", "signature"):
@@ -56,10 +51,6 @@ class IntakeMetrics:
     def alarm(self, name: str, *, raised: bool) -> None:
         """Where an alarm stands; names come from the settings."""
         self._alarm.labels(name).set(int(raised))
-
-    def told(self, *, arrived: bool) -> None:
-        """Somebody was to be told of an alarm."""
-        self._told.labels("arrived" if arrived else "failed").inc()
 
     def refused(self, reason: str) -> None:
         """One delivery was not stored. `reason`: full | store_unavailable | signature."""

@@ -17,6 +17,7 @@ from workflow_service.telemetry.advice import AdviceMetrics
 from workflow_service.telemetry.failures import FailureMetrics
 from workflow_service.telemetry.guardrails import GuardrailMetrics
 from workflow_service.telemetry.intake import IntakeMetrics
+from workflow_service.telemetry.notifications import NotificationMetrics
 from workflow_service.telemetry.streams import StreamMetrics
 
 _EXECUTION_BUCKETS = tuple(5.0 * 2**power for power in range(10))  # upstream: 5 s x 2^n
@@ -127,7 +128,7 @@ class Metrics:
         self.advice, self.failures = AdviceMetrics(registry), FailureMetrics(registry)
         self.intake = IntakeMetrics(registry)
         self.streams = StreamMetrics(registry)
-        self.guardrails = GuardrailMetrics(registry)
+        self.guardrails, self.notifications = GuardrailMetrics(registry), NotificationMetrics(registry)
 
     def up(self, taking_work: bool) -> None:
         """Whether the service takes work."""
