@@ -64,7 +64,8 @@ async def test_nobody_without_a_key(tmp_path: Path) -> None:
             need = NEEDS.get((method, path))
             answer = await running.http.request(method, path.replace("{", "").replace("}", ""))
             if need is not None and need.right is None:
-                assert answer.status_code == 200, path
+                ticket = path.endswith("/link")  # it has a proof of its own, which is missing here
+                assert answer.status_code == (400 if ticket else 200), path
                 continue
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -134,8 +135,8 @@ async def test_a_refusal_does_not_tell_what_exists(tmp_path: Path) -> None:
             found = await running.http.request(method, url, headers=who)
             return found.status_code, found.text.replace(workflow_id, "ID")
 
-        for method, path in NEEDS:
-            if "{workflow_id}" in path:
+        for (method, path), need in NEEDS.items():
+            if "{workflow_id}" in path and need.right is not None:
                 url = path.replace("{verb}", "dance")
                 seen = await answer(method, url, there, staging)
                 assert seen == await answer(method, url, same_length, staging), path

@@ -33,7 +33,8 @@ class Kind(StrEnum):
     ALARM_OVER = "alarm.over"
 
 
-QUESTIONS = frozenset({Kind.ASKED, Kind.EXPIRING, Kind.UNANSWERED})  # worth nothing once somebody has answered
+REMINDERS = frozenset({Kind.EXPIRING, Kind.UNANSWERED})  # worth nothing once somebody has given it more time
+QUESTIONS = REMINDERS | {Kind.ASKED}  # worth nothing once somebody has answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,11 @@ class News:
     """What follows for people from one entry into the journal."""
 
     notices: tuple[Notice, ...]
-    settled: tuple[str, ...]  # steps whose questions need not be told any more
+    answered: tuple[str, ...]  # steps whose questions need not be told any more
+    extended: tuple[str, ...]  # steps of which people need not be reminded as they were to be
 
 
-NOTHING = News((), ())
+NOTHING = News((), (), ())
 _LOUD = (ev.StepBegan, ev.CommandApplied, ev.StepFailed, ev.StepCancelled, ev.Escalated, ev.Ended, ev.RollbackStarted)
 
 
@@ -84,20 +86,16 @@ def news(events: Sequence[ev.Event], moved: Moved, patience: Patience) -> News:
     if not loud:
         return NOTHING
     before, after = _questions(moved.before), _questions(moved.after)
-    settled = tuple(name for name, step in before.items() if after.get(name, _NONE).not_before != step.not_before)
+    answered = tuple(name for name in before if name not in after)
+    extended = tuple(name for name in before if name in after and before[name].not_before != after[name].not_before)
     notices = [
         *(one for name in after if name not in before for one in _asked(name, after[name], moved, patience)),
-        *(
-            one
-            for name in after
-            if name in settled
-            for one in _extended(name, after[name], loud[-1].at, moved, patience)
-        ),
+        *(one for name in extended for one in _extended(name, after[name], loud[-1].at, moved, patience)),
         *(one for event in loud for one in _of_event(event, moved)),
     ]
     if not moved.after.final:  # else its end says what was decided
-        notices += [one for name in before if name not in after for one in _decided(name, loud[-1].at, moved)]
-    return News(tuple(notices), settled)
+        notices += [one for name in answered for one in _decided(name, loud[-1].at, moved)]
+    return News(tuple(notices), answered, extended)
 
 
 _NONE = StepState()

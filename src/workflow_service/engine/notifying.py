@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workflow_service.domain.addressing import NOBODY, Addressees
 from workflow_service.domain.events import Event
 from workflow_service.domain.notice_facts import value
-from workflow_service.domain.notices import QUESTIONS, Kind, Moved, Notice, Patience, news
+from workflow_service.domain.notices import NOTHING, QUESTIONS, REMINDERS, Kind, Moved, Notice, Patience, news
 from workflow_service.store import outbox
 from workflow_service.store.entry import Also
 from workflow_service.store.executions import Record
@@ -36,15 +36,16 @@ def with_notices(
 ) -> Also | None:
     """What happens in the transaction of these events: `also`, and what people are to be told of them."""
     found = news(events, moved, notifying.patience)
-    if not found.notices and not found.settled:
+    if found == NOTHING:
         return also
     letters = [one for notice in found.notices for one in _letters(notifying, record, notice)]
 
     async def both(connection: AsyncConnection) -> None:
         if also is not None:
             await also(connection)
-        if found.settled:
-            await outbox.settle(connection, record.execution_id, found.settled, QUESTIONS, now=events[-1].at)
+        for steps, kinds in ((found.answered, QUESTIONS), (found.extended, REMINDERS)):
+            if steps:
+                await outbox.settle(connection, record.execution_id, steps, kinds, now=events[-1].at)
         await outbox.keep(connection, letters, sqlite=sqlite)
 
     return both
