@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import yaml
 
 from tests.support.keys import bearer, make_key
-from tests.support.replica import HIGH_CPU, Running, act, replica, rules_of
+from tests.support.replica import HIGH_CPU, Running, act, eventually, replica, rules_of
 from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
 from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import ErrorClass
@@ -138,6 +138,21 @@ async def test_a_halt_is_said_and_gone_past(tmp_path: Path) -> None:
     assert found["status"] == "completed"
     assert ("cure", "when it begins") in [(one["step"], one["what"]) for one in found["unknown"]]
     assert step(found, "cure")["guardrails"][0]["rule"] == "halt"
+
+
+async def test_a_target_in_other_hands(tmp_path: Path) -> None:
+    """Which execution holds what the step would change; the alert itself would be attached to that workflow."""
+    executor = ScriptedExecutor()
+    executor.script("cure", Answer(slow=True))
+    async with replica(tmp_path, executor, RULES_FILE=two(tmp_path)) as running:
+        workflow = await running.begin(HIGH_CPU)
+        await eventually(lambda: executor.running() == ["cure"], "it runs")
+        answer = await running.http.post("/api/v1/simulate", json={"alert": HIGH_CPU})
+        executor.finish()
+        await running.ended(workflow)
+    found = answer.json()
+    assert (found["admission"]["outcome"], found["admission"]["workflow_id"]) == ("attached", workflow)
+    assert workflow in next(one["why"] for one in found["unknown"] if one["step"] == "cure")
 
 
 async def test_the_plan_uses_its_own_budget_up(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from workflow_service.domain.errors import Crowded, NotFound, Rejected, Unfit, V
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.guardrails import refusal
 from workflow_service.domain.guardrails_about import About, Judgement
-from workflow_service.domain.locking import OWNERS
+from workflow_service.domain.locking import OWNERS, lock_of
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.policy import Word
 from workflow_service.engine.guards import Case, Guards
@@ -35,7 +35,7 @@ from workflow_service.simulation.glance import Glance
 from workflow_service.simulation.outside import OutOfTime, Outside
 from workflow_service.simulation.telling import Simulated, told
 from workflow_service.simulation.trial import Pace, Trial
-from workflow_service.store import estimates, queries
+from workflow_service.store import estimates, locks, queries
 from workflow_service.store.database import Database
 from workflow_service.store.executions import load
 
@@ -156,8 +156,13 @@ class Simulator:
             return found.refused(reason, cause)
         return await self._walked(found, subject, about)
 
+    async def _doubt_taken(self, found: Simulated, site: Site) -> None:
+        for step, why in (await _taken(self._around.database, found.plan, site.cluster)).items():
+            found.findings.doubt(step, "when it begins", why)
+
     async def _walked(self, found: Simulated, subject: _Subject, about: About) -> Simulated:
         around, site = self._around, self._around.site_of(subject.alert)
+        await self._doubt_taken(found, site)
         clock = Clock(around.clock())
         pace = Pace(await estimates.action_times(around.database))
         trial = Trial(
@@ -183,6 +188,14 @@ class Simulator:
         except StandsStill as error:
             stopped = str(error)
         return found.played(play, stopped)
+
+
+async def _taken(database: Database, plan: Plan, cluster: str) -> Mapping[str, str]:
+    """By step of the plan, who holds what it would change, as far as the plan itself names it."""
+    graph = graphs.validate(plan)
+    wanted = {name: lock_of(step, None, graph, cluster=cluster) or "" for name, step in graph.steps.items()}
+    held = await locks.holders(database, set(wanted.values()) - {""})
+    return {name: f"workflow {held[one]} changes {one} now" for name, one in wanted.items() if held.get(one)}
 
 
 def _behind_approval(plan: Plan, judgement: Judgement) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -158,5 +158,5 @@ def _changed(outcome: ActionOutcome, cluster: str) -> frozenset[str]:
     )
 
 
-def _named(steps: tuple[str, ...] | Any) -> str:
+def _named(steps: Sequence[str]) -> str:
     return f"step {steps[0]}" if len(steps) == 1 else f"steps {', '.join(steps)}"
