@@ -246,7 +246,7 @@ async def test_what_did_not_help_is_not_tried_again_and_again(tmp_path: Path) ->
     ],
 )
 async def test_nobody_knows_what_is_asked(tmp_path: Path, body: dict[str, Any], code: int, told: str) -> None:
-    """422, for an alert that is none 400, with the field; an unknown workflow is 404, an override of a firm rule 400."""
+    """422 with the field, 400 for what is no alert; an unknown workflow is 404, an override of a firm rule 400."""
     async with replica(tmp_path, ScriptedExecutor()) as running:
         answer = await running.http.post("/api/v1/explain", json=body)
         unknown = await running.http.post("/api/v1/explain", json={"workflow_id": "nobody"})
