@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from workflow_service.domain.errors import InvalidPlan, Violation
+from workflow_service.domain.graph import Graph
 from workflow_service.domain.guardrails_about import Finding, Judgement
 from workflow_service.domain.levels import every
 from workflow_service.domain.plan import Phase, Plan, Step, StepKind
 from workflow_service.domain.policy import Word
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import StepStatus
+from workflow_service.domain.suggested import is_suggestion, word_for
 
 APPROVAL = "approve_plan"  # the step that asks
 APPROVAL_BOUND = 3600.0  # seconds for which it waits
@@ -39,10 +43,21 @@ def behind_approval(plan: Plan, findings: tuple[Finding, ...]) -> Plan:
     return replace(plan, steps=(ask, *(_after(step, plan) for step in plan.steps)))
 
 
-def judged(plan: Plan, judgement: Judgement) -> Plan:
-    """The plan with what was found in its metadata, which its hash is not about."""
+def approved(graph: Graph, state: RunState, step: str) -> bool:
+    """Whether a person has said yes to that step: with the whole plan, or to it alone where an advisor suggested it."""
+    word = state.steps.get(word_for(step) if is_suggestion(graph.steps[step]) else APPROVAL)
+    return word is not None and word.status is StepStatus.SUCCEEDED
+
+
+def judged(plan: Plan, judgement: Judgement, instead_of: Sequence[str] = ()) -> Plan:
+    """The plan with what was found in its metadata, which its hash is not about.
+
+    `instead_of`: why plans that an advisor had more part in may not be.
+    """
     told = [shown(one) for one in judgement.findings if one.word is not Word.ALLOWED or one.override]
-    said = {"policy": judgement.policy, "word": str(judgement.word), "findings": told}
+    said: dict[str, Any] = {"policy": judgement.policy, "word": str(judgement.word), "findings": told}
+    if instead_of:
+        said["instead_of"] = [*instead_of]
     return replace(plan, metadata={**plan.metadata, GUARDRAILS: said})
 
 
