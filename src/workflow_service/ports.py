@@ -173,6 +173,10 @@ class Advisor(Protocol):
         """Better parameters, priorities and durations for planned steps (the candidates), and actions besides."""
         ...
 
+    async def generate(self, question: Question) -> Reply:
+        """The actions of a whole plan, among those that may be in one (the candidates), in order."""
+        ...
+
     async def recover(self, question: Question) -> Reply:
         """Why a step has failed (`question.setback`), and which option heals it."""
         ...

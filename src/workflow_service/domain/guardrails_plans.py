@@ -56,6 +56,9 @@ def _confidence(_acts: Sequence[Act], _steps: int, about: About, policy: Policy)
         return None
     if about.confidence is None:
         return Finding("confidence", Word.NEEDS_APPROVAL, "the advisor does not say how sure it is", "confidence")
+    if about.unsure:
+        why = "is below AI_CONFIDENCE_THRESHOLD, and the whole plan is the advisor's"
+        return Finding("confidence", Word.NEEDS_APPROVAL, why, "confidence", about.confidence)
     if about.confidence >= policy.confidence:
         return None
     why = f"is below {policy.confidence:g} (confidence)"

@@ -32,15 +32,18 @@ class About:
         return None
 
 
-def offered(entry: ActionType, about: About) -> Candidate | None:
+def offered(entry: ActionType, about: About, *, free: bool = True) -> Candidate | None:
     """The action as an advisor may name it; None: it is not for this alert, or not to be said in a closed form.
 
     All that has to be said for it is a number, yes or no, one of some words or of a pattern; or is the alert's target.
+    `free` False: nothing of a pattern either, which bounds the form of a value and not its size.
     """
     if entry.changes and about.aim(entry) is None:
         return None
     properties = entry.parameters.get("properties") or {}
-    closed = {name: schema for name, schema in choosable(entry.parameters, properties).items() if _is_closed(schema)}
+    closed = {
+        name: schema for name, schema in choosable(entry.parameters, properties).items() if _is_closed(schema, free)
+    }
     required = frozenset(entry.parameters.get("required") or ()) - TARGET_PARAMETERS
     if required - closed.keys():
         return None  # somebody would have to write it in words of his own
@@ -60,5 +63,5 @@ def target_parameters(entry: ActionType, target: Target | None) -> dict[str, Any
     return {name: value for name, value in named.items() if name in properties and value is not None}
 
 
-def _is_closed(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type") in _CLOSED or bool(schema.get("enum")) or "pattern" in schema
+def _is_closed(schema: Mapping[str, Any], free: bool) -> bool:
+    return schema.get("type") in _CLOSED or bool(schema.get("enum")) or (free and "pattern" in schema)

@@ -26,7 +26,7 @@ from workflow_service.ports import Observation
 # Upstream's BR-WF-TIMEOUT-001: how long a workflow may run, by its number of steps.
 _TIERS = ((3, 600.0), (10, 1200.0))
 _LONGEST_TIER = 2700.0
-_LAST_RESORT = "last_resort"
+LAST_RESORT = "last_resort"
 
 
 def make_plan(
@@ -251,7 +251,7 @@ def _tell(action_type: str) -> Rule:
     message = "{alert} ({severity}) on {subject}: {message}. No rule fits."
     parameters = {"message": message, "severity": "{level}"}
     return Rule(
-        name=_LAST_RESORT,
+        name=LAST_RESORT,
         reason="no rule of the rule file fits this alert, so somebody is told",
         actions=(RuleAction(id="tell", type=action_type, parameters=parameters),),
     )

@@ -94,7 +94,8 @@ class Planner:
         """The plan with an advisor's part in it, then what comes instead where guardrails deny that."""
         if self.counsel is None or catalogue is None:
             return (plan,)
-        return await self.counsel.about(plan, here, About(here.target, catalogue, self.limits, here.owner))
+        about = About(here.target, catalogue, self.limits, here.owner)
+        return await self.counsel.about(plan, here, about, self.rules)
 
     async def _look_patiently(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
         until = time.monotonic() + self._patience
