@@ -137,6 +137,7 @@ class Appeal:
     failure: Failure
     attempt: int  # 1 is the workflow's first
     history: tuple[Recovery, ...]
+    denied: tuple[str, ...] = ()  # options that guardrails do not let be, just now
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from workflow_service.domain.states import StepStatus
 from workflow_service.domain.suggested import is_suggestion, word_for
 
 APPROVAL = "approve_plan"  # the step that asks
+RECOVERY_APPROVAL = "approve_recovery"  # the step inside of a recovery that asks about it
 APPROVAL_BOUND = 3600.0  # seconds for which it waits
 GUARDRAILS = "guardrails"  # in a plan's metadata: what they said when it was made
 
@@ -34,18 +35,26 @@ def behind_approval(plan: Plan, findings: tuple[Finding, ...]) -> Plan:
     if plan.has(APPROVAL):
         wrong = Violation("steps", APPROVAL, "is kept for the step that asks about the whole plan")
         raise InvalidPlan("the plan cannot be put before a person", [wrong])
+    return replace(plan, steps=asking_first(plan.steps, APPROVAL, "the whole plan", findings))
+
+
+def asking_first(steps: Sequence[Step], name: str, what: str, findings: Sequence[Finding]) -> tuple[Step, ...]:
+    """Steps of one level behind one more, which waits for a person's word before all of them that change something."""
+    why = "; ".join(map(str, findings)) or "the plan before was approved, and this is another"
     ask = Step(
-        id=APPROVAL,
+        id=name,
         kind=StepKind.APPROVAL,
-        description=f"waits for a person's word on the whole plan: {'; '.join(map(str, findings))}"[:1000],
+        description=f"waits for a person's word on {what}: {why}"[:1000],
         deadline=APPROVAL_BOUND,
     )
-    return replace(plan, steps=(ask, *(_after(step, plan) for step in plan.steps)))
+    return (ask, *(_after(step, name, steps) for step in steps))
 
 
 def approved(graph: Graph, state: RunState, step: str) -> bool:
-    """Whether a person has said yes to that step: with the whole plan, or to it alone where an advisor suggested it."""
-    word = state.steps.get(word_for(step) if is_suggestion(graph.steps[step]) else APPROVAL)
+    """Whether a person has said yes to that step: to the whole plan, to the recovery it is of, or to it alone."""
+    recovery = f"{step.partition('/')[0]}/{RECOVERY_APPROVAL}"
+    name = recovery if recovery in graph.steps else APPROVAL
+    word = state.steps.get(word_for(step) if is_suggestion(graph.steps[step]) else name)
     return word is not None and word.status is StepStatus.SUCCEEDED
 
 
@@ -81,14 +90,14 @@ def _changes(step: Step) -> bool:
     return any(one.action is not None and one.changes for one, _ in every((step,)))
 
 
-def _after(step: Step, plan: Plan) -> Step:
+def _after(step: Step, word: str, steps: Sequence[Step]) -> Step:
     """Who changes something waits for the word; so does what an alternative that changes something stands in for."""
-    heirs = {one.id: one for one in plan.steps}
-    stand_ins = {one.alternative for one in plan.steps if one.alternative}
+    heirs = {one.id: one for one in steps}
+    stand_ins = {one.alternative for one in steps if one.alternative}
     if step.phase is not Phase.MAIN or step.id in stand_ins:
         return step  # it comes after something that has waited, or stands in for it
     chain, following = [step], step.alternative
-    while following is not None and len(chain) <= len(plan.steps):
+    while following is not None and len(chain) <= len(steps):
         chain.append(heirs[following])
         following = heirs[following].alternative
-    return replace(step, needs=(*step.needs, APPROVAL)) if any(map(_changes, chain)) else step
+    return replace(step, needs=(*step.needs, word)) if any(map(_changes, chain)) else step
