@@ -152,7 +152,7 @@ def _settings(task: Task) -> Settings:
     )
     unlimited = ("STORM_IN_NAMESPACE", "STORM_IN_CLUSTER", "BUDGET_IN_NAMESPACE", "BUDGET_IN_CLUSTER")
     limits = {"MAX_CONCURRENT_WORKFLOWS": str(task.concurrency), **dict.fromkeys(unlimited, "0")}
-    return load({**limits, **store})
+    return load({**limits, **store, "POLICY_FILE": str(Path(__file__).parent / "policy.yaml")})
 
 
 def sequence(length: int, *, about: str = "web") -> Plan:

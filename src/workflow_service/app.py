@@ -27,16 +27,14 @@ from workflow_service.api.health import Health
 from workflow_service.api.workflows import Workflows
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
-from workflow_service.engine import reaping
 from workflow_service.engine.drive import Driver
 from workflow_service.engine.explaining import Explainer
 from workflow_service.engine.guards import Guards
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
-from workflow_service.engine.housekeeping import Chore, Housekeeping
+from workflow_service.engine.housekeeping import Housekeeping
 from workflow_service.engine.lease import Lease
 from workflow_service.engine.listening import Listening
 from workflow_service.engine.means import Means
-from workflow_service.engine.measuring import measure
 from workflow_service.engine.on_dbos import DbosEngine, Polled
 from workflow_service.engine.orders import TOPIC, Orders
 from workflow_service.engine.reconcile import Reconciler
@@ -48,25 +46,24 @@ from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, expected, keep, policy_of
-from workflow_service.planning import shelf
+from workflow_service.meaning import admission, policy_of
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
-from workflow_service.settings import Settings
+from workflow_service.settings import Settings, current
 from workflow_service.sites import Sites, Surroundings
-from workflow_service.store import migrations, retention
+from workflow_service.store import migrations
 from workflow_service.store.data_lock import DataLock
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
 from workflow_service.telemetry.log import configure
 from workflow_service.telemetry.metrics import Metrics
+from workflow_service.upkeep import Upkeep
 
 POLLING = 0.2  # seconds between looks into each queue, idle or not; who need not wait for a slot does not queue
 CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot of their own
 MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot
-SWEEP = 2.0  # seconds between looks for undecided alerts
 
 log = structlog.get_logger(__name__)
 
@@ -146,13 +143,13 @@ class Replica:
             starter=self.driver,
             heard=Heard(waker(self.engine, now, queue=CONTROL), partial(self.bus.publish, TOPIC)),
         )
-        self.reception = Reception(self.intake, Inbox(most=settings.intake.max_pending), self.metrics.intake)
+        self.reception = self._reception()
         self.watch = watch_of(settings, self.database, self.session, self.metrics.intake, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
-        self.housekeeping = Housekeeping(self._chores())
+        self.housekeeping = Housekeeping([*self._upkeep().chores(), *self.entrance.chores(), *self.advising.chores()])
         parts = Parts(
             workflows=Workflows(self.reception, self.database, self.bus, settings.intake.execute_wait),
-            alerts=Alerts(self.reception, self.database, self.metrics.intake, lambda: settings.intake.pagerduty_secret),
+            alerts=self._alerts(),
             controls=Controls(self._orders(), self.database),
             events=Events(self.feed, self.database, self.metrics.streams),
             health=self._health(),
@@ -234,27 +231,30 @@ class Replica:
             jitter=random.random,
         )
 
+    def _reception(self) -> Reception:
+        given = self._settings.intake
+        inbox = Inbox(most=given.max_pending, most_undecided=given.max_undecided)
+        return Reception(self.intake, inbox, self.metrics.intake)
+
+    def _alerts(self) -> Alerts:
+        secrets = current(self._settings, "access.webhook_secrets")
+        return Alerts(self.reception, self.database, self.metrics.intake, secrets)
+
     def _orders(self) -> Orders:
         return Orders(self.database, self.engine, self.bus, catalogue=self.sites.catalogue, clock=now)
 
-    def _chores(self) -> list[Chore]:
-        period = self._settings.orchestration.monitoring_interval
-        kept = keep(self._settings)
-
-        async def forget() -> None:
-            await retention.forget(self.database, kept, now=now())
-            await self.engine.forget(older_than=kept.detail)
-
-        return [
-            Chore("sweep", SWEEP, self.intake.sweep),
-            Chore("watch", expected(self._settings).period, self.watch.look),
-            Chore("reap", min(period, reaping.PERIOD), reaping.Reaper(self.database, self.engine, clock=now).reap),
-            Chore("measure", period, partial(measure, self.database, self.metrics, clock=now)),
-            Chore("forget", period, forget),
-            Chore("templates", shelf.PERIOD, self.shelf.refresh),
-            *self.entrance.chores(),
-            *self.advising.chores(),
-        ]
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(
+            self._settings,
+            self.database,
+            self.engine,
+            self.intake,
+            self.reception,
+            self.watch,
+            self.shelf,
+            self.metrics,
+            now,
+        )
 
     def _health(self) -> Health:
         async def ready() -> bool:

@@ -22,11 +22,12 @@ from workflow_service.api.tls import Certificate
 from workflow_service.clients.alarms import AlarmWebhook
 from workflow_service.clients.identity import HttpIssuer, HttpTokenReview
 from workflow_service.clients.session import SharedSession
+from workflow_service.domain.permissions import About
 from workflow_service.engine.housekeeping import Chore
 from workflow_service.intake.watching import Watch
 from workflow_service.meaning import expected
 from workflow_service.settings import SecretFile, Settings, current
-from workflow_service.store import api_keys, audit, queries
+from workflow_service.store import api_keys, audit, inbound, kept_alerts, queries, silences
 from workflow_service.store.database import Database
 from workflow_service.telemetry.intake import IntakeMetrics
 
@@ -52,6 +53,11 @@ class Entrance:
         self.access = Access(
             self._authenticator(settings.auth_mode or frozenset()),
             namespace_of=partial(queries.namespace_of, database),
+            sights={
+                About.ALERT: partial(kept_alerts.in_sight, database),
+                About.DELIVERY: partial(inbound.in_sight, database),
+                About.SILENCE: partial(silences.in_sight, database),
+            },
             rates=Rates(settings.access.rate_limit, settings.access.rate_burst),
             failures=Rates(FAILURES_PER_SECOND, FAILURES_AT_ONCE),
             audit=self._audit,

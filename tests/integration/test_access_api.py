@@ -173,6 +173,61 @@ async def test_a_key_for_some_namespaces(tmp_path: Path) -> None:
         assert len((await http.get("/api/v1/workflows", headers=admin)).json()["workflows"]) == 2
 
 
+async def test_a_limited_key_sees_its_own_alerts_and_deliveries(tmp_path: Path) -> None:
+    """What is in its namespaces, and what it has sent itself; all else is as if it did not exist."""
+    async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running:
+        http, admin = running.http, await key_of(running, "root", A)
+        staging = await key_of(running, "staging", OP, namespaces=("staging",))
+        await http.post("/api/v1/execute", json=HIGH_CPU, headers=admin)
+        await http.post("/api/v1/execute", json=MEMORY_LEAK, headers=admin)
+        await http.post("/api/v1/execute", json=MEMORY_LEAK | {"fingerprint": "again"}, headers=staging)
+        unseen = ""
+        for things, key, of in (("alerts", "alert_id", "{}/explain"), ("deliveries", "delivery_id", "{}")):
+            everything = (await http.get(f"/api/v1/{things}", headers=admin)).json()[things]
+            theirs = (await http.get(f"/api/v1/{things}", headers=staging)).json()[things]
+            assert (len(everything), len(theirs)) == (3, 2), things
+            hidden = {one[key] for one in everything} - {one[key] for one in theirs}
+            for one in everything:
+                url = f"/api/v1/{things}/" + of.format(one[key])
+                seen = await http.get(url, headers=staging)
+                assert seen.status_code == (404 if one[key] in hidden else 200), url
+            unseen = hidden.pop()
+            told = (await http.get(f"/api/v1/{things}/" + of.format(unseen), headers=staging)).text
+            nothing = (await http.get(f"/api/v1/{things}/" + of.format("0" * 36), headers=staging)).text
+            assert told.replace(unseen, "ID") == nothing.replace("0" * 36, "ID")
+        again = await http.post(f"/api/v1/deliveries/{unseen}/replay", headers=staging)
+        assert again.status_code == 404
+
+
+async def test_a_limited_key_silences_its_own_namespaces(tmp_path: Path) -> None:
+    """It makes, sees and ends silences of its namespaces, and none beyond; they hold for nobody else's alerts."""
+    ends = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    silence = {"match": "true", "starts_at": datetime.now(UTC).isoformat(), "ends_at": ends}
+    async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running:
+        http, admin = running.http, await key_of(running, "root", A)
+        staging = await key_of(running, "staging", OP, namespaces=("staging",))
+
+        async def make(namespaces: list[str] | None, headers: dict[str, str]) -> tuple[int, str]:
+            body = silence | ({} if namespaces is None else {"namespaces": namespaces})
+            answer = await http.post("/api/v1/silences", json=body, headers=headers)
+            return answer.status_code, answer.json().get("id", "")
+
+        assert (await make(None, staging))[0] == 403
+        assert (await make(["staging", "production"], staging))[0] == 403
+        code, mine = await make(["staging"], staging)
+        assert code == 201
+        held = await http.post("/api/v1/execute", json=MEMORY_LEAK, headers=admin)
+        assert held.json()["result"]["execution_details"]["intake"]["outcome"] == "silenced"
+        acted = await http.post("/api/v1/execute", json=HIGH_CPU, headers=admin)
+        assert acted.json()["result"]["execution_details"]["intake"]["outcome"] == "admitted"
+        _, elsewhere = await make(["production"], admin)
+        listed = (await http.get("/api/v1/silences", headers=staging)).json()["silences"]
+        assert [one["id"] for one in listed] == [mine]
+        assert (await http.get(f"/api/v1/silences/{elsewhere}", headers=staging)).status_code == 404
+        assert (await http.delete(f"/api/v1/silences/{elsewhere}", headers=staging)).status_code == 404
+        assert (await http.delete(f"/api/v1/silences/{mine}", headers=staging)).status_code == 200
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from tests.integration.test_openapi import document_of, holds
 from tests.support.replica import HIGH_CPU, Running, eventually, replica
+from tests.support.rows import an_alert as stored_alert
 from tests.support.rows import away, count
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.unit.test_alertmanager import a_notification, an_alert
@@ -185,14 +187,14 @@ async def test_without_a_secret_nobody_is_pagerduty(tmp_path: Path) -> None:
     async with replica(tmp_path, ScriptedExecutor()) as running:
         answer = await post(running, a_webhook(), **{"X-PagerDuty-Signature": "v1=00"})
         assert answer.status_code == 403
-        assert "PAGERDUTY_SECRET is not set" in answer.json()["detail"]
+        assert "WEBHOOK_SECRETS is not set" in answer.json()["detail"]
         holds(await document_of(running), ROUTE, answer)
         assert await count(running.parts.database, deliveries) == 0
 
 
 async def test_the_other_forms(tmp_path: Path) -> None:
     """A batch of events with a broken one between two good ones; a signed incident, acknowledged, then resolved."""
-    async with replica(tmp_path, ScriptedExecutor(), PAGERDUTY_SECRET=SECRET.decode()) as running:
+    async with replica(tmp_path, ScriptedExecutor(), WEBHOOK_SECRETS=SECRET.decode()) as running:
         document = await document_of(running)
         events = json.dumps([an_event(id="1"), an_event(id=""), an_event(id="2")]).encode()
         answer = await post(running, events, **{"Content-Type": "application/cloudevents-batch+json"})
@@ -238,6 +240,23 @@ async def test_an_answer_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pyt
         await eventually(lambda: running.parts.reception.inbox.pending == 0, "its place is free again")
         found = (await running.http.get(f"/api/v1/deliveries/{answer.json()['delivery_id']}")).json()
         assert [one["outcome"] for one in found["outcomes"]] == ["admitted"] * 2
+
+
+async def test_too_many_undecided_alerts(tmp_path: Path) -> None:
+    """Beyond the bound on alerts that nobody has decided yet all are refused, and go in again afterwards."""
+    async with replica(tmp_path, ScriptedExecutor(), INTAKE_MAX_UNDECIDED="2") as running:
+        taking = running.parts.reception
+        for _ in range(3):
+            await stored_alert(running.parts.database, at=datetime.now(UTC), outcome=None)
+        await taking.weigh()
+        for route, body in (("/api/v1/alerts", a_notification(an_alert(1))), ("/api/v1/execute", HIGH_CPU)):
+            answer = await running.http.post(route, json=body)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503 if "alerts" in route else 500, "5")
+        assert "wfs_alerts_undecided 3.0" in (await running.http.get("/metrics")).text
+        async with running.parts.database.write() as connection:
+            await connection.execute(sa.update(alerts).values(outcome="invalid"))
+        await taking.weigh()
+        assert (await post(running, a_notification(an_alert(1)))).status_code == 200
 
 
 async def test_more_bytes_than_may_be_held(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.support.replica import HIGH_CPU, MEMORY_LEAK, Running, act, eventuall
 from tests.support.schemathesis import command_of
 from tests.support.scripted_executor import Answer, ScriptedExecutor
 from tests.support.served import Reader, reading, served
-from workflow_service.api import event_stream, events
+from workflow_service.api import event_stream, events, feed
 from workflow_service.domain.permissions import Right
 from workflow_service.store.database import Database
 
@@ -195,6 +195,19 @@ async def test_refusals(tmp_path: Path) -> None:
             await eventually(lambda: not running.parts.feed._subscriptions, "the place is free again")
             assert running.parts.feed._reader is None  # nobody reads, so nothing is read
             async with reading(f"{url}/api/v1/events"):
+                pass
+
+
+async def test_one_caller_leaves_streams_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has as many streams as one caller may gets 429 for another, and everybody else still gets theirs."""
+    monkeypatch.setattr(feed, "MOST_OF_ONE", 1)
+    async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running, served(running.parts) as url:
+        mine, theirs = [await key_of(running, name, Right.VIEWER) for name in ("greedy", "modest")]
+        async with reading(f"{url}/api/v1/events", mine), httpx2.AsyncClient(base_url=url) as http:
+            refused = await http.get("/api/v1/events", headers=mine)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+            holds(await document_of(running), ALL, refused)
+            async with reading(f"{url}/api/v1/events", theirs):
                 pass
 
 

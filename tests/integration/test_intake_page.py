@@ -18,21 +18,21 @@ from tests.unit.test_pagerduty import a_webhook
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "intake.md").read_text("utf-8")
-SECRET = "of-the-subscription"
+SECRET = "of-the-subscription-of-ours"
 TOOLS = [tool for tool in ("bash", "curl", "openssl") if shutil.which(tool) is None]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All three programs; PagerDuty has a secret."""
-    with Stack(tmp_path_factory.mktemp("stack"), PAGERDUTY_SECRET=SECRET) as running:
+    with Stack(tmp_path_factory.mktemp("stack"), WEBHOOK_SECRETS=SECRET) as running:
         yield running
 
 
 def _run(stack: Stack, script: str) -> dict[str, Any]:
     """What a script of the page prints, run against this stack."""
     here = script.replace("http://localhost:8083", stack.workflow.url).replace("curl ", "curl -s --fail-with-body ")
-    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "PAGERDUTY_SECRET": SECRET}
+    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "WEBHOOK_SECRETS": SECRET}
     done = subprocess.run(
         ["bash", "-ec", here], capture_output=True, text=True, env=environment, timeout=60, check=False
     )

@@ -29,6 +29,7 @@ async def served(parts: Replica) -> AsyncIterator[str]:
         await parts.app(scope, receive, send)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # who takes nothing is noticed soon
         connection = type("Connection", (GuardedConnection,), {"limits": limits})
         config = uvicorn.Config(app, http=connection, ws="none", lifespan="off", log_config=None, access_log=False)
         server = uvicorn.Server(config)

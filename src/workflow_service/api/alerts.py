@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from workflow_service.api.problems import documented, problem
 from workflow_service.api.signed import WEBHOOK
 from workflow_service.domain.admission import OUTCOMES
 from workflow_service.domain.errors import StoreUnavailable
-from workflow_service.domain.pagerduty import signed
+from workflow_service.domain.signatures import BadSignature, verify
 from workflow_service.intake.inbox import Full, Load
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.receiving import SIGNATURES, Form, form_of, needed
@@ -107,7 +108,7 @@ class Alerts:
     reception: Reception
     database: Database
     metrics: IntakeMetrics
-    pagerduty_secret: Callable[[], str | None]
+    webhook_secrets: Callable[[], Sequence[bytes] | None]  # with which PagerDuty signs
 
 
 def routes(parts: Alerts) -> APIRouter:
@@ -183,7 +184,11 @@ def _delivery(request: Request, form: Form, headers: dict[str, str], body: bytes
 
 def _forged(parts: Alerts, body: bytes, headers: dict[str, str]) -> str | None:
     """What is wrong with the signature; None: nothing."""
-    secret = parts.pagerduty_secret()
-    if secret is None:
-        return "PAGERDUTY_SECRET is not set, so nobody can tell whether this comes from PagerDuty"
-    return None if signed(body, headers[SIGNATURES], secret.encode()) else f"no signature in {SIGNATURES} is ours"
+    secrets = parts.webhook_secrets()
+    if not secrets:
+        return "WEBHOOK_SECRETS is not set, so nobody can tell whether this comes from PagerDuty"
+    try:
+        verify({SIGNATURES: headers[SIGNATURES]}, body, secrets=secrets, now=time.time())
+    except BadSignature:
+        return f"no signature in {SIGNATURES} is ours"
+    return None

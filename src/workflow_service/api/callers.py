@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.errors import Forbidden
-from workflow_service.domain.permissions import NAME_LIMIT, Caller, Right
+from workflow_service.domain.permissions import NAME_LIMIT, Caller, Right, Sight
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.intake.intake import Outcome
 from workflow_service.intake.reception import Result
@@ -37,6 +38,12 @@ def visible_to(request: Request) -> frozenset[str] | None:
     return None if caller is None else caller.reach(Right.VIEWER)
 
 
+def sight_of(request: Request) -> Sight | None:
+    """Who looks, when they are limited to some namespaces; None: they see everything."""
+    caller, reach = caller_of(request), visible_to(request)
+    return None if caller is None or reach is None else Sight(caller.name, reach)
+
+
 def expect_orders_for(request: Request, alert: Alert) -> None:
     """Let only those go on who may have something done about that alert: where it says it is, and where its target is.
 
@@ -45,6 +52,18 @@ def expect_orders_for(request: Request, alert: Alert) -> None:
     """
     if (why := hindrance(request, alert)) is not None:
         raise Forbidden(why)
+
+
+def expect_within(request: Request, namespaces: Sequence[str] | None) -> None:
+    """Let only those go on who may do something in all of these namespaces; None: in all there are.
+
+    Raises:
+        Forbidden: the caller is limited to others.
+    """
+    caller = caller_of(request)
+    reach = None if caller is None else caller.reach(Right.OPERATOR)
+    if reach is not None and (namespaces is None or not reach.issuperset(namespaces)):
+        raise Forbidden(f"namespaces: {namespaces!r} must be some of those that the caller is limited to")
 
 
 def hindrance(request: Request, alert: Alert) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -15,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workflow_service.api import selecting
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
-from workflow_service.api.callers import source_of
+from workflow_service.api.callers import hindrance, sight_of, source_of, within_sight
 from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented, problem
 from workflow_service.intake.intake import Delivery
@@ -110,7 +111,9 @@ def routes(reception: Reception, database: Database) -> APIRouter:
     async def listed(request: Request, asked: Annotated[DeliveryQuery, Query()]) -> Response:
         fields = selecting.chosen(request, DeliveryOut)
         before, limit = read_cursor(asked.cursor), asked.limit
-        found = await inbound.summaries(database, quarantined=asked.quarantined, before=before, limit=limit + 1)
+        found = await inbound.summaries(
+            database, quarantined=asked.quarantined, before=before, limit=limit + 1, sight=sight_of(request)
+        )
         onward = cursor(found[limit - 1]["received_at"], found[limit - 1]["id"]) if len(found) > limit else None
         page = [_summary(one) for one in found[:limit]]
         return _json({"deliveries": selecting.pick(fields, page), "next_cursor": onward})
@@ -123,7 +126,8 @@ def routes(reception: Reception, database: Database) -> APIRouter:
     )
     async def one(request: Request, delivery_id: DeliveryId) -> Response:
         fields = selecting.chosen(request, DeliveryDetail)
-        return _json(selecting.pick(fields, _detail(*await inbound.whole(database, delivery_id, shown=SHOWN))))
+        found = await inbound.whole(database, delivery_id, shown=SHOWN, sight=sight_of(request))
+        return _json(selecting.pick(fields, _detail(*found)))
 
     @router.post(
         "/{delivery_id}/replay",
@@ -150,7 +154,9 @@ async def _replay(reception: Reception, database: Database, request: Request, de
     delivery, form = repeated(await inbound.to_repeat(database, delivery_id))
     with reception.inbox.load() as load:
         load.add(len(delivery.body))
-        return answer(await reception.take(_by(request, delivery), form))
+        found = await reception.take(_by(request, delivery), form, hindrance=partial(hindrance, request))
+        results = [await within_sight(request, database, one) for one in found.alerts]
+        return answer(replace(found, alerts=tuple(results)))
 
 
 def _by(request: Request, delivery: Delivery) -> Delivery:

@@ -13,9 +13,9 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from workflow_service.api.callers import visible_to
+from workflow_service.api.callers import caller_of, visible_to
 from workflow_service.api.event_stream import EventStream, event
-from workflow_service.api.feed import TOO_SLOW, Feed, Full, Subscription, message
+from workflow_service.api.feed import TOO_SLOW, Feed, Full, Greedy, Subscription, message
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.states import ExecutionStatus
@@ -157,9 +157,12 @@ async def _stream(
     parts: Events, request: Request, wanted: Callable[[Entry], bool], past: Callable[[], Awaitable[Past]]
 ) -> Response:
     try:
-        subscription = await parts.feed.open(wanted)
+        caller = caller_of(request)
+        subscription = await parts.feed.open(wanted, caller=None if caller is None else caller.name)
     except Full as error:
         return problem(request, 503, "Too many event streams", str(error), headers={"Retry-After": RETRY_AFTER})
+    except Greedy as error:
+        return problem(request, 429, "Too many event streams", str(error), headers={"Retry-After": RETRY_AFTER})
     try:
         before = await past()  # read after the subscription has begun, so that nothing lies between the two
     except BaseException:

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from workflow_service.api import selecting
+from workflow_service.api.callers import sight_of
 from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.store import kept_alerts
@@ -75,7 +76,7 @@ def routes(database: Database) -> APIRouter:
     )
     async def alerts(request: Request, asked: Annotated[AlertQuery, Query()]) -> Response:
         fields = selecting.chosen(request, AlertRow)
-        chosen = kept_alerts.Filter(asked.workflow_id, asked.fingerprint, asked.outcome)
+        chosen = kept_alerts.Filter(asked.workflow_id, asked.fingerprint, asked.outcome, sight_of(request))
         before = read_cursor(asked.cursor)
         found = await kept_alerts.page(database, chosen=chosen, before=before, limit=asked.limit + 1)
         page = found[: asked.limit]
@@ -90,7 +91,7 @@ def routes(database: Database) -> APIRouter:
     )
     async def explain(request: Request, alert_id: Annotated[str, Path(max_length=100)]) -> Response:
         fields = selecting.chosen(request, ExplainedAlert)
-        return _json(selecting.pick(fields, await kept_alerts.explained(database, alert_id)))
+        return _json(selecting.pick(fields, await kept_alerts.explained(database, alert_id, sight_of(request))))
 
     return router
 

@@ -24,6 +24,7 @@ from workflow_service.store.database import Database
 from workflow_service.store.feed import Entry
 
 MOST = 500  # streams at once
+MOST_OF_ONE = 100  # of them of one caller
 BUFFER = 1000  # entries that wait for one slow reader
 LOOK = 1.0  # seconds between looks when nothing wakes
 PAUSE = 1.5 * EVERY  # seconds before a look: what comes in a storm is read together
@@ -35,6 +36,10 @@ log = structlog.get_logger(__name__)
 
 class Full(Exception):
     """As many streams are open as may be."""
+
+
+class Greedy(Exception):
+    """One caller has as many streams as one may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ def message(entry: Entry) -> Message:
 class Subscription:
     """What one stream is told: entries that wait to be taken, and that there will be no more."""
 
-    def __init__(self, wanted: Callable[[Entry], bool], most: int) -> None:
+    def __init__(self, wanted: Callable[[Entry], bool], most: int, caller: str | None = None) -> None:
+        self.caller = caller
         self._wanted, self._most = wanted, most
         self._waiting: deque[Message] = deque()
         self._news = asyncio.Event()
@@ -114,16 +120,19 @@ class Feed:
         self._reader: asyncio.Task[None] | None = None
         self._stopping = False
 
-    async def open(self, wanted: Callable[[Entry], bool]) -> Subscription:
-        """Be told whatever is committed from now on.
+    async def open(self, wanted: Callable[[Entry], bool], *, caller: str | None = None) -> Subscription:
+        """Be told whatever is committed from now on. `caller`: who has proved who they are; None: nobody was asked.
 
         Raises:
             Full: there are as many streams as may be.
+            Greedy: the caller has as many as one may.
             StoreUnavailable: the database is away.
         """
         if len(self._subscriptions) >= self._most:
             raise Full(f"{self._most} event streams are open here")
-        subscription = Subscription(wanted, self._buffer)
+        if caller is not None and sum(one.caller == caller for one in self._subscriptions) >= MOST_OF_ONE:
+            raise Greedy(f"{caller} has {MOST_OF_ONE} event streams open here, which is as many as one caller may")
+        subscription = Subscription(wanted, self._buffer, caller)
         self._subscriptions.add(subscription)
         if self._stopping:
             subscription.end(STOPPING)

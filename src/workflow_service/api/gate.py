@@ -7,7 +7,7 @@ answers 403 whatever it is asked about; and what lies outside a caller's namespa
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,7 +20,17 @@ from workflow_service.access.rates import Rates
 from workflow_service.api import callers, limits, signed
 from workflow_service.api.problems import RETRY_AFTER, problem
 from workflow_service.domain.errors import NotFound, ProviderAway, StoreUnavailable, Unauthenticated
-from workflow_service.domain.permissions import About, Caller, Need, Place, Right, asks_nobody, methods_of, need_of
+from workflow_service.domain.permissions import (
+    About,
+    Caller,
+    Need,
+    Place,
+    Right,
+    Sight,
+    asks_nobody,
+    methods_of,
+    need_of,
+)
 from workflow_service.domain.signatures import is_signed
 
 CHALLENGE = 'Bearer realm="workflow-service", Basic realm="workflow-service"'
@@ -32,6 +42,7 @@ class Access:
 
     authenticator: Authenticator | None
     namespace_of: Callable[[str], Awaitable[str | None]]  # of a workflow, by id; raises NotFound
+    sights: Mapping[About, Callable[[str, Sight], Awaitable[bool]]]  # whether that one, by id, is in sight
     rates: Rates  # of callers, by name
     failures: Rates  # of those who do not prove who they are, by address
     audit: AuditLog
@@ -105,6 +116,10 @@ class Gate:
             return problem(request, 403, "Forbidden", wanted)
         if need.about is About.WORKFLOW:
             return await self._out_of_reach(request, place, reach)
+        if (sight := self._access.sights.get(need.about)) is not None:
+            [(name, named)] = place.values.items()
+            if not await sight(named, Sight(caller.name, reach)):  # then as if there were none
+                return problem(request, 404, "Not found", f"no {name.removesuffix('_id')} {named}")
         return None  # the route itself looks at the namespaces
 
     async def _out_of_reach(self, request: Request, place: Place, reach: frozenset[str]) -> Response | None:

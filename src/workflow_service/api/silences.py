@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workflow_service.api import conditional, selecting
-from workflow_service.api.callers import source_of
+from workflow_service.api.callers import expect_within, sight_of, source_of
 from workflow_service.api.instant import Instant
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import NotFound, Stale, Unfit, Violation
@@ -21,6 +21,7 @@ from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.store import silences
 from workflow_service.store.database import Database
 
+NAMESPACE = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _EXAMPLE: dict[str, Any] = {
     "kind": "maintenance",
     "match": "alert.namespace == 'shop' && alert.severity != 'critical'",
@@ -56,6 +57,9 @@ class SilenceIn(BaseModel):
     match: str = Field(min_length=1, max_length=2000, description="CEL over `alert`, as in the rule file")
     starts_at: Instant
     ends_at: Instant
+    namespaces: list[Annotated[str, Field(pattern=NAMESPACE)]] | None = Field(
+        None, min_length=1, max_length=100, description="only for alerts in these; without it: for all alerts"
+    )
     kind: Literal["silence", "maintenance"] = "silence"
     weekly: WeeklyIn | None = Field(None, description="only at these times between start and end")
     comment: str = Field("", max_length=1000)
@@ -97,6 +101,7 @@ def routes(database: Database) -> APIRouter:
         },
     )
     async def create(request: Request, body: SilenceIn) -> Response:
+        expect_within(request, body.namespaces)
         now = datetime.now(UTC)
         silence = _silence(body, now)
         kept = await silences.keep(database, silence, by=source_of(request) or "somebody", now=now)
@@ -114,7 +119,8 @@ def routes(database: Database) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     ) -> Response:
         fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
-        found = await silences.listed(database, ending_after=None if over else now, limit=limit)
+        ending_after, sight = None if over else now, sight_of(request)
+        found = await silences.listed(database, ending_after=ending_after, limit=limit, sight=sight)
         return _json({"silences": selecting.pick(fields, [_shown(one, now) for one in found])})
 
     @router.get(
@@ -178,6 +184,7 @@ def _silence(body: SilenceIn, now: datetime) -> Silence:
         ends_at=body.ends_at.astimezone(UTC),
         weekly=Weekly(**{**given.model_dump(), "weekdays": tuple(given.weekdays)}) if given else None,
         comment=body.comment,
+        namespaces=tuple(body.namespaces) if body.namespaces is not None else None,
     )
     broken = list(flaws(silence))
     if silence.ends_at <= now and not broken:

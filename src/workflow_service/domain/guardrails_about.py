@@ -14,7 +14,7 @@ from workflow_service.domain.policy import Place, Policy, Word
 from workflow_service.domain.target import Target
 
 UNSURE = "ai_unsure"  # in a plan's metadata: the advisor that made it is less sure than its threshold asks for
-_ORDER = tuple(Word)
+_RANK = {word: rank for rank, word in enumerate(Word)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,12 @@ class Judgement:
     @property
     def word(self) -> Word:
         """The strictest."""
-        return max((one.word for one in self.findings), key=_ORDER.index, default=Word.ALLOWED)
+        return self.strictest.word if self.findings else Word.ALLOWED
+
+    @property
+    def strictest(self) -> Finding:
+        """The finding that counts, the first of equals; there must be one."""
+        return max(self.findings, key=lambda one: _RANK[one.word])
 
     def of(self, word: Word) -> tuple[Finding, ...]:
         """The findings that say so."""
@@ -54,7 +59,7 @@ def strictest(first: Finding | None, second: Finding | None) -> Finding | None:
     """The stricter of two; the first of equals."""
     if first is None or second is None:
         return first or second
-    return second if _ORDER.index(second.word) > _ORDER.index(first.word) else first
+    return second if _RANK[second.word] > _RANK[first.word] else first
 
 
 @dataclass(frozen=True, slots=True)

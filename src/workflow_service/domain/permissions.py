@@ -54,6 +54,14 @@ class Caller:
         return frozenset().union(*(found for found in fitting if found is not None))
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Who looks, and the namespaces beyond which they see nothing."""
+
+    name: str
+    namespaces: frozenset[str]
+
+
 Roles = Mapping[str, tuple[Grant, ...]]
 """What an identity provider's names (groups, roles, users) mean here."""
 
@@ -76,6 +84,9 @@ class About(Enum):
     INTAKE = auto()  # brings alerts: those of the caller's namespaces; never slowed down
     ORDER = auto()  # makes a workflow by hand: in the caller's namespaces
     WORKFLOW = auto()  # one workflow: if it is of the caller's namespaces, else it does not exist
+    ALERT = auto()  # one alert, likewise
+    DELIVERY = auto()  # one delivery: if all in it is of the caller's namespaces, or it was the caller who sent it
+    SILENCE = auto()  # one silence: if it holds in the caller's namespaces only
     LIST = auto()  # many: those of the caller's namespaces
     SERVICE = auto()  # the service as a whole: nothing for who is limited to namespaces
 
@@ -121,15 +132,15 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", "/metrics"): Need(Right.VIEWER, About.SERVICE),
     ("POST", "/api/v1/execute"): Need(Right.OPERATOR, About.INTAKE),
     ("POST", "/api/v1/alerts"): Need(Right.OPERATOR, About.INTAKE),
-    ("GET", "/api/v1/alerts"): _READS_ALL,
-    ("GET", "/api/v1/alerts/{alert_id}/explain"): _READS_ALL,
-    ("GET", "/api/v1/deliveries"): _READS_ALL,
-    ("GET", "/api/v1/deliveries/{delivery_id}"): _READS_ALL,
-    ("POST", "/api/v1/deliveries/{delivery_id}/replay"): Need(Right.OPERATOR, About.SERVICE),
-    ("GET", "/api/v1/silences"): _READS_ALL,
-    ("POST", "/api/v1/silences"): Need(Right.OPERATOR, About.SERVICE),
-    ("GET", "/api/v1/silences/{silence_id}"): _READS_ALL,
-    ("DELETE", "/api/v1/silences/{silence_id}"): Need(Right.OPERATOR, About.SERVICE),
+    ("GET", "/api/v1/alerts"): _READS_MANY,
+    ("GET", "/api/v1/alerts/{alert_id}/explain"): Need(Right.VIEWER, About.ALERT),
+    ("GET", "/api/v1/deliveries"): _READS_MANY,
+    ("GET", "/api/v1/deliveries/{delivery_id}"): Need(Right.VIEWER, About.DELIVERY),
+    ("POST", "/api/v1/deliveries/{delivery_id}/replay"): Need(Right.OPERATOR, About.DELIVERY),
+    ("GET", "/api/v1/silences"): _READS_MANY,
+    ("POST", "/api/v1/silences"): Need(Right.OPERATOR, About.ORDER),
+    ("GET", "/api/v1/silences/{silence_id}"): Need(Right.VIEWER, About.SILENCE),
+    ("DELETE", "/api/v1/silences/{silence_id}"): Need(Right.OPERATOR, About.SILENCE),
     ("GET", "/api/v1/templates"): _READS_ALL,
     ("GET", "/api/v1/templates/{name}/{version}"): _READS_ALL,
     ("GET", "/api/v1/halt"): _READS_ALL,

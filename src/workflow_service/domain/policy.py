@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from workflow_service.domain.catalogue import Risk
 from workflow_service.domain.silence import Silence
@@ -36,6 +37,7 @@ class Level(StrEnum):
 Globs = tuple[str, ...]
 
 
+@lru_cache(maxsize=4096)
 def fits(value: str, globs: Globs) -> bool:
     """Whether one of the globs means the value; none at all mean everything."""
     return not globs or any(fnmatchcase(value, glob) for glob in globs)

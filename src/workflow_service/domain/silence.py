@@ -39,6 +39,7 @@ class Silence:
     ends_at: datetime
     weekly: Weekly | None = None  # None: all the time from start to end
     comment: str = ""
+    namespaces: tuple[str, ...] | None = None  # only for alerts in these; None: in all, and in none
 
     def open_until(self, now: datetime) -> datetime | None:
         """Until when it holds; None: it does not hold now."""
@@ -51,6 +52,8 @@ class Silence:
 
     def speaks_of(self, alert: Mapping[str, Any]) -> bool:
         """Whether it is about the alert; one that cannot be evaluated over it is not."""
+        if self.namespaces is not None and alert.get("namespace") not in self.namespaces:
+            return False
         try:
             return bool(_matcher(self.match).evaluate(alert_values(alert)))
         except EvaluationFailed:

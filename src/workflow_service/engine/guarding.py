@@ -126,12 +126,10 @@ class Guarding:
 
     async def _finding(self, action: StartStep, graph: Graph, state: RunState, now: datetime) -> Finding:
         """The one that decides."""
-        about = await self._known(graph)
+        about = await self._known(graph, state, action.step)
         if (denied := await self._forbidden(graph)) is not None:
             return denied
-        about = replace(about, approved=guarded.approved(graph, state, action.step))
-        found = judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now)
-        return found.of(found.word)[0]
+        return judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now).strictest
 
     def counting(self, events: Sequence[ev.Event], graph: Graph, also: Also | None) -> Also | None:
         """What happens in the transaction of these events: the changes that begin with them are counted."""
@@ -168,12 +166,14 @@ class Guarding:
         )
         return change, Budgets() if opened else policy.budgets
 
-    async def _known(self, graph: Graph) -> About:
-        """What is known around the plan; what is declared anew each time."""
+    async def _known(self, graph: Graph, state: RunState, step: str) -> About:
+        """What is known around the plan and that step; what is declared anew each time."""
         policy = self._guards.policy()
         if self._about is None or self._known_for is not policy:
             self._about, self._known_for = await self._guards.about(self._case(graph)), policy
-        self._about = replace(self._about, standing=await self._guards.standing())
+        approved, standing = guarded.approved(graph, state, step), await self._guards.standing()
+        if standing is not self._about.standing or approved is not self._about.approved:
+            self._about = replace(self._about, standing=standing, approved=approved)
         return self._about
 
     async def _forbidden(self, graph: Graph) -> Finding | None:

@@ -73,13 +73,16 @@ class Guards:
         Raises:
             StoreUnavailable: the database is away.
         """
-        async with self._looking:
-            now = self.clock()
-            if self._known_at is None or not timedelta() <= now - self._known_at < FRESH:
-                news = self._news
-                self._standing = await declared.standing(self._database, now)
-                self._known_at = now if news == self._news else None
+        if not self._fresh(self.clock()):
+            async with self._looking:
+                if not self._fresh(now := self.clock()):
+                    news = self._news
+                    self._standing = await declared.standing(self._database, now)
+                    self._known_at = now if news == self._news else None
         return self._standing
+
+    def _fresh(self, now: datetime) -> bool:
+        return self._known_at is not None and timedelta() <= now - self._known_at < FRESH
 
     async def about(self, case: Case, *, whole: bool = False) -> About:
         """What is known around a plan, but for what was done lately.

@@ -1,5 +1,7 @@
 """How much a replica takes upon itself at once: deliveries that are being stored or decided, and the bytes they hold.
 
+Beyond a number of alerts that all replicas together have stored and not decided, it takes nothing.
+
 More is refused before anything of it is stored, with an error on which senders repeat (503): Alertmanager drops a
 notification for good on every 4xx, 429 included.
 """
@@ -37,9 +39,11 @@ class Load:
 class Inbox:
     """One replica's bounds."""
 
-    def __init__(self, *, most: int, most_bytes: int = MAX_BYTES) -> None:
-        self._most, self._most_bytes = most, most_bytes
+    def __init__(self, *, most: int, most_bytes: int = MAX_BYTES, most_undecided: int | None = None) -> None:
+        """`most_undecided`: alerts in the database that wait for their decision; None: any number."""
+        self._most, self._most_bytes, self.most_undecided = most, most_bytes, most_undecided
         self._pending, self._bytes = 0, 0
+        self.undecided = 0  # as counted last
 
     @property
     def pending(self) -> int:
@@ -53,6 +57,8 @@ class Inbox:
         Raises:
             Full: there is none.
         """
+        if self.most_undecided is not None and self.undecided > self.most_undecided:
+            raise Full(f"more than {self.most_undecided} alerts wait for their decision, which is as many as may")
         if self._pending >= self._most:
             raise Full(f"{self._pending} deliveries are being stored or decided, which is as many as may be")
         self._pending += 1

@@ -102,6 +102,16 @@ class Intake:
         """What becomes of each stored alert, in their order; an error for each that the sweeper will have to decide."""
         return await self._deciding.ask_all(alert_ids)
 
+    async def undecided(self, most: int) -> int:
+        """How many stored alerts wait for their decision, counted up to `most`.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        waiting = sa.select(sa.literal(1)).where(alerts.c.outcome.is_(None)).limit(most).subquery()
+        async with self._database.read() as connection:
+            return await connection.scalar(sa.select(sa.func.count()).select_from(waiting)) or 0
+
     async def sweep(self) -> int:
         """Decide what a crash left undecided, and again what stood back for a while; returns how many.
 

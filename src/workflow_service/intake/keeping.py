@@ -122,6 +122,7 @@ def kept_of(delivery: Delivery, found: Sequence[Alert], now: datetime) -> Kept:
             "delivery_id": delivery_id,
             "received_at": now,
             "fingerprint": fingerprint(alert),
+            "namespace": alert.namespace,
             "document": alert_to_json(alert),
             "ordered": delivery.ordered,
             "waits_for_start": None if delivery.start else True,

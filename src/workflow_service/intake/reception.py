@@ -105,6 +105,16 @@ class Reception:
             self._metrics.decided(outcome.outcome)
             return outcome
 
+    async def weigh(self) -> None:
+        """See how many alerts wait for their decision: beyond a bound nothing more is taken in.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        if (most := self.inbox.most_undecided) is not None:
+            self.inbox.undecided = await self._intake.undecided(most + 1)
+            self._metrics.undecided(self.inbox.undecided)
+
     async def quarantine(self, delivery: Delivery, error: Rejected) -> None:
         """Keep a delivery that cannot be acted on, and why.
 

@@ -151,8 +151,6 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         for path in needs[mode]:
             if path not in settings.origins:
                 yield f"{_RULES[path].env}: must be given with AUTH_MODE={mode}"
-    if settings.access.webhook_secrets and not modes:
-        yield "WEBHOOK_SECRETS: must not be given without AUTH_MODE, for no signature would be asked for"
     yield from _unfit_certificate(settings.tls)
     trust = Path(settings.kubernetes.ca_file)
     if "kubernetes" in modes and settings.kubernetes.api_url.startswith("https:") and not _trusted(trust):

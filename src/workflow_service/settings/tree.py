@@ -125,9 +125,7 @@ class Intake:
     group_by: tuple[str, ...] = setting("GROUP_BY", "", rules.labels)
     rules_file: Path | None = setting("RULES_FILE", None, rules.file)  # None: the rules that come with the service
     max_pending: int = setting("INTAKE_MAX_PENDING", "1000", rules.whole(1, 100_000))
-    pagerduty_secret: str | None = setting(  # None: PagerDuty's webhooks are refused
-        "PAGERDUTY_SECRET", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
-    )
+    max_undecided: int = setting("INTAKE_MAX_UNDECIDED", "100000", rules.whole(1, 100_000_000))  # alerts
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from workflow_service.domain.errors import NotFound
+from workflow_service.domain.permissions import Sight
 from workflow_service.store.database import Database
-from workflow_service.store.queries import plain
-from workflow_service.store.tables import Moment, alerts
+from workflow_service.store.tables import Moment, alerts, workflows
 
 _SHOWN = (
     alerts.c.id.label("alert_id"),
@@ -29,6 +29,10 @@ _SHOWN = (
 )
 
 
+_JOINED = alerts.outerjoin(workflows, workflows.c.id == alerts.c.workflow_id)
+HIDDEN = "(another's)"  # instead of a workflow that is out of sight
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which alerts a list shows; None: all."""
@@ -36,6 +40,7 @@ class Filter:
     workflow_id: str | None = None
     fingerprint: str | None = None
     outcome: str | None = None  # `undecided` stands for none
+    sight: Sight | None = None  # None: everything is seen
 
 
 async def page(
@@ -46,7 +51,9 @@ async def page(
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(*_SHOWN)
+    query = sa.select(*_SHOWN, workflows.c.namespace.label("of")).select_from(_JOINED)
+    if chosen.sight is not None:
+        query = query.where(alerts.c.namespace.in_(chosen.sight.namespaces))
     if before is not None:
         bound = sa.literal(before[0], Moment), sa.literal(before[1])
         query = query.where(sa.tuple_(alerts.c.received_at, alerts.c.id) < sa.tuple_(*bound))
@@ -58,19 +65,43 @@ async def page(
         query = query.where(alerts.c.outcome.is_(None) if undecided else alerts.c.outcome == chosen.outcome)
     query = query.order_by(alerts.c.received_at.desc(), alerts.c.id.desc()).limit(limit)
     async with database.read() as connection:
-        return [plain(row) for row in (await connection.execute(query)).mappings()]
+        return [_seen(row, chosen.sight) for row in (await connection.execute(query)).mappings()]
 
 
-async def explained(database: Database, alert_id: str) -> Mapping[str, Any]:
-    """One alert with every rule that was asked about it.
+async def in_sight(database: Database, alert_id: str, sight: Sight) -> bool:
+    """Whether that alert is one of theirs.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(alerts.c.namespace).where(alerts.c.id == alert_id)
+    async with database.read() as connection:
+        return await connection.scalar(query) in sight.namespaces
+
+
+async def explained(database: Database, alert_id: str, sight: Sight | None = None) -> Mapping[str, Any]:
+    """One alert with every rule that was asked about it; what is said of workflows out of sight names none.
 
     Raises:
         NotFound: there is none.
         StoreUnavailable: the database is away.
     """
-    query = sa.select(*_SHOWN, alerts.c.trace.label("rules")).where(alerts.c.id == alert_id)
+    columns = (*_SHOWN, alerts.c.trace.label("rules"), workflows.c.namespace.label("of"))
+    query = sa.select(*columns).select_from(_JOINED).where(alerts.c.id == alert_id)
     async with database.read() as connection:
         row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"no alert {alert_id}")
-    return {**plain(row), "rules": row["rules"] or []}
+    return _seen({**row, "rules": row["rules"] or []}, sight)
+
+
+def _seen(row: Mapping[Any, Any], sight: Sight | None) -> dict[str, Any]:
+    """A row without the workflow that is out of sight, in words too."""
+    found = {str(name): value for name, value in row.items() if name != "of"}
+    hidden = found["workflow_id"]
+    if sight is None or hidden is None or row["of"] in sight.namespaces:
+        return found
+    found |= {"workflow_id": None, "reason": (found["reason"] or "").replace(hidden, HIDDEN)}
+    if "rules" in found:
+        found["rules"] = [{**one, "saw": one["saw"].replace(hidden, HIDDEN)} for one in found["rules"]]
+    return found

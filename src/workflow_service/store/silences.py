@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound, Stale
+from workflow_service.domain.permissions import Sight
 from workflow_service.domain.silence import Silence, Weekly
 from workflow_service.store.database import Database
 from workflow_service.store.queries import plain
@@ -30,7 +31,7 @@ async def keep(database: Database, new: Silence, *, by: str, now: datetime) -> M
     Raises:
         StoreUnavailable: the database is away.
     """
-    names = ("id", "kind", "match", "starts_at", "ends_at", "weekly", "comment")
+    names = ("id", "kind", "match", "namespaces", "starts_at", "ends_at", "weekly", "comment")
     row = {**{name: getattr(new, name) for name in names}, "created_by": by, "created_at": now}
     async with database.write() as connection:
         await connection.execute(sa.insert(silences).values(row))
@@ -82,17 +83,37 @@ async def _one(connection: AsyncConnection, silence_id: str, *, locked: bool = F
     return plain(row)
 
 
-async def listed(database: Database, *, ending_after: datetime | None, limit: int) -> Sequence[Mapping[str, Any]]:
+async def in_sight(database: Database, silence_id: str, sight: Sight) -> bool:
+    """Whether that silence holds in their namespaces only.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = sa.select(silences.c.namespaces).where(silences.c.id == silence_id)
+    async with database.read() as connection:
+        return _within(await connection.scalar(query), sight)
+
+
+def _within(namespaces: Sequence[str] | None, sight: Sight) -> bool:
+    return bool(namespaces) and sight.namespaces.issuperset(namespaces or ())
+
+
+async def listed(
+    database: Database, *, ending_after: datetime | None, limit: int, sight: Sight | None = None
+) -> Sequence[Mapping[str, Any]]:
     """Those that end last first; `ending_after` None: those that are over too.
 
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(silences).order_by(silences.c.ends_at.desc(), silences.c.id).limit(limit)
+    query = sa.select(silences).order_by(silences.c.ends_at.desc(), silences.c.id)
     if ending_after is not None:
         query = query.where(silences.c.ends_at > ending_after)
+    if sight is None:
+        query = query.limit(limit)
     async with database.read() as connection:
-        return [plain(row) for row in (await connection.execute(query)).mappings()]
+        found = [plain(row) for row in (await connection.execute(query)).mappings()]
+    return [one for one in found if sight is None or _within(one["namespaces"], sight)][:limit]
 
 
 def silence(row: Mapping[str, Any]) -> Silence:
@@ -100,4 +121,5 @@ def silence(row: Mapping[str, Any]) -> Silence:
     given = row["weekly"]
     weekly = Weekly(**{**given, "weekdays": tuple(given["weekdays"])}) if given else None
     names = ("id", "kind", "match", "starts_at", "ends_at", "comment")
-    return Silence(**{name: row[name] for name in names}, weekly=weekly)
+    namespaces = tuple(row["namespaces"]) if row["namespaces"] is not None else None
+    return Silence(**{name: row[name] for name in names}, weekly=weekly, namespaces=namespaces)

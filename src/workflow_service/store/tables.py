@@ -53,6 +53,7 @@ alerts = sa.Table(
     sa.Column("delivery_id", sa.Text, sa.ForeignKey("deliveries.id"), nullable=False, index=True),
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("namespace", sa.Text),
     sa.Column("document", Document, nullable=False),
     sa.Column("outcome", sa.Text),  # NULL: not decided yet
     sa.Column("outcome_reason", sa.Text),
@@ -87,6 +88,7 @@ silences = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),  # silence | maintenance
     sa.Column("match", Words, nullable=False),
+    sa.Column("namespaces", Document),  # for alerts in which it holds; NULL: in all
     sa.Column("starts_at", Moment, nullable=False),
     sa.Column("ends_at", Moment, nullable=False, index=True),
     sa.Column("weekly", Document),

@@ -28,6 +28,9 @@ class IntakeMetrics:
         self._alarm = Gauge(
             "wfs_alarm", "1 while this alarm about the service itself is raised", ["alarm"], registry=registry
         )
+        self._undecided = Gauge(
+            "wfs_alerts_undecided", "Stored alerts that wait for their decision, of all replicas", registry=registry
+        )
         self._told = Counter(
             "wfs_alarm_messages_total", "Tries to tell of an alarm, by how they ended", ["outcome"], registry=registry
         )
@@ -45,6 +48,10 @@ class IntakeMetrics:
     def decided(self, outcome: str) -> None:
         """One alert has its outcome."""
         self._alerts.labels(outcome).inc()
+
+    def undecided(self, number: int) -> None:
+        """So many alerts wait."""
+        self._undecided.set(number)
 
     def alarm(self, name: str, *, raised: bool) -> None:
         """Where an alarm stands; names come from the settings."""
