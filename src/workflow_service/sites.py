@@ -95,7 +95,9 @@ class Sites:
             patience=EXECUTOR_PATIENCE,
         )
         planner.library = lambda: around.shelf.library
-        planner.counsel = Counsel(around.advising.advisor, around.advising.project)
+        planner.counsel = Counsel(
+            around.advising.advisor, around.advising.project, around.settings.ai_integration.timeout
+        )
         return Site(
             cluster=cluster,
             executor=executor,

@@ -24,6 +24,7 @@ from workflow_service.planning.aiming import About, offered
 from workflow_service.planning.suggesting import Suggesting
 
 ADVICE = "advice"  # in a plan's metadata: what was asked, said, used and left
+SELECTION = "selection"  # the same about which template or rule makes the plan
 ENHANCED, TEMPLATE = "ai_enhanced", "template"
 _FACTOR = 2  # how far a number may be moved, up or down
 _LAST_PRIORITY = 9
@@ -65,7 +66,7 @@ def enhanced(plan: Plan, reply: Reply, about: About) -> Plan:
 def ways(plan: Plan, reply: Reply, about: About) -> tuple[Plan, ...]:
     """The plan with all of the advice that may be used; then, in case guardrails deny it, with less, at last none."""
     whole = enhanced(plan, reply, about)
-    if not applied(whole) or reply.advice is None:
+    if not whole.metadata[ADVICE]["used"] or reply.advice is None:
         return (whole,)
     tame = replace(reply.advice, suggestions=tuple(one for one in reply.advice.suggestions if not one.changes))
     found = [whole, enhanced(plan, replace(reply, advice=tame), about), with_advice(plan, reply, used=(), left=())]
@@ -75,13 +76,15 @@ def ways(plan: Plan, reply: Reply, about: About) -> tuple[Plan, ...]:
 def with_advice(plan: Plan, reply: Reply, *, used: Sequence[str], left: Sequence[str]) -> Plan:
     """The plan as it is, with what was said about it and what has become of that in its metadata."""
     note = {**reply.document(), "used": [*used], "left_out": [*left]}
-    sure = {} if reply.usable is None else {"ai_confidence": reply.usable.confidence}
+    said = {} if reply.usable is None else {"ai_confidence": reply.usable.confidence}
+    before = plan.metadata.get("ai_confidence")  # of who has selected it
+    sure = {name: value if before is None else min(before, value) for name, value in said.items()}
     return replace(plan, metadata={**plan.metadata, **sure, "ai_provider": reply.provider, ADVICE: note})
 
 
 def applied(plan: Plan | None) -> bool:
     """Whether advice has changed the plan (the specification's AIAnalysisApplied)."""
-    return plan is not None and bool((plan.metadata.get(ADVICE) or {}).get("used"))
+    return plan is not None and any((plan.metadata.get(name) or {}).get("used") for name in (ADVICE, SELECTION))
 
 
 def _candidates(plan: Plan, about: About) -> Iterator[Candidate]:

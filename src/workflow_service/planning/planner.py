@@ -86,16 +86,18 @@ class Planner:
             plan = make_plan(
                 alert, target, observation=observation, catalogue=catalogue, rules=rules, limits=self.limits
             )
-            found = await self._advised(plan, situation(alert, target, observation), catalogue)
+            found = await self._advised(plan, situation(alert, target, observation), catalogue, rules)
         plan, *instead = (replace(one, metadata={**one.metadata, "observation": note}) for one in found)
         return Planned(plan, target if isinstance(target, Target) else None, observation, tuple(instead))
 
-    async def _advised(self, plan: Plan, here: Situation, catalogue: Catalogue | None) -> tuple[Plan, ...]:
+    async def _advised(
+        self, plan: Plan, here: Situation, catalogue: Catalogue | None, rules: Rules
+    ) -> tuple[Plan, ...]:
         """The plan with an advisor's part in it, then what comes instead where guardrails deny that."""
         if self.counsel is None or catalogue is None:
             return (plan,)
         about = About(here.target, catalogue, self.limits, here.owner)
-        return await self.counsel.about(plan, here, about, self.rules)
+        return await self.counsel.about(plan, here, about, rules)
 
     async def _look_patiently(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
         until = time.monotonic() + self._patience
