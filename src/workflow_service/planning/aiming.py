@@ -45,7 +45,8 @@ def offered(entry: ActionType, about: About, *, free: bool = True) -> Candidate 
         name: schema for name, schema in choosable(entry.parameters, properties).items() if _is_closed(schema, free)
     }
     required = frozenset(entry.parameters.get("required") or ()) - TARGET_PARAMETERS
-    if required - closed.keys():
+    ways = [frozenset(one.get("required") or ()) for one in entry.parameters.get("anyOf") or ()]
+    if required - closed.keys() or (ways and not any(way - TARGET_PARAMETERS <= closed.keys() for way in ways)):
         return None  # somebody would have to write it in words of his own
     return Candidate(
         entry.type, entry.description, (entry.type,), parameters=closed, required=required, changes=entry.changes
