@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -219,9 +219,7 @@ async def rehearsed(plan: Plan, alert: Alert, executor: HttpExecutor, number: in
     return len(acts)
 
 
-async def test_every_plan_is_sound_inside_guardrails_and_executable(
-    server: str, hands: Stack, record_property: Callable[[str, object], None]
-) -> None:
+async def test_every_plan_is_sound_inside_guardrails_and_executable(server: str, hands: Stack) -> None:
     """Alert after alert with a random model's advice: valid, permitted, taken by the executor; nothing is changed."""
     methods: Counter[str] = Counter()
     session = SharedSession()
@@ -246,6 +244,6 @@ async def test_every_plan_is_sound_inside_guardrails_and_executable(
             methods[plan.creation_method] += 1
             assert await rehearsed(plan, alert, executor, number)
     await session.close()
-    record_property("methods", dict(methods))
+    print(dict(methods))  # noqa: T201 - for `pytest -rP`
     assert any(method.startswith("ai_") for method in methods), methods
     assert hands.effects() == []
