@@ -64,6 +64,10 @@ _EXECUTOR: Mapping[str, tuple[str, str]] = {
         "where call_webhook may go: `host` (https), `http://host:8080` (http too), `!host` (loopback, link-local too)",
     ),
     "JOB_TEMPLATES": ("job_templates", "directory of `<action>.yaml`, each a Job for work inside the cluster"),
+    "READABLE_SECRETS": (
+        "readable_secrets",
+        "`namespace/name` patterns of secrets whose values call_webhook and Jobs may use (`{secretRef: {name, key}}`)",
+    ),
     "ROTATABLE_SECRETS": ("rotatable_secrets", "`namespace/name` patterns of secrets that rotate_secrets may change"),
     "NETWORK_COMPONENTS": (
         "network_components",

@@ -149,7 +149,12 @@ def _world(settings: Settings, settler: Settler, *, far: _Far, offering: Offerin
         alertmanager=far.alertmanager,
         prometheus=far.prometheus,
         webhooks=far.webhooks,
-        allowed=Allowed(settings.cluster_name, settings.rotatable_secrets, settings.network_components),
+        allowed=Allowed(
+            cluster=settings.cluster_name,
+            secrets=settings.rotatable_secrets,
+            readable=settings.readable_secrets,
+            components=settings.network_components,
+        ),
     )
 
 

@@ -64,7 +64,8 @@ class Settings:
     webhook_allowed_hosts: tuple[AllowedHost, ...]
     job_templates: Path | None
     rotatable_secrets: tuple[str, ...]
-    """Patterns of namespace/name."""
+    """Patterns of namespace/name, as are these:"""
+    readable_secrets: tuple[str, ...]
     network_components: Mapping[str, ObjectRef]
     sync_wait: float
     """How long an HTTP call waits for an action before it answers 202."""
@@ -83,6 +84,7 @@ class Settings:
             "WEBHOOK_ALLOWED_HOSTS": self.webhook_allowed_hosts,
             "JOB_TEMPLATES": self.job_templates,
             "ROTATABLE_SECRETS": self.rotatable_secrets,
+            "READABLE_SECRETS": self.readable_secrets,
             "NETWORK_COMPONENTS": self.network_components,
         }
         return frozenset(name for name, value in values.items() if value)
@@ -156,6 +158,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         webhook_allowed_hosts=read.get("WEBHOOK_ALLOWED_HOSTS", (), parse_hosts),
         job_templates=read.get("JOB_TEMPLATES", None, _parse_directory),
         rotatable_secrets=read.get("ROTATABLE_SECRETS", (), parse_patterns),
+        readable_secrets=read.get("READABLE_SECRETS", (), parse_patterns),
         network_components=read.get("NETWORK_COMPONENTS", {}, parse_components),
         sync_wait=read.get("SYNC_WAIT", 10.0, parse_duration),
         kubernetes_timeout=read.get("KUBERNETES_TIMEOUT", 10.0, parse_duration),

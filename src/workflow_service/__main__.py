@@ -10,9 +10,11 @@ import click
 
 from workflow_service.cli.alerts import alerts
 from workflow_service.cli.audit import audit
+from workflow_service.cli.backtest import backtest
 from workflow_service.cli.halt import halt, unhalt
 from workflow_service.cli.keys import keys
 from workflow_service.cli.policy import policy
+from workflow_service.cli.simulate import simulate
 from workflow_service.cli.templates import template
 from workflow_service.cli.workflows import workflows
 
@@ -43,6 +45,8 @@ main.add_command(halt)
 main.add_command(unhalt)
 main.add_command(policy)
 main.add_command(alerts)
+main.add_command(simulate)
+main.add_command(backtest)
 main.add_command(workflows)
 main.add_command(template)
 

@@ -28,8 +28,6 @@ from workflow_service.api.workflows import Workflows
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.errors import WorkflowServiceError
 from workflow_service.engine.drive import Driver
-from workflow_service.engine.explaining import Explainer
-from workflow_service.engine.guards import Guards
 from workflow_service.engine.handover import CONTROL, MANUAL, PLANNING, RUNNING, waker
 from workflow_service.engine.housekeeping import Housekeeping
 from workflow_service.engine.lease import Lease
@@ -41,12 +39,13 @@ from workflow_service.engine.reconcile import Reconciler
 from workflow_service.engine.ringing import Bell
 from workflow_service.engine.slots import at_the_door
 from workflow_service.entrance import Entrance, tls_of, watch_of
+from workflow_service.foresight import Foresight
 from workflow_service.intake.inbox import Inbox
 from workflow_service.intake.intake import Heard, Intake
 from workflow_service.intake.reception import Reception
 from workflow_service.live.in_process import InProcessBus
 from workflow_service.live.on_redis import RedisBus
-from workflow_service.meaning import admission, policy_of
+from workflow_service.meaning import admission
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Executor
@@ -126,7 +125,7 @@ class Replica:
         self.journal = Journal(self.database, wake=waker(self.engine, now))
         self.listening = Listening(self.database, self.bus, replica=replica)
         self.feed = Feed(self.database, self.bus, clock=now)
-        self.guards = _guards(settings, self.database, self.sites)
+        self.foresight = Foresight(settings, self.database, self.sites, rules=self._rules, clock=now)
         self.driver = Driver(self._means(replica), slots)
         self.reconciler = Reconciler(
             self.database,
@@ -155,8 +154,9 @@ class Replica:
             health=self._health(),
             access=self.entrance.access,
             shelf=self.shelf,
-            explainer=Explainer(self.database, self.guards, lambda alert: self.sites.own.plan_for(alert, None)),
-            declaring=Declaring(self.database, now, self.guards.look_again),
+            explainer=self.foresight.explainer,
+            simulate=self.foresight.simulate,
+            declaring=Declaring(self.database, now, self.foresight.guards.look_again),
         )
         self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 
@@ -224,7 +224,7 @@ class Replica:
             bell=Bell(self.bus),
             listening=self.listening,
             metrics=self.metrics,
-            guards=self.guards,
+            guards=self.foresight.guards,
             patterns=self._rules.failures.patterns,
             replica=replica,
             clock=now,
@@ -293,8 +293,3 @@ def _bus(redis: str | None) -> RedisBus | InProcessBus:
 def _shelf(settings: Settings, database: Database) -> Shelf:
     given = settings.templates
     return Shelf(database, directory=given.directory, shipped=given.shipped, clock=now)
-
-
-def _guards(settings: Settings, database: Database, sites: Sites) -> Guards:
-    known, cluster = sites.own.catalogue, settings.cluster_name
-    return Guards(database, policy=policy_of(settings), catalogue=known, cluster=cluster, clock=now)

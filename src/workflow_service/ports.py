@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.advice import Question, Reply
+from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.failures import Failure
@@ -149,6 +150,21 @@ class NoRemedy:
 
 
 Recover = Callable[[Appeal], Awaitable[Remedy | NoRemedy]]
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """What is simulated: an alert, an order (with the alert that stands for it), a workflow's plan, or any plan."""
+
+    alert: Alert | None = None
+    ordered: Mapping[str, Any] | None = None  # a template, and its parameters
+    workflow_id: str | None = None
+    plan: Plan | None = None
+    advise: bool = True  # whether an advisor is asked as in real planning
+
+
+Simulate = Callable[[Supposed], Awaitable[Mapping[str, Any]]]
+"""Tells as plain values what would happen, and changes nothing."""
 
 
 class Advisor(Protocol):

@@ -86,18 +86,9 @@ class Sites:
     def _site(self, cluster: str, executor: Executor) -> Site:
         around = self._around
         known = KnownCatalogue(executor, around.database, cluster=cluster, clock=around.clock)
-        planner = Planner(
-            executor,
-            self._rules,
-            limits=limits_of(around.settings),
-            load_catalogue=known.load,
-            cluster=cluster,
-            patience=EXECUTOR_PATIENCE,
-        )
-        planner.library = lambda: around.shelf.library
-        planner.counsel = Counsel(
-            around.advising.advisor, around.advising.project, around.settings.ai_integration.timeout
-        )
+        planner, plain = self._planner(executor, known, cluster), self._planner(executor, known, cluster)
+        budget = around.settings.ai_integration.timeout
+        planner.counsel = Counsel(around.advising.advisor, around.advising.project, budget)
         return Site(
             cluster=cluster,
             executor=executor,
@@ -105,8 +96,21 @@ class Sites:
             lookout=Lookout(executor, clock=around.clock),
             catalogue=known.load,
             plan_for=planner.plan,
+            plan_plainly=plain.plan,
             recoveries=Recoveries(around.database, Recoverer(planner).recover, known.load, clock=around.clock),
         )
+
+    def _planner(self, executor: Executor, known: KnownCatalogue, cluster: str) -> Planner:
+        planner = Planner(
+            executor,
+            self._rules,
+            limits=limits_of(self._around.settings),
+            load_catalogue=known.load,
+            cluster=cluster,
+            patience=EXECUTOR_PATIENCE,
+        )
+        planner.library = lambda: self._around.shelf.library
+        return planner
 
 
 def _executors(around: Surroundings, own: Executor | None) -> dict[str, Executor]:

@@ -131,7 +131,7 @@ async def test_metadata_services_are_out_of_reach(host: str) -> None:
     """Even a listed address is refused when it is link-local, loopback or unspecified and not marked with `!`."""
     hooks = Webhooks(load({"WEBHOOK_ALLOWED_HOSTS": f"http://{host}"}).webhook_allowed_hosts)
     with pytest.raises(ActionFailedError, match="loopback"):
-        await hooks.call("POST", f"http://{host}/latest", {}, key="k")
+        await hooks.call("POST", f"http://{host}/latest", {}, key="k", secrets={})
 
 
 def test_unconfigured_outside_is_not_offered(executor: Executor) -> None:

@@ -20,6 +20,7 @@ from workflow_service.access.verifying import verified
 from workflow_service.domain.audit import NOTHING, Entry
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.permissions import Right
+from workflow_service.entrance import FAILURES_AT_ONCE
 from workflow_service.store import audit
 from workflow_service.store.database import Database
 from workflow_service.store.tables import audit_chain, audit_log
@@ -211,7 +212,7 @@ async def test_guessing_is_slowed_down(tmp_path: Path) -> None:
     """Whoever fails to prove anything again and again gets 429; alerts and those who are known do not notice."""
     async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running:
         _, key = await make_key(running.parts.database, "ana", Right.OPERATOR)
-        codes = [(await running.http.get("/api/v1/workflows")).status_code for _ in range(80)]
+        codes = [(await running.http.get("/api/v1/workflows")).status_code for _ in range(FAILURES_AT_ONCE + 20)]
         assert (codes[0], codes[-1]) == (401, 429)
         assert (await running.http.get("/api/v1/workflows", headers=bearer(key))).status_code == 200
         assert (await running.http.post("/api/v1/execute", json=HIGH_CPU)).status_code == 401

@@ -126,8 +126,35 @@ async def test_every_form_can_be_replayed(tmp_path: Path) -> None:
         assert row["headers"] == {"content-type": "application/json", **event}
 
 
+async def test_a_delivery_is_simulated(tmp_path: Path) -> None:
+    """In short what its alerts would lead to now; what is none stays invalid, and nothing is stored."""
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor) as running:
+        labels = {
+            "alertname": "HighCPUUsage",
+            "severity": "critical",
+            "namespace": "production",
+            "pod": "web-server-123",
+        }
+        group = {"version": "4", "status": "firing", "alerts": [{"labels": labels}, {"labels": 3}]}
+        sent = await running.http.post("/api/v1/alerts", json=group)
+        origin, workflow = sent.json()["delivery_id"], sent.json()["alerts"][0]["workflow_id"]
+        await running.ended(workflow)
+        real = (await running.detail(workflow))["result"]["execution_details"]["plan"]
+        before, orders = await listed(running), len(executor.sent)
+        answer = await running.http.post(f"/api/v1/deliveries/{origin}/replay", json={"as": "simulation"})
+        assert answer.status_code == 200, answer.text
+        assert await listed(running) == before
+    told, broken = answer.json()["alerts"]
+    assert (answer.json()["delivery_id"], answer.json()["left_out"]) == (origin, 0)
+    assert (told["outcome"], told["status"], told["rule"]) == ("cooled_down", "completed", real["rule"])
+    assert told["changes"] == ["scale_deployment"]
+    assert (broken["outcome"], broken["status"]) == ("invalid", None)
+    assert all(request.dry_run for request in executor.sent[orders:])
+
+
 async def test_what_cannot_be_replayed(tmp_path: Path) -> None:
-    """What nobody could read, what is forgotten, what is not there; and simulations, which are not offered."""
+    """What nobody could read, what is forgotten, what is not there, and ways that are not offered."""
     async with replica(tmp_path, ScriptedExecutor()) as running:
         document = await document_of(running)
         await post(running, b"no JSON")
@@ -142,7 +169,6 @@ async def test_what_cannot_be_replayed(tmp_path: Path) -> None:
             return str(answer.json()["detail"])
 
         assert "no alert can be told" in await refused(unreadable["delivery_id"], 409)
-        assert "simulation" in await refused(good, 400, {"as": "simulation"})
         await refused(good, 400, {"as": "dream"})
         await refused(good, 400, {"start": True})
         await refused("nobody", 404)

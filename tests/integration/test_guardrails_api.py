@@ -316,7 +316,7 @@ async def test_a_risk_that_the_policy_names_meanwhile_is_heard_of(tmp_path: Path
         workflow = await running.begin(HIGH_CPU)
         await eventually(lambda: executor.running() == ["first"], "it runs")
         policy(tmp_path, risk=[{"high": "approve"}])
-        await eventually(lambda: running.parts.guards.policy().risk, "the policy is taken up")
+        await eventually(lambda: running.parts.foresight.guards.policy().risk, "the policy is taken up")
         executor.finish("first")
         found = await held(running, workflow, "risk")
     assert (executor.orders("second"), found["ended_at"]) == ([], None)

@@ -12,6 +12,7 @@ class Outside:
     def __init__(self) -> None:
         self.silences: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, str, str | None, Any]] = []
+        self.headers: list[dict[str, str]] = []  # of all that was asked
         self.status = 200
         self.swallow = ""
         outside = self
@@ -20,6 +21,7 @@ class Outside:
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length) or b"null")
+                outside.headers.append({name.lower(): text for name, text in self.headers.items()})
                 status, answer = outside.answer(self.command, self.path, self.headers["Idempotency-Key"], body)
                 if outside.swallow == self.command:
                     outside.swallow = ""

@@ -37,6 +37,20 @@ def test_a_setting_brings_the_rights_of_its_actions() -> None:
     assert not {"notifications", "monitoring", "custom"} & full.keys()
 
 
+def test_reading_secrets_for_webhooks_and_jobs_is_asked_for_by_name() -> None:
+    """READABLE_SECRETS alone brings `get` on secrets to those families; without it none of them has it."""
+    without, with_it = (
+        {
+            role
+            for role, rules in rules_by_role(SPECS, settings).items()
+            if any(rule.resource == "secrets" and tuple(rule.verbs) == ("get",) for rule in rules)
+        }
+        for settings in (EVERY_SETTING, EVERY_SETTING | {"READABLE_SECRETS"})
+    )
+    assert without == set()
+    assert with_it == {"backup", "custom", "database", "debugging", "storage"}
+
+
 @pytest.mark.parametrize(
     ("families", "settings", "rule"),
     [

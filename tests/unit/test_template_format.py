@@ -9,11 +9,13 @@ import yaml
 from click.testing import CliRunner
 from docs import generate_known_actions, generate_template_schema
 
-from tests.unit.template_cases import WHOLE, flaws_of, read, ref, small
+from tests.unit.template_cases import KNOWN, WHOLE, flaws_of, read, ref, small
 from workflow_service.__main__ import main
+from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.plan import OnFailure, OnResolved, RetryPolicy, StepKind
 from workflow_service.domain.template import Lifecycle, Reference
 from workflow_service.planning import template_schema
+from workflow_service.planning.template_file import InvalidTemplate, source, template
 
 pytestmark = pytest.mark.requirement("BR-WF-001", "BR-WF-002")
 
@@ -146,6 +148,43 @@ def test_each_flaw_is_shown_where_it_is(old: str, new: str, pointed: str, field:
     assert any((one.line, one.column, one.field) == (*at, field) and says in one.rule for one in found), (at, found)
 
 
+CALLS = """
+  - id: call
+    action: call_webhook
+    with:
+      url: https://hooks.example.org/x
+      headers: {Authorization: {secretRef: {name: hook-login, key: header}}}"""
+
+
+def test_a_parameter_may_refer_to_a_secret() -> None:
+    """Where the action's schema has a place for one; what is planned is the reference."""
+    [step] = read(small(steps=CALLS)).rule.actions
+    assert step.parameters["headers"] == {"Authorization": {"secretRef": {"name": "hook-login", "key": "header"}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "says"),
+    [
+        ("key: header", "key: header, as: x", "headers.Authorization.secretRef", "'as' was unexpected"),
+        (", key: header", "", "headers.Authorization.secretRef", "'key' is a required property"),
+        ("hook-login", '"{name}"', "headers.Authorization.secretRef.name", "does not match"),
+        ("hook-login", '"${{ alert.name }}"', "headers.Authorization.secretRef.name", "does not match"),
+        ("name: hook-login", "name: 7", "headers.Authorization.secretRef.name", "is not of type 'string'"),
+        (
+            "{secretRef: {name: hook-login, key: header}}",
+            "Bearer x",
+            "headers.Authorization",
+            "is not of type 'object'",
+        ),
+        ("url: https://hooks.example.org/x", "url: {secretRef: {name: a, key: b}}", "url", "is not of type 'string'"),
+    ],
+)
+def test_a_secret_is_chosen_by_the_file_alone(old: str, new: str, field: str, says: str) -> None:
+    """Neither an alert nor an expression chooses it, and it stands only where the action takes one."""
+    flaws = flaws_of(small(steps=CALLS.replace(old, new)))
+    assert [(one.field, says in one.rule) for one in flaws] == [(f"spec.steps.0.with.{field}", True)], flaws
+
+
 def test_a_template_is_bounded() -> None:
     """64 KB of text, and no alias that writes out to billions of values."""
     assert "at most 65536 bytes" in flaws_of(WHOLE + "#" * 65536)[0].rule
@@ -251,6 +290,19 @@ def test_a_child_says_its_own_over_what_it_extends() -> None:
         "why": "because",
     }
     assert found.made_of == (ref("base"),)
+
+
+def test_a_flaw_of_an_inherited_step_is_shown_where_it_can_be_mended() -> None:
+    """One of the file's own step at that step, whatever its place among all; one of another's step at `extends`."""
+    child = small(
+        "child", spec="\n  extends: small@1.0.0", steps="\n  - {id: note, action: log_incident, with: {message: 7}}"
+    )
+    assert [(one.field, one.line) for one in flaws_of(child, small())] == [("spec.steps.0.with.message", 8)]
+    parent, sound = source("small.yaml", small()), source("child.yaml", child.replace("7", "x"))
+    silent = Catalogue("sha256:less", {name: one for name, one in KNOWN.actions.items() if name != "notify_team"})
+    with pytest.raises(InvalidTemplate) as refused:
+        template(sound, {parent.reference: parent.document}.get, silent)
+    assert [(one.field, one.line, one.value) for one in refused.value.flaws] == [("spec.extends", 6, "notify_team")]
 
 
 def test_a_step_can_be_another_template() -> None:

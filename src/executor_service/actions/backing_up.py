@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from executor_service.actions.jobs import NEEDS, run_job
+from executor_service.actions.jobs import NEEDS, WithSecrets, run_job
 from executor_service.actions.requirements import either, rights, served, template
 from executor_service.actions.run import Planned, Run
+from executor_service.actions.secret_values import NEEDS_WITH
 from executor_service.actions.spec import ActionSpec, Done, Namespaced
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef
 from executor_service.kubernetes.surroundings import SNAPSHOTS
@@ -18,7 +19,7 @@ _KEEP_UNTIL = "kubernaut.io/keep-until"
 _TEMPLATE = "backup_data"
 
 
-class BackupData(Namespaced):
+class BackupData(Namespaced, WithSecrets):
     """Parameters of backup_data."""
 
     resource_type: Literal["pvc", "statefulset", "database"] = Field(default="pvc", description="What is copied")
@@ -37,8 +38,11 @@ async def backup_data(run: Run, parameters: BackupData) -> Done:
             "destination": parameters.destination or "default",
             "retention_days": str(parameters.retention_days),
         }
-        facts = await run_job(run, _TEMPLATE, parameters.namespace, values)
+        facts = await run_job(run, _TEMPLATE, parameters.namespace, values, parameters.secret_env)
         return Done(f"backup by Job {facts['job']} {'would run' if run.dry_run else 'is complete'}", facts)
+    if parameters.secret_env:
+        text = "secret_env: only a backup by a Job has an environment (resource_type: database)"
+        raise ActionFailedError(ErrorClass.PERMANENT, text, refused=True)
     claims = await _claims(run, parameters)
     snapshots = [await _snapshot(run, parameters, claim) for claim in claims]
     await run.until(lambda: _missing(run, snapshots))
@@ -109,7 +113,7 @@ SPECS = (
             rights("VolumeSnapshot", "get", "create"),
             rights("VolumeSnapshotClass", "list"),
         ),
-        needs_with={"JOB_TEMPLATES": NEEDS},
+        needs_with={"JOB_TEMPLATES": NEEDS, **NEEDS_WITH},
         requires=(either(served(SNAPSHOTS), template(_TEMPLATE)),),
         done_when="every snapshot is ready to use, or the Job is complete",
     ),

@@ -209,6 +209,9 @@ def _flat(schema: dict[str, Json], parts: dict[str, Json]) -> dict[str, Json]:
     merged = {name: value for name, value in schema.items() if name not in {"title", "anyOf"}}
     if len(chosen) == 1:
         merged |= chosen[0]
+    if patterns := merged.get("patternProperties"):
+        named = {pattern: _flat(value, parts) for pattern, value in patterns.items()}
+        merged |= {"patternProperties": named, "additionalProperties": False}
     if merged.get("default", ...) is None:
         del merged["default"]
     return merged

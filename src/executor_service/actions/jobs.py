@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
 
 from executor_service.actions.requirements import Rule, rights
 from executor_service.actions.run import Planned, Run
+from executor_service.actions.secret_values import SecretValue, expect
+from executor_service.actions.spec import Parameters
 from executor_service.contract import ActionFailedError, ErrorClass, Json, ObjectRef
 from executor_service.kubernetes.templates import Template
 from executor_service.kubernetes.writing import plan_creation
@@ -17,10 +22,26 @@ _KEPT_SECONDS = 86400  # that a Job stays to be looked at when its template does
 _LONGEST_MESSAGE = 1000
 
 
-async def run_job(run: Run, template: str, namespace: str, values: Mapping[str, str]) -> dict[str, Json]:
+class WithSecrets(Parameters):
+    """Parameters of an action whose Job may be given secret values."""
+
+    secret_env: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)], SecretValue] | None,
+        Field(
+            min_length=1,
+            max_length=20,
+            description="Environment of the Job's containers: `{secretRef: {name, key}}` of its namespace",
+        ),
+    ] = None
+
+
+async def run_job(
+    run: Run, template: str, namespace: str, values: Mapping[str, str], secrets: Mapping[str, SecretValue] | None = None
+) -> dict[str, Json]:
     """Create the Job once and wait for its end. Its name, its pods' last words. Raises when it failed or took too long.
 
-    When the deadline comes first, the Job is ended by Kubernetes at the same time (activeDeadlineSeconds).
+    When the deadline comes first, the Job is ended by Kubernetes at the same time (activeDeadlineSeconds). `secrets`
+    become variables that refer to their Secrets, so that the Job holds no value either.
     """
     ref = ObjectRef("Job", namespace, f"kubernaut-{template.replace('_', '-')[:30]}-{run.mark}")
 
@@ -29,7 +50,11 @@ async def run_job(run: Run, template: str, namespace: str, values: Mapping[str, 
         found = here.templates.get(template)
         if not isinstance(found, Template):
             raise ActionFailedError(ErrorClass.PERMANENT, found or f"JOB_TEMPLATES has no {template}.yaml")
-        return plan_creation(ref, _job(found, {"namespace": namespace, **values}, run.seconds_left), run.mark)
+        for value in (secrets or {}).values():
+            await expect(run, value, namespace)
+        job = _job(found, {"namespace": namespace, **values}, run.seconds_left)
+        _give(job, secrets or {})
+        return plan_creation(ref, job, run.mark)
 
     await run.change("job", ref, plan)
     if run.dry_run:
@@ -50,6 +75,17 @@ def _job(template: Template, values: Mapping[str, str], seconds: float) -> dict[
     given = document.get("metadata") or {}
     kept = {name: given[name] for name in ("labels", "annotations") if given.get(name)}
     return {"metadata": kept, "spec": spec}
+
+
+def _give(job: dict[str, Json], secrets: Mapping[str, SecretValue]) -> None:
+    """Let all containers of the Job refer to the secrets; what the template says of a variable gives way."""
+    given = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": one.secret_ref.name, "key": one.secret_ref.key}}}
+        for name, one in secrets.items()
+    ]
+    for container in job["spec"]["template"]["spec"]["containers"] if given else ():
+        kept = [entry for entry in container.get("env") or [] if entry.get("name") not in secrets]
+        container["env"] = [*kept, *given]
 
 
 async def _missing(run: Run, ref: ObjectRef) -> str | None:

@@ -5,16 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from executor_service.actions.jobs import NEEDS, PATH, run_job
+from executor_service.actions.jobs import NEEDS, PATH, WithSecrets, run_job
 from executor_service.actions.requirements import READ_PODS, rights, template
 from executor_service.actions.run import Run
+from executor_service.actions.secret_values import NEEDS_WITH
 from executor_service.actions.spec import OBJECT_NAME_PATTERN, ActionSpec, Done, Namespace, Namespaced, Parameters
 from executor_service.contract import ActionFailedError, ErrorClass, ObjectRef
 
 Path = Annotated[str, Field(pattern=PATH, max_length=1000, description="Where, as the template's pod sees it")]
 
 
-class CleanupStorage(Parameters):
+class CleanupStorage(WithSecrets):
     """Parameters of cleanup_storage."""
 
     namespace: Namespace
@@ -23,7 +24,7 @@ class CleanupStorage(Parameters):
     dry_run: bool = Field(default=False, description="The Job itself is told to delete nothing")
 
 
-class CompactStorage(Parameters):
+class CompactStorage(WithSecrets):
     """Parameters of compact_storage."""
 
     namespace: Namespace
@@ -35,7 +36,7 @@ class CompactStorage(Parameters):
     ] = "none"
 
 
-class FailoverDatabase(Namespaced):
+class FailoverDatabase(Namespaced, WithSecrets):
     """Parameters of failover_database."""
 
     target_replica: Annotated[
@@ -45,7 +46,7 @@ class FailoverDatabase(Namespaced):
     force: bool = Field(default=False, description="Also when it may lose data")
 
 
-class RepairDatabase(Namespaced):
+class RepairDatabase(Namespaced, WithSecrets):
     """Parameters of repair_database."""
 
     repair_type: Literal["index", "full", "corruption_check"] = Field(
@@ -54,18 +55,19 @@ class RepairDatabase(Namespaced):
     backup_before_repair: bool = Field(default=True, description="The template is told to keep a copy first")
 
 
-class CreateHeapDump(Namespaced):
+class CreateHeapDump(Namespaced, WithSecrets):
     """Parameters of create_heap_dump: resource_name is a pod."""
 
     output_path: Path = "/dumps"
     live_objects_only: bool = Field(default=True, description="Leave garbage out")
 
 
-def _by_job(name: str, after: str) -> Callable[[Run, Parameters], Awaitable[Done]]:
-    async def perform(run: Run, parameters: Parameters) -> Done:
-        given = parameters.model_dump(exclude_none=True, exclude={"reason", "namespace"})
+def _by_job(name: str, after: str) -> Callable[[Run, WithSecrets], Awaitable[Done]]:
+    async def perform(run: Run, parameters: WithSecrets) -> Done:
+        given = parameters.model_dump(exclude_none=True, exclude={"reason", "namespace", "secret_env"})
         values = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()}
-        facts = await run_job(run, name, parameters.model_dump()["namespace"], values)
+        namespace = parameters.model_dump()["namespace"]
+        facts = await run_job(run, name, namespace, values, parameters.secret_env)
         return Done(f"{after}: Job {facts['job']} {'would run' if run.dry_run else 'is complete'}", facts)
 
     return perform
@@ -87,7 +89,7 @@ async def create_heap_dump(run: Run, parameters: CreateHeapDump) -> Done:
         "container_name": str(statuses[0]["name"]),
         "pod_uid": str(pod["metadata"]["uid"]),
     }
-    facts = await run_job(run, "create_heap_dump", parameters.namespace, values)
+    facts = await run_job(run, "create_heap_dump", parameters.namespace, values, parameters.secret_env)
     return Done(f"heap of {ref}: Job {facts['job']} {'would run' if run.dry_run else 'is complete'}", facts)
 
 
@@ -106,6 +108,7 @@ def _spec(
         perform=create_heap_dump if heap else _by_job(name, says.rstrip(".").lower()),
         irreversible_reason=why,
         needs=(*NEEDS, rights("Pod", "get"), READ_PODS) if heap else NEEDS,
+        needs_with=NEEDS_WITH,
         requires=(template(name),),
         aliases={"cleanup_logs": {"path": "/var/log"}} if name == "cleanup_storage" else {},
         parameter_aliases={"dump_path": "output_path", "replica_name": "target_replica"},

@@ -26,12 +26,14 @@ class StoppingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the operator has said: which cluster this is, and which secrets and network components may be touched."""
+    """What the operator has said: which cluster this is, and which secrets and network components may be used."""
 
     cluster: str
     """The cluster that this executor serves."""
     secrets: tuple[str, ...] = ()
-    """Patterns of namespace/name."""
+    """Those that may be rotated: patterns of namespace/name."""
+    readable: tuple[str, ...] = ()
+    """Those whose values actions may use: patterns of namespace/name."""
     components: Mapping[str, ObjectRef] = field(default_factory=dict)
 
 

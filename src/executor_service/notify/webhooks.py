@@ -6,6 +6,7 @@ metadata services) and unspecified addresses are taken only for hosts that are l
 """
 
 import socket
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,14 +43,18 @@ class Webhooks:
                 return entry
         raise _refusal(f"{parts.scheme}://{parts.hostname} is not allowed by WEBHOOK_ALLOWED_HOSTS")
 
-    async def call(self, method: str, url: str, body: Json, *, key: str) -> dict[str, Json]:
-        """Call once; status and the beginning of the answer. Raises ActionFailedError."""
+    async def call(self, method: str, url: str, body: Json, *, key: str, secrets: Mapping[str, str]) -> dict[str, Json]:
+        """Call once, with `secrets` as headers; status and the beginning of the answer. Raises ActionFailedError.
+
+        Of an answer to a call with secrets only the status is kept: it may repeat them.
+        """
         entry = self.check(url)
         if not entry.near:
             _refuse_near([_literal(urlsplit(url).hostname or "")])
         resolver = _Resolver(near=entry.near)
         connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "executor-service"}
+        usual = {"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "executor-service"}
+        headers = {**usual, **secrets}
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._timeout, connector=connector, trust_env=False) as session,
@@ -58,7 +63,7 @@ class Webhooks:
                 ) as response,
             ):
                 text = (await response.content.read(_MAX_ANSWER)).decode("utf-8", "replace")
-                return _answer(response.status, text)
+                return _answer(response.status, "(not kept: it may repeat a secret)" if secrets else text)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ActionFailedError(ErrorClass.TRANSIENT, f"webhook: {type(error).__name__}") from error
 

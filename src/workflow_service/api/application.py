@@ -22,6 +22,7 @@ from workflow_service.api import (
     judging,
     problems,
     silences,
+    simulating,
     templates,
 )
 from workflow_service.api import deliveries as delivery_routes
@@ -40,6 +41,7 @@ from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
 from workflow_service.engine.explaining import Explainer
 from workflow_service.planning.shelf import Shelf
+from workflow_service.ports import Simulate
 from workflow_service.telemetry.metrics import Metrics
 
 
@@ -55,6 +57,7 @@ class Parts:
     access: Access
     shelf: Shelf
     explainer: Explainer
+    simulate: Simulate
     declaring: Declaring
 
 
@@ -90,7 +93,7 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield workflow_routes.routes(parts.workflows)
     yield alert_routes.routes(parts.alerts)
     reception, database = parts.alerts.reception, parts.workflows.database
-    yield delivery_routes.routes(reception, database)
+    yield delivery_routes.routes(reception, database, parts.simulate)
     yield creating.routes(reception, database, parts.shelf)
     yield explaining.routes(database)
     yield silences.routes(database)
@@ -98,6 +101,7 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield events.routes(parts.events)
     yield halting.routes(parts.declaring)
     yield judging.routes(parts.explainer)
+    yield simulating.routes(parts.simulate, database, parts.shelf)
     yield control_routes.routes(parts.controls)
     yield rollback_routes.routes(parts.controls.database)
     yield health_routes.routes(parts.health)

@@ -44,6 +44,12 @@ def sight_of(request: Request) -> Sight | None:
     return None if caller is None or reach is None else Sight(caller.name, reach)
 
 
+def orders_within(request: Request) -> frozenset[str] | None:
+    """The namespaces in which the caller may have something done; None: all."""
+    caller = caller_of(request)
+    return None if caller is None else caller.reach(Right.OPERATOR)
+
+
 def expect_orders_for(request: Request, alert: Alert) -> None:
     """Let only those go on who may have something done about that alert: where it says it is, and where its target is.
 
@@ -60,16 +66,14 @@ def expect_within(request: Request, namespaces: Sequence[str] | None) -> None:
     Raises:
         Forbidden: the caller is limited to others.
     """
-    caller = caller_of(request)
-    reach = None if caller is None else caller.reach(Right.OPERATOR)
+    reach = orders_within(request)
     if reach is not None and (namespaces is None or not reach.issuperset(namespaces)):
         raise Forbidden(f"namespaces: {namespaces!r} must be some of those that the caller is limited to")
 
 
 def hindrance(request: Request, alert: Alert) -> str | None:
     """Why the caller may not have something done about that alert; None: it may."""
-    caller = caller_of(request)
-    reach = None if caller is None else caller.reach(Right.OPERATOR)
+    reach = orders_within(request)
     if reach is None:
         return None
     target = resolve(alert, "")

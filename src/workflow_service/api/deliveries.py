@@ -19,8 +19,10 @@ from workflow_service.api.alerts import DeliveryOutcomeOut, answer
 from workflow_service.api.callers import hindrance, sight_of, source_of, within_sight
 from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented, problem
+from workflow_service.api.replaying import SimulatedDeliveryOut, simulated
 from workflow_service.intake.intake import Delivery
 from workflow_service.intake.reception import NotRepeatable, Reception, repeated
+from workflow_service.ports import Simulate
 from workflow_service.store import inbound
 from workflow_service.store.database import Database
 from workflow_service.telemetry import tracing
@@ -95,10 +97,12 @@ class ReplayIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["new"] = Field("new", alias="as", description="new: as if it had just come; nothing else is offered")
+    mode: Literal["new", "simulation"] = Field(
+        "new", alias="as", description="new: as if it had just come; simulation: what that would lead to, and no more"
+    )
 
 
-def routes(reception: Reception, database: Database) -> APIRouter:
+def routes(reception: Reception, database: Database, simulate: Simulate) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/v1/deliveries")
 
@@ -131,18 +135,24 @@ def routes(reception: Reception, database: Database) -> APIRouter:
 
     @router.post(
         "/{delivery_id}/replay",
-        summary="Decide a delivery again, as a new one",
+        summary="Decide a delivery again, as a new one, or tell what that would lead to",
         responses={
-            200: {"model": DeliveryOutcomeOut, "description": "stored as a delivery of its own; one outcome per alert"},
+            200: {
+                "model": DeliveryOutcomeOut | SimulatedDeliveryOut,
+                "description": "stored as a delivery of its own, one outcome per alert; simulated, nothing is stored",
+            },
             **documented(400, 404, 409, 413, 503),
         },
     )
     async def replay(
         request: Request,
         delivery_id: DeliveryId,
-        given: Annotated[ReplayIn | None, Body()] = None,  # noqa: ARG001 - that it is one is all there is to know
+        given: Annotated[ReplayIn | None, Body()] = None,
     ) -> Response:
         try:
+            if given is not None and given.mode == "simulation":
+                delivery, form = repeated(await inbound.to_repeat(database, delivery_id))
+                return _json(await simulated(delivery, form, simulate))
             return await asyncio.shield(_replay(reception, database, request, delivery_id))
         except NotRepeatable as error:
             return problem(request, 409, "Delivery cannot be replayed", str(error))

@@ -6,7 +6,17 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from workflow_service.api import command_bodies, creating, events, idempotent, observing, problems, security, selecting
+from workflow_service.api import (
+    command_bodies,
+    creating,
+    events,
+    idempotent,
+    observing,
+    problems,
+    security,
+    selecting,
+    simulating,
+)
 from workflow_service.api.alert_schema import EXTRA, SCHEMAS
 from workflow_service.api.alerts import AlertmanagerAlertIn
 from workflow_service.api.gate import Access
@@ -38,7 +48,7 @@ def _completed(document: dict[str, Any], access: Access) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(schema.pop("$defs", {}))
         known[model.__name__] = schema
-    known.update({**SCHEMAS, **creating.SCHEMAS, **events.SCHEMAS})
+    known.update({**SCHEMAS, **creating.SCHEMAS, **events.SCHEMAS, **simulating.SCHEMAS})
     for unused in ("HTTPValidationError", "ValidationError"):
         known.pop(unused, None)
     for path in document["paths"].values():

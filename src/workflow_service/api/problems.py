@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from workflow_service.domain.errors import Forbidden, NotFound, Rejected, StoreUnavailable, Unfit, Violation
+from workflow_service.domain.errors import Crowded, Forbidden, NotFound, Rejected, StoreUnavailable, Unfit, Violation
 from workflow_service.domain.permissions import methods_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -119,6 +119,10 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: Forbidden | NotFound) -> Response:
         status, title = (403, "Forbidden") if isinstance(error, Forbidden) else (404, "Not found")
         return problem(request, status, title, str(error))
+
+    @app.exception_handler(Crowded)
+    async def crowded(request: Request, error: Crowded) -> Response:
+        return problem(request, 503, "Busy", str(error), headers={"Retry-After": RETRY_AFTER})
 
     @app.exception_handler(StoreUnavailable)
     async def away(request: Request, error: StoreUnavailable) -> Response:

@@ -45,6 +45,34 @@ def noted(what: str, target: str, now: datetime) -> Entry:
     return Entry(str(uuid.uuid4()), now, who, what, plain(target), where, "", "done")
 
 
+def reading_database(settings: Settings, work: Callable[[Database], Awaitable[None]]) -> None:
+    """Do `work`, which only reads, on the service's own database, beside running replicas too.
+
+    A database that is not there, or that another version has made, ends the process with 1, as do its troubles.
+    """
+    import asyncio
+
+    from workflow_service.domain.errors import StoreUnavailable
+    from workflow_service.store import migrations
+    from workflow_service.store.database import Database
+
+    async def run() -> None:
+        database = Database(settings.storage.url)
+        try:
+            if await migrations.outdated(database):
+                sys.exit("the database cannot be used: its schema is not this version's; start the service once")
+            await work(database)
+        finally:
+            await database.close()
+
+    if settings.storage.url.startswith("sqlite") and not Path(settings.storage.url.partition("///")[2]).exists():
+        sys.exit(f"the database cannot be used: there is none at {settings.storage.url}")
+    try:
+        asyncio.run(run())
+    except StoreUnavailable as error:
+        sys.exit(f"the database cannot be used: {error}")
+
+
 def in_database(settings: Settings, work: Callable[[Database, datetime], Awaitable[None]]) -> None:
     """Do `work`, given the moment, on the service's own database, beside running replicas too.
 

@@ -17,6 +17,7 @@ WorkflowServiceError
 ├── Stale                    what was to be changed is not in the expected version any more (HTTP 412)
 ├── IllegalTransition        a state machine was asked for a move it does not have; nothing changed
 ├── Fenced                   another drive owns this execution now; the loser stops without a trace
+├── Crowded                  so many ask for the same at once that nobody would be served (HTTP 503)
 ├── StoreUnavailable         our own database did not take it; the caller may try again (HTTP 503)
 │   └── TooNew               a newer version has written it; a replica of that version can read it
 └── ExecutorError            a call to the executor brought no result
@@ -168,6 +169,10 @@ class BudgetSpent(WorkflowServiceError):
     def __init__(self, step: str, why: str) -> None:
         super().__init__(f"{step}: {why}")
         self.step, self.why = step, why
+
+
+class Crowded(WorkflowServiceError):
+    """So many ask for the same costly thing at once that nobody would be served; the caller may try again."""
 
 
 class StoreUnavailable(WorkflowServiceError):

@@ -56,6 +56,11 @@ def judge_step(
     return _judgement({name: _unless_approved(one, about) for name, one in told.items()}, policy, (*STEP_RULES, BUDGET))
 
 
+def asked_about(step: Step, plan: Plan) -> bool:
+    """Whether the rules are asked before it begins: it changes something, or an advisor has a part in the plan."""
+    return step.changes or plan.creation_method.startswith("ai_")
+
+
 def refusal(judgement: Judgement) -> tuple[str, str]:
     """Why a plan that is denied ends: for machines and for people. A ban counts before what may only be watched."""
     denied = judgement.of(Word.DENIED)

@@ -153,6 +153,7 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("DELETE", "/api/v1/latches/{environment}"): Need(Right.ADMIN, About.SERVICE),
     ("POST", "/api/v1/explain"): _READS_ALL,
     ("POST", "/api/v1/workflows"): Need(Right.OPERATOR, About.ORDER),
+    ("POST", "/api/v1/simulate"): Need(Right.OPERATOR, About.ORDER),
     ("GET", "/api/v1/workflows"): _READS_MANY,
     ("GET", "/api/v1/rollbacks"): _READS_MANY,
     ("GET", "/api/v1/status"): _READS_ONE,

@@ -14,7 +14,7 @@ from workflow_service.domain import guarded
 from workflow_service.domain.decisions import StartStep
 from workflow_service.domain.errors import BudgetSpent, StoreUnavailable
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.guardrails import BUDGET, DENIED, act_of, identity_of, judge_step, refusal
+from workflow_service.domain.guardrails import BUDGET, DENIED, act_of, asked_about, identity_of, judge_step, refusal
 from workflow_service.domain.guardrails_about import About, Finding, Judgement
 from workflow_service.domain.guardrails_plans import AUTONOMY, SUGGESTED
 from workflow_service.domain.plan import Plan
@@ -107,7 +107,7 @@ class Guarding:
 
     async def delay(self, action: StartStep, graph: Graph, state: RunState) -> list[ev.Event]:
         """What comes instead of the step's beginning; nothing: it may begin."""
-        if not (graph.steps[action.step].changes or graph.plan.creation_method.startswith("ai_")):
+        if not asked_about(graph.steps[action.step], graph.plan):
             return []
         now = self._guards.clock()
         if (spent := self._spent.pop(action.step, None)) is not None:

@@ -108,10 +108,24 @@ class Guards:
         """
         about, policy, now = await self.about(case), self.policy(), self.clock()
         about = replace(about, past=await self._past(case.plan, about, policy, now), standing=await self.standing())
-        if await self._trips(about, policy, now):
+        if (latch := await self._trips(about, policy, now)) is not None:
+            await declared.latch(self._database, latch)
+            log.warning("the breaker of an environment has tripped", environment=latch.environment, why=latch.why)
             self.look_again()
             about = replace(about, standing=await self.standing())
         return judge_plan(case.plan, about, policy, now)
+
+    async def foresee(self, case: Case) -> tuple[Judgement, About]:
+        """What all rules would say of a plan that is new, and what they know; nothing is declared.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        about, policy, now = await self.about(case, whole=True), self.policy(), self.clock()
+        about = replace(about, past=await self.whole_past(case.plan, about))
+        if (latch := await self._trips(about, policy, now)) is not None:
+            about = replace(about, standing=replace(about.standing, latches=(*about.standing.latches, latch)))
+        return judge_plan(case.plan, about, policy, now), about
 
     async def whole_past(self, plan: Plan, about: About) -> Past:
         """What was done lately, budgets included.
@@ -140,12 +154,12 @@ class Guards:
         since = now - policy.oscillation.window
         return Past(unhelpful=await changes.unhelpful(self._database, targets=targets, since=since))
 
-    async def _trips(self, about: About, policy: Policy, now: datetime) -> bool:
-        """Whether the breaker of the environment trips now."""
+    async def _trips(self, about: About, policy: Policy, now: datetime) -> Latch | None:
+        """The latch with which the breaker of the environment trips now; None: it does not."""
         share, most = policy.breaker.share, policy.breaker.of
         environment = policy.environment(cluster=about.cluster, namespace=about.namespace)
         if share is None or any(one.environment == environment for one in about.standing.latches):
-            return False
+            return None
         since = await declared.reset_at(self._database, environment)
         ends = await changes.last_ends(self._database, since=since, most=_LOOK_BACK)
         here = [
@@ -154,11 +168,8 @@ class Guards:
             if policy.environment(cluster=cluster or self._cluster, namespace=namespace) == environment
         ][:most]
         if len(here) < most or sum(here) < share * most:
-            return False
-        why = f"{sum(here)} of the last {most} workflows ended badly"
-        await declared.latch(self._database, Latch(environment, why, now))
-        log.warning("the breaker of an environment has tripped", environment=environment, why=why)
-        return True
+            return None
+        return Latch(environment, f"{sum(here)} of the last {most} workflows ended badly", now)
 
     async def _identity(self, workflow_id: str) -> str:
         """Who ordered it; asked for only where the policy speaks of anybody."""

@@ -36,6 +36,7 @@ class Site:
     lookout: Lookout
     catalogue: Callable[[], Awaitable[Catalogue | None]]
     plan_for: PlanFor
+    plan_plainly: PlanFor  # the same, asking no advisor
     recoveries: Recoveries
 
 

@@ -27,6 +27,16 @@ def extended(document: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], l
     return whole, broken
 
 
+def own_place(at: Place, whole: Mapping[str, Any], own: Mapping[str, Any]) -> Place:
+    """Where a place in the `whole` spec is in what the template says itself; steps that are not its own: `extends`."""
+    match at:
+        case ("spec", str(name), int(index), *inside) if "extends" in own and name in LISTS:
+            ids = [step["id"] for step in own.get(name, ())]
+            wanted = whole[name][index]["id"]
+            return ("spec", name, ids.index(wanted), *inside) if wanted in ids else ("spec", "extends")
+    return at
+
+
 def composed(spec: Mapping[str, Any], find: Find) -> tuple[dict[str, Any], list[Flaw], list[Reference]]:
     """The spec with the steps of the templates that its own steps name; what is wrong with that; which they are."""
     broken: list[Flaw] = []

@@ -43,6 +43,22 @@ _OBSERVED = {
     },
     "additionalProperties": False,
 }
+# Which secret is used stands in the file: neither an alert nor an expression chooses one.
+_SECRET_WORD = {"type": "string", "pattern": r"^[-._a-zA-Z0-9]+$", "maxLength": 253}
+_SECRET = {
+    "type": "object",
+    "properties": {
+        "secretRef": {
+            "type": "object",
+            "properties": {"name": _SECRET_WORD, "key": _SECRET_WORD},
+            "required": ["name", "key"],
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
+
+_ELSEWHERE = frozenset({"observed", "secretRef"})
 
 
 def flaws(rule: Mapping[str, Any], at: Place) -> Iterator[Flaw]:
@@ -177,16 +193,24 @@ def _cycle(steps: Sequence[Mapping[str, Any]], at: Place) -> Iterator[Flaw]:
 def _parameters(value: object, at: Place, *, can_look: bool) -> Iterator[Flaw]:
     if isinstance(value, str):
         yield from _placeholders(value, at)
-    elif isinstance(value, Mapping) and "observed" in value:
-        yield from against(_OBSERVED, value, at)
-        if not can_look:
-            yield at, value["observed"], "needs `on: target` or `on: owner`, to say of what it was observed"
+    elif isinstance(value, Mapping) and not _ELSEWHERE.isdisjoint(value):
+        yield from _elsewhere(value, at, can_look=can_look)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _parameters(item, (*at, key), can_look=can_look)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _parameters(item, (*at, index), can_look=can_look)
+
+
+def _elsewhere(value: Mapping[str, Any], at: Place, *, can_look: bool) -> Iterator[Flaw]:
+    """A value that is to be found elsewhere."""
+    if "secretRef" in value:
+        yield from against(_SECRET, value, at)
+        return
+    yield from against(_OBSERVED, value, at)
+    if not can_look:
+        yield at, value["observed"], "needs `on: target` or `on: owner`, to say of what it was observed"
 
 
 def _placeholders(text: str, at: Place) -> Iterator[Flaw]:

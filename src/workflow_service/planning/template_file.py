@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from workflow_service.domain.alert import shown
@@ -15,7 +16,7 @@ from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import Rejected, Violation
 from workflow_service.domain.template import Lifecycle, Reference, digest_of
 from workflow_service.planning import shaping, step_flaws, template_flaws, template_schema
-from workflow_service.planning.inheriting import Find, composed, extended, parents
+from workflow_service.planning.inheriting import Find, composed, extended, own_place, parents
 from workflow_service.planning.offered import unfit
 from workflow_service.planning.rule_values import rule_of
 from workflow_service.planning.step_format import Flaw
@@ -112,9 +113,10 @@ def template(given: Source, find: Find, catalogue: Catalogue | None = None) -> T
     broken += template_flaws.flaws(document["spec"])
     if broken:
         raise given.refuse(broken)
+    refuse = partial(_refuse, given, document["spec"])
     spec, broken, _ = composed(document["spec"], find)
     if broken:
-        raise given.refuse(broken)
+        raise refuse(broken)
     raw = as_rule(str(given.reference), spec)
     types = types_of(spec.get("parameters", {}))
     broken = [*step_flaws.flaws(raw, ("spec",))]
@@ -122,7 +124,7 @@ def template(given: Source, find: Find, catalogue: Catalogue | None = None) -> T
     if rule is not None:
         broken = [*shaping.unsound(rule, ("spec",), types), *(unfit(rule, ("spec",), catalogue) if catalogue else ())]
     if broken or rule is None:
-        raise given.refuse(map(written, broken))
+        raise refuse(map(written, broken))
     said = spec["description"]
     return Template(
         reference=given.reference,
@@ -139,6 +141,11 @@ def template(given: Source, find: Find, catalogue: Catalogue | None = None) -> T
         body=given.body,
         made_of=given.parents,
     )
+
+
+def _refuse(given: Source, whole: Mapping[str, Any], broken: Iterable[Flaw]) -> InvalidTemplate:
+    """The error for flaws of all its steps, `whole` being its spec with what it extends."""
+    return given.refuse((own_place(at, whole, given.document["spec"]), value, rule) for at, value, rule in broken)
 
 
 def not_yaml(file: str, body: str, error: NotYaml) -> LocatedFlaw:

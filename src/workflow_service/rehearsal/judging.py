@@ -51,7 +51,7 @@ async def _happens(case: Case, world: World, clock: Clock, library: Library, rul
     plan = (await planner.plan(alert, ordered)).plan
     play = Play(graph.validate(plan), alert_to_json(alert), world, clock, case.people, rules.failures.patterns)
     await play.play()
-    return _told(plan, play)
+    return _told(plan, play, world)
 
 
 def _loading(world: World) -> Any:
@@ -68,7 +68,7 @@ def _asked(case: Case, library: Library) -> tuple[Alert, Mapping[str, Any] | Non
     return alert_of(order, CLUSTER), kept(order)
 
 
-def _told(plan: Plan, play: Play) -> dict[str, Any]:
+def _told(plan: Plan, play: Play, world: World) -> dict[str, Any]:
     started = (event.step for event in play.journal if isinstance(event, ev.StepStarted))
     undone = (event.step for event in play.journal if isinstance(event, ev.UndoStarted))
     end = play.journal[-1]
@@ -77,7 +77,7 @@ def _told(plan: Plan, play: Play) -> dict[str, Any]:
         "considered": plan.metadata["considered"],
         "parameters": dict(plan.parameters),
         "order": list(dict.fromkeys(started)),
-        "sent": {one.step_id: dict(one.parameters) for one in play.world.sent if not undoes(one)},
+        "sent": {one.step_id: dict(one.parameters) for one in world.sent if not undoes(one)},
         "skipped": [name for name, step in play.state.steps.items() if step.status is StepStatus.SKIPPED],
         "undo": list(dict.fromkeys(undone)),
         "status": str(play.state.status),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from workflow_service.domain import decisions as do
 from workflow_service.domain import events as ev
@@ -17,21 +17,40 @@ from workflow_service.domain.fold import fold
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import Verb
-from workflow_service.engine.attempt import Courier
+from workflow_service.engine.attempt import Courier, Unsent
 from workflow_service.engine.classing import classed
 from workflow_service.engine.errands import Errand, Errands
 from workflow_service.engine.facts import fact
 from workflow_service.engine.looking import Lookout, Outlook, Seen
 from workflow_service.engine.recovering import Asking, answered, asking
 from workflow_service.engine.under_way import Back, Sent, UnderWay
-from workflow_service.ports import NoRemedy
+from workflow_service.ports import Executor, NoRemedy
+from workflow_service.rehearsal.cases import CLUSTER
 from workflow_service.rehearsal.virtual_time import Clock, StandsStill
-from workflow_service.rehearsal.world import LEDGER, World
+from workflow_service.rehearsal.world import LEDGER
 from workflow_service.store.executions import Record
 
 EXECUTION = "rehearsal"
 MANY = 10_000  # far more rounds than any plan can need
 _NO_OTHER_WAY = NoRemedy("no_recovery_option", "a rehearsal knows no other ways")
+
+
+class Watches(Protocol):
+    """Who sees whether conditions hold."""
+
+    async def watch(self, outlook: Outlook) -> Seen | Unsent:
+        """How they stand in the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a plan is played. `instead` says what comes instead of a step's beginning; None: it begins."""
+
+    execution: str = EXECUTION
+    cluster: str = CLUSTER
+    lookout: Watches | None = None  # None: as the engine looks, at the world
+    instead: Callable[[do.StartStep, Graph, RunState, datetime], ev.Event | None] = lambda *_: None
 
 
 @dataclass
@@ -40,12 +59,14 @@ class Play:
 
     graph: Graph
     alert: Mapping[str, Any]
-    world: World
+    world: Executor
     clock: Clock
     people: Mapping[str, str]
     patterns: Patterns
+    stage: Stage = field(default_factory=Stage)
     journal: list[ev.Event] = field(default_factory=list)
     state: RunState = field(default_factory=RunState)
+    decided: list[tuple[datetime, do.Action]] = field(default_factory=list)  # all, in order
 
     async def play(self) -> None:
         """Go on until it is over.
@@ -69,11 +90,11 @@ class Play:
         raise StandsStill("it never comes to an end")
 
     def _begin(self) -> None:
-        now, plan = self.clock.now(), self.graph.plan
-        record = Record(EXECUTION, EXECUTION, self.alert, "", "running", 1, now, 0, plan, ())
-        self._errands = Errands(record, self.graph, cluster="default", jitter=lambda: 0.5, patterns=self.patterns)
+        now, plan, stage = self.clock.now(), self.graph.plan, self.stage
+        record = Record(stage.execution, stage.execution, self.alert, "", "running", 1, now, 0, plan, ())
+        self._errands = Errands(record, self.graph, cluster=stage.cluster, jitter=lambda: 0.5, patterns=self.patterns)
         self._courier = Courier(self.world, lease_held=_held, clock=self.clock.now)
-        self._lookout = Lookout(self.world, clock=self.clock.now)
+        self._lookout: Watches = stage.lookout or Lookout(self.world, clock=self.clock.now)
         self._under_way = UnderWay()
         self._note(ev.PlanningStarted(now))
         self._note(ev.Planned(now, plan.hash, tuple(self.graph.steps)))
@@ -91,12 +112,10 @@ class Play:
 
     def _obey(self, action: do.Action) -> None:
         now = self.clock.now()
+        self.decided.append((now, action))
         match action:
             case do.StartStep():
-                key = self._errands.key(action.step, action.attempt)
-                self._note(ev.StepStarted(now, action.step, action.attempt, key, LEDGER, action.parameters))
-                attempt = self.state.steps[action.step].attempts[-1]
-                self._send(self._errands.for_attempt(action.step, attempt, self.state, fresh=True))
+                self._start(action, now)
             case do.StartUndo():
                 errand = self._errands.for_undo(action, self.state, LEDGER, now)
                 self._note(ev.UndoStarted(now, action.step, action.key, errand.call.request.key))
@@ -109,6 +128,16 @@ class Play:
                 self._under_way.call_off(action.step)
             case _:
                 self._note(fact(action, now))
+
+    def _start(self, action: do.StartStep, now: datetime) -> None:
+        instead = self.stage.instead(action, self.graph, self.state, now)
+        if instead is not None:
+            self._note(instead)
+            return
+        key = self._errands.key(action.step, action.attempt)
+        self._note(ev.StepStarted(now, action.step, action.attempt, key, LEDGER, action.parameters))
+        attempt = self.state.steps[action.step].attempts[-1]
+        self._send(self._errands.for_attempt(action.step, attempt, self.state, fresh=True))
 
     def _send(self, errand: Sent) -> None:
         self._under_way.send(errand, self._carry(errand))

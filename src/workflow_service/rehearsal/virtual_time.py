@@ -17,14 +17,14 @@ class StandsStill(RuntimeError):
 
 
 class Clock:
-    """The time of a rehearsal."""
+    """The time of a rehearsal. While somebody `outside` it is waited for, it stands still and waits really."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, beginning: datetime = BEGINNING) -> None:
+        self.beginning, self.seconds, self.outside = beginning, 0.0, 0
 
     def now(self) -> datetime:
         """The moment that it is."""
-        return BEGINNING + timedelta(seconds=self.seconds)
+        return self.beginning + timedelta(seconds=self.seconds)
 
 
 class _Jumping(selectors.SelectSelector):
@@ -39,6 +39,8 @@ class _Jumping(selectors.SelectSelector):
         ready = super().select(0)
         if ready:
             return ready
+        if self._clock.outside and timeout != 0:
+            return super().select(None)
         if timeout is None:
             raise StandsStill("nothing is under way, and no time is waited for")
         self._clock.seconds += timeout

@@ -23,7 +23,7 @@ from workflow_service.store.database import Database
 from workflow_service.store.tables import changes, executions, workflows
 
 _LINE = 0x6275646765747321  # "budgets!": any constant that all replicas share
-_BADLY = (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ROLLED_BACK)
+BADLY = (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ROLLED_BACK)
 _SAYS_NOTHING = (ExecutionStatus.CANCELLED, ExecutionStatus.REJECTED, ExecutionStatus.RESOLVED)
 
 
@@ -103,7 +103,7 @@ async def unhelpful(database: Database, *, targets: Collection[str], since: date
         sa.select(changes.c.action, changes.c.target, sa.func.count())
         .join(executions, executions.c.id == changes.c.execution_id)
         .where(changes.c.target.in_(sorted(targets)), changes.c.at > since)
-        .where(executions.c.status.in_([status.value for status in _BADLY]))
+        .where(executions.c.status.in_([status.value for status in BADLY]))
         .group_by(changes.c.action, changes.c.target)
     )
     async with database.read() as connection:
@@ -128,7 +128,7 @@ async def last_ends(database: Database, *, since: datetime | None, most: int) ->
         query = query.where(executions.c.ended_at > since)
     async with database.read() as connection:
         rows = await connection.execute(query)
-        return [(row.cluster or "", row.namespace or "", row.status in _BADLY) for row in rows]
+        return [(row.cluster or "", row.namespace or "", row.status in BADLY) for row in rows]
 
 
 async def forget(database: Database, *, begun_before: datetime) -> int:
