@@ -136,8 +136,8 @@ class House(Replica):
             raise RuntimeError(f"{completed} of {workflows} completed, {self.hand.calls} calls")
 
     def _means(self, replica: str) -> Means:
-        async def plan_for(alert: Alert, _ordered: object) -> tuple[Plan, None, None]:
-            return sequence(self.task.steps, about=str(alert.resource)), None, None
+        async def plan_for(alert: Alert, _ordered: object) -> tuple[Plan, None, None, tuple[Plan, ...]]:
+            return sequence(self.task.steps, about=str(alert.resource)), None, None, ()
 
         site = replace(self.sites.own, plan_for=plan_for)
         return replace(super()._means(replica), site=site, site_of=lambda _alert: site)

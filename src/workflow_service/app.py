@@ -106,7 +106,7 @@ class Replica:
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
         self.lease = Lease(self.database, replica=replica, ttl=settings.orchestration.lease_ttl)
         self.session = SharedSession(ca_bundle=settings.ca_bundle)
-        self.advising = Advising(settings, self.metrics)
+        self.advising = Advising(settings, self.metrics, self.database, clock=now)
         self.announcing = Announcing(settings, self.database, self.session, self.metrics.notifications, clock=now)
         self._rules = read_rules(settings.intake.rules_file)
         self.shelf = shelf_of(settings, self.database, clock=now)

@@ -139,6 +139,7 @@ class Appeal:
     failure: Failure
     attempt: int  # 1 is the workflow's first
     history: tuple[Recovery, ...]
+    denied: tuple[str, ...] = ()  # options that guardrails do not let be, just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,10 @@ class Advisor(Protocol):
 
     async def enhance(self, question: Question) -> Reply:
         """Better parameters, priorities and durations for planned steps (the candidates), and actions besides."""
+        ...
+
+    async def generate(self, question: Question) -> Reply:
+        """The actions of a whole plan, among those that may be in one (the candidates), in order."""
         ...
 
     async def recover(self, question: Question) -> Reply:

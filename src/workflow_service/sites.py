@@ -21,8 +21,9 @@ from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Site
 from workflow_service.engine.recovering import Recoveries
 from workflow_service.meaning import clusters_of, limits_of
+from workflow_service.planning.counsel import Counsel
 from workflow_service.planning.known_catalogue import KnownCatalogue
-from workflow_service.planning.planner import Counsel, Planner
+from workflow_service.planning.planner import Planner
 from workflow_service.planning.recovering import Recoverer
 from workflow_service.planning.rules import Rules
 from workflow_service.planning.shelf import Shelf
@@ -86,7 +87,8 @@ class Sites:
         around = self._around
         known = KnownCatalogue(executor, around.database, cluster=cluster, clock=around.clock)
         planner, plain = self._planner(executor, known, cluster), self._planner(executor, known, cluster)
-        planner.counsel = Counsel(around.advising.advisor, around.advising.project)
+        budget = around.settings.ai_integration.timeout
+        planner.counsel = Counsel(around.advising.advisor, around.advising.project, budget)
         return Site(
             cluster=cluster,
             executor=executor,

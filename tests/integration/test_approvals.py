@@ -54,7 +54,7 @@ async def test_another_way_asks_anew(tmp_path: Path) -> None:
         workflow = await running.begin(HIGH_CPU)
         first = hash_of(await asks(running, workflow, "approve_plan"))
         assert (await approve(running, workflow, plan_hash=first))[0] in {200, 202}
-        second = hash_of(await asks(running, workflow, "recovery-1/approve_plan"))
+        second = hash_of(await asks(running, workflow, "recovery-1/approve_recovery"))
         assert (second != first, executor.orders("recovery-1/again")) == (True, [])
         code, problem = await approve(running, workflow, plan_hash=first)
         assert (code, second in problem["detail"]) == (409, True)
@@ -73,7 +73,7 @@ async def test_another_way_that_is_refused(tmp_path: Path) -> None:
         workflow = await running.begin(HIGH_CPU)
         await asks(running, workflow, "approve_plan")
         await approve(running, workflow)
-        await asks(running, workflow, "recovery-1/approve_plan")
+        await asks(running, workflow, "recovery-1/approve_recovery")
         answer = await running.http.post(f"/api/v1/workflows/{workflow}/reject", json={"reason": "no"})
         assert answer.status_code in {200, 202}
         found = await running.ended(workflow)

@@ -1,7 +1,7 @@
 """A real model server with a model that knows nothing: what it says is sound or refused, and nothing gets through.
 
 Needs the dependency group `model` (`make test-model`): llama.cpp's server in a wheel. The model is written here.
-MODEL_QUESTIONS=100 asks that many per task.
+MODEL_QUESTIONS=100 asks that many per task, MODEL_ALERTS=300 makes plans for as many alerts.
 """
 
 from __future__ import annotations
@@ -11,25 +11,46 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from tests.support import asking as support
 from tests.support.asking import asking
+from tests.support.processes import Stack
 from tests.support.questions import ALERT, DRAIN, FACTS, TARGET, failed, question
 from tests.support.stub_ai import OPENAI, StubAi
 from tests.support.tiny_model import write
 from workflow_service.clients.advisors import openai_compatible
 from workflow_service.clients.advisors.consulting import Terms
+from workflow_service.clients.executor import HttpExecutor
+from workflow_service.clients.session import SharedSession
+from workflow_service.domain import graph
 from workflow_service.domain.advice import Candidate, Outcome, Question, Reply, Task
-from workflow_service.domain.alert import Alert
+from workflow_service.domain.alert import Alert, alert_to_json
+from workflow_service.domain.catalogue import Catalogue
+from workflow_service.domain.guardrails import judge_plan
+from workflow_service.domain.interpolation import has_expressions
+from workflow_service.domain.levels import every
+from workflow_service.domain.plan import Plan
+from workflow_service.domain.policy import Policy, Word
 from workflow_service.domain.projection import project
+from workflow_service.engine.guards import Case, around
+from workflow_service.planning.counsel import Counsel
+from workflow_service.planning.enhancing import applied
+from workflow_service.planning.filling import PlanLimits
+from workflow_service.planning.planner import Planned, Planner
+from workflow_service.planning.rule_file import read_rules
+from workflow_service.ports import ActionRequest
 
 pytest.importorskip("xllamacpp", reason="needs the dependency group `model`: make test-model")
 
 QUESTIONS = int(os.environ.get("MODEL_QUESTIONS", "8"))  # per task
-pytestmark = pytest.mark.timeout(300 + 10 * QUESTIONS)
+ALERTS = int(os.environ.get("MODEL_ALERTS", "40"))
+pytestmark = pytest.mark.timeout(300 + 10 * QUESTIONS + 10 * ALERTS)
 TERMS = Terms(budget=60.0)
 ANSWERED = {Outcome.ACCEPTED, Outcome.LOW_CONFIDENCE}
 
@@ -137,3 +158,92 @@ async def test_a_budget_too_short_for_a_real_answer_is_kept(server: str) -> None
         assert (reply.outcome, reply.reason) == (Outcome.UNAVAILABLE, "timeout")
     async with asking(StubAi(OPENAI), provider="openai", url=server, terms=TERMS) as one:
         assert (await one.ask(Task.SELECT, about(2, Task.SELECT))).outcome is not Outcome.UNAVAILABLE
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> Iterator[Stack]:
+    """A sandbox cluster and the executor in front of it."""
+    stack = Stack(tmp_path)
+    stack.sandbox.start("/version")
+    stack.executor.start("/readyz")
+    yield stack
+    stack.http.close()
+    stack.executor.kill()
+    stack.sandbox.kill()
+
+
+NAMES = ("HighCPUUsage", "QueueTooLong", "MemoryLeak", "KubePodCrashLooping")
+RESOURCES = ("deployment/web-server", "deployment/api-server")
+
+
+def incident(number: int) -> Alert:
+    """One of many alerts; every fourth is one that no rule knows a remedy for."""
+    resource = RESOURCES[number % 2]
+    namespace = "production" if number % 2 == 0 else "staging"
+    labels = {"job": f"job-{number}", "reason": f"reason-{number * 7919}"}
+    return Alert(NAMES[number % 4], "warning", namespace, resource=resource, labels=labels)
+
+
+def permitted(found: Planned, alert: Alert, catalogue: Catalogue) -> Plan:
+    """The first plan that no guardrail denies, as the engine takes it; there always is one."""
+    now = datetime.now(UTC)
+    for plan in (found.plan, *found.instead):
+        about = replace(around(Case("workflow", alert_to_json(alert), plan), "default"), catalogue=catalogue)
+        if not judge_plan(plan, about, Policy(), now).of(Word.DENIED):
+            return plan
+    pytest.fail(f"every plan is denied: {found.plan}")
+
+
+async def rehearsed(plan: Plan, alert: Alert, executor: HttpExecutor, number: int) -> int:
+    """How many of its actions the executor takes in a dry run; it refuses none for what is asked."""
+    acts = [step for step, _ in every(plan.steps) if step.action is not None]
+    for step in acts:
+        assert step.action is not None
+        if has_expressions(step.action.parameters):
+            continue
+        order = ActionRequest(
+            key=f"plan-{number}:{step.id}",
+            step_id=step.id,
+            type=step.action.type,
+            parameters=step.action.parameters,
+            alert=alert_to_json(alert),
+            workflow_id=f"plan-{number}",
+            execution_id=f"plan-{number}",
+            attempt=0,
+            remaining_seconds=60.0,
+            cluster="default",
+            dry_run=True,
+        )
+        outcome = await executor.execute(order)
+        assert outcome.status != "refused", (step.action, outcome)
+    return len(acts)
+
+
+async def test_every_plan_is_sound_inside_guardrails_and_executable(server: str, hands: Stack) -> None:
+    """Alert after alert with a random model's advice: valid, permitted, taken by the executor; nothing is changed."""
+    methods: Counter[str] = Counter()
+    session = SharedSession()
+    executor = HttpExecutor(hands.executor.url, session, token=lambda: None)
+    catalogue, _ = await executor.catalogue()
+
+    async def load() -> Catalogue | None:
+        return catalogue
+
+    planner = Planner(executor, read_rules(), limits=PlanLimits(), load_catalogue=load, cluster="default")
+    terms = Terms(budget=60.0, answers=1, threshold=0.1)
+    async with asking(StubAi(OPENAI), provider="openai", url=server, terms=terms) as one:
+        await one.advisor.look()
+        planner.counsel = Counsel(one.advisor, project)
+        for number in range(ALERTS):
+            alert = incident(number)
+            found = await planner.plan(alert)
+            for way in (found.plan, *found.instead):
+                graph.validate(way)
+            plan = permitted(found, alert, catalogue)
+            assert applied(plan) == plan.creation_method.startswith("ai_")
+            methods[plan.creation_method] += 1
+            assert await rehearsed(plan, alert, executor, number)
+    await session.close()
+    print(dict(methods))  # noqa: T201 - for `pytest -rP`
+    assert any(method.startswith("ai_") for method in methods), methods
+    assert hands.effects() == []

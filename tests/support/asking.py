@@ -35,6 +35,7 @@ class Asking:
         methods = {
             Task.SELECT: self.advisor.select,
             Task.ENHANCE: self.advisor.enhance,
+            Task.GENERATE: self.advisor.generate,
             Task.RECOVER: self.advisor.recover,
         }
         async with asyncio.timeout(self.patience):

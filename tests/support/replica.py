@@ -136,8 +136,8 @@ class Planned(Replica):
         super().__init__(given, executor=executor)
 
     def _means(self, replica: str) -> Means:
-        async def plan_for(_alert: Alert, _ordered: object) -> tuple[Plan, object, object]:
-            return self._plan, None, None
+        async def plan_for(_alert: Alert, _ordered: object) -> tuple[Plan, object, object, tuple[Plan, ...]]:
+            return self._plan, None, None, ()
 
         site = replace(self.sites.own, plan_for=plan_for)
         return replace(super()._means(replica), site=site, site_of=lambda _alert: site)

@@ -6,7 +6,7 @@ import orjson
 
 from tests.unit.control_rules import UNDO_STORIES, Told, check_asked, check_obeyed, told
 from tests.unit.factories import key_of
-from tests.unit.plan_shape import BROKEN, REFUSED, Shape, answer, halted, healed, shape_of, stops
+from tests.unit.plan_shape import BROKEN, REFUSED, Shape, answer, halted, healed, passed_over, shape_of, stops
 from workflow_service.domain import events as ev
 from workflow_service.domain import stored_events
 from workflow_service.domain.fold import fold_all
@@ -104,7 +104,7 @@ def check_skipped(shape: Shape, state: RunState, name: str) -> None:
         assert shape.phase(name) is Phase.FINALLY
         attempts = (attempt for one in state.steps.values() for attempt in one.attempts)
         assert not any(attempt.changes for attempt in attempts), "something was changed"
-    else:
+    elif not any(passed_over(shape, state, need) for need in step.needs):
         assert any(state.steps[one].status is StepStatus.SKIPPED for one in list(shape.around(name))[1:]), why
 
 
@@ -134,16 +134,16 @@ def check_verdict(shape: Shape, state: RunState, story: Told, plan: Plan) -> Non
     top = [name for name in main if name not in shape.parent]
     spoken_for = {name for name in main if any(steps[one].status in BROKEN for one in list(shape.around(name))[1:])}
     counted = [name for name in main if name not in spoken_for]
-    unhealed = [name for name in counted if steps[name].status in BROKEN and not healed(shape, state, name)]
+    optional = {name for name in main if passed_over(shape, state, name)}
+    unhealed = [n for n in counted if steps[n].status in BROKEN and n not in optional and not healed(shape, state, n)]
     left_out = [name for name in top if steps[name].status is StepStatus.CANCELLED]
     waived = {name for name in counted if name in story.waived and not shape.primaries(name)}
     some = any(steps[name].status is StepStatus.SUCCEEDED for name in top)
     critical = {name for name in main if all(shape.steps[one].critical for one in shape.around(name))}
     whole = some and not unhealed and not left_out and not waived & critical
     well = whole and not story.undo_wanted and not undone_with_its_alert(shape, state, story, plan)
-    untidy = state.reason == "finally_failed"
-    assert (state.status is ExecutionStatus.COMPLETED or untidy) == well
-    assert bool(state.cause) == (state.status is not ExecutionStatus.COMPLETED)
+    assert (state.status is ExecutionStatus.COMPLETED or state.reason == "finally_failed") == well
+    assert bool(state.cause) == (state.status is not ExecutionStatus.COMPLETED or bool(optional))
     if state.status is ExecutionStatus.PARTIALLY_COMPLETED:
         assert some
         assert not left_out

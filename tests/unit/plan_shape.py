@@ -114,9 +114,18 @@ def answer(shape: Shape, state: RunState, name: str) -> OnFailure:
     return by_class.on_failure if by_class and by_class.on_failure else step.on_failure
 
 
+def passed_over(shape: Shape, state: RunState, name: str) -> bool:
+    """Whether it is a word that nobody gave and that only those need who name it."""
+    step = shape.steps[name]
+    optional = step.kind is StepKind.APPROVAL and step.on_failure is OnFailure.SKIP and not shape.primaries(name)
+    return optional and state.steps[name].reason in REFUSED
+
+
 def settled_well(shape: Shape, state: RunState, name: str) -> bool:
     """Whether those who need the step may go on."""
     step, status = shape.steps[name], state.steps[name].status
+    if passed_over(shape, state, name):
+        return True
     if status in BROKEN and state.steps[name].reason in REFUSED:
         return False
     if status in BROKEN and step.alternative:
@@ -128,6 +137,8 @@ def settled_well(shape: Shape, state: RunState, name: str) -> bool:
 def stops(shape: Shape, state: RunState, name: str) -> bool:
     """Whether the step failed in a way after which nothing new may start beside it."""
     step, status = shape.steps[name], state.steps[name].status
+    if passed_over(shape, state, name):
+        return False
     if status in BROKEN and state.steps[name].reason in REFUSED:
         return True
     if status not in BROKEN or step.alternative is None or doubtful(shape, state, name):
@@ -159,6 +170,8 @@ def may_begin(shape: Shape, state: RunState, name: str) -> bool:
     if any(state.steps[one].status is not StepStatus.RUNNING or halted(shape, state, one) for one in around):
         return False
     if (shape.phase(name) is Phase.FINALLY) != (state.conclusion is not None):
+        return False
+    if any(passed_over(shape, state, need) for need in shape.steps[name].needs):
         return False
     needs = all(settled_well(shape, state, need) for need in shape.needs(name))
     return needs and all(state.steps[one].status in BROKEN for one in shape.primaries(name))

@@ -169,7 +169,7 @@ def _whole(draw: st.DrawFn, step: Step, *, depth: int, calm: bool) -> Step:
         case StepKind.CHECK:
             step = replace(step, action=None, postconditions=(_HELD,))
         case StepKind.APPROVAL:
-            answer = draw(st.sampled_from([OnFailure.STOP, OnFailure.ROLLBACK]))
+            answer = draw(st.sampled_from([OnFailure.STOP, OnFailure.ROLLBACK, OnFailure.SKIP]))
             step = replace(step, action=None, on_failure=answer, alternative=None)
         case StepKind.TEMPLATE:
             inner = draw(dags(max_steps=3))

@@ -47,8 +47,8 @@ def test_metadata_is_not_part_of_the_hash() -> None:
 
 def test_a_plan_of_an_unknown_format_is_refused() -> None:
     """A plan that a newer version stored is not misread."""
-    with pytest.raises(ValueError, match="plan format 6 is not known here"):
-        plan_from_json({**plan_to_json(a_plan()), "format": 6})
+    with pytest.raises(ValueError, match="plan format 7 is not known here"):
+        plan_from_json({**plan_to_json(a_plan()), "format": 7})
 
 
 def test_a_step_is_found_by_its_id() -> None:

@@ -55,7 +55,10 @@ BAD = {
     "an approval for each": (an_approval("a", for_each="[1]"), "steps.0.for_each"),
     "an approval with a proof": (an_approval("a", postconditions=(HOLDS,)), "steps.0.postconditions"),
     "a check with a precondition": (a_check("a", preconditions=(HOLDS,)), "steps.0.preconditions"),
-    "a refusal that is passed over": (an_approval("a", on_failure=OnFailure.SKIP), "steps.0.on_failure"),
+    "a refusal that is healed": (
+        an_approval("a", on_failure=OnFailure.ALTERNATIVE, alternative="x"),
+        "steps.0.on_failure",
+    ),
     "an approval at the end": (an_approval("a", phase=Phase.FINALLY), "steps.0.phase"),
     "an approval inside the verification": (
         a_template("a", phase=Phase.VERIFY, steps=(an_approval("b"),)),

@@ -7,8 +7,9 @@ from tests.unit.pretend_engine import engine_of
 from workflow_service.domain import events as ev
 from workflow_service.domain.bounds import must_end_by, run_deadline, wake_at
 from workflow_service.domain.errors import ErrorClass
-from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.plan import PASSING, OnFailure, Phase, plan_to_json
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, Verb
+from workflow_service.domain.stored_plan import plan_from_json
 
 _E = ExecutionStatus
 
@@ -89,6 +90,53 @@ def test_an_approval_that_nobody_gives_expires() -> None:
     engine = engine_of(an_approval("ask"), a_step("b", "ask"))
     engine.after(600)
     assert (engine.state.status, engine.state.reason) == (_E.REJECTED, "approval_expired")
+
+
+@pytest.mark.requirement("BR-WF-004")
+@pytest.mark.parametrize("word", [Verb.REJECT, None])
+def test_where_the_answer_is_skip_only_what_needs_the_word_is_left_out(word: Verb | None) -> None:
+    """The rest is done and verified, the end is what it deserves, and its cause names what nobody has allowed."""
+    verify = a_step("proof", phase=Phase.VERIFY)
+    branch = (an_approval("ask", critical=False, on_failure=OnFailure.SKIP), a_step("b", "ask"), a_step("c", "b"))
+    engine = engine_of(a_step("a"), *branch, verify)
+    engine.succeed("a")
+    engine.obey()
+    assert engine.stands(_E.AWAITING_APPROVAL)
+    if word is None:
+        engine.after(600)
+    else:
+        engine.command(word)
+    engine.drive_to_the_end()
+    reason = "approval_expired" if word is None else "approval_rejected"
+    assert (engine.state.status, engine.state.reason) == (_E.COMPLETED, "all_steps_succeeded")
+    assert engine.state.cause == f"ask was not allowed ({reason})"
+    assert engine.statuses() == {
+        **dict.fromkeys(("a", "c", "proof"), "succeeded"),
+        "ask": "failed",
+        "b": "skipped",
+    }
+
+
+def test_a_word_whose_refusal_leaves_out_its_branch_inside_of_a_template() -> None:
+    """A template whose optional branch nobody has allowed is done all the same."""
+    ask = an_approval("ask", critical=False, on_failure=OnFailure.SKIP)
+    engine = engine_of(a_template("heal", steps=(a_step("a"), ask, a_step("b", "ask"))))
+    engine.succeed("heal/a")
+    engine.obey()
+    engine.command(Verb.REJECT)
+    engine.drive_to_the_end()
+    assert (engine.state.status, engine.statuses()["heal/b"]) == (_E.COMPLETED, "skipped")
+    assert engine.state.cause == "heal/ask was not allowed (approval_rejected)"
+
+
+def test_a_word_that_is_given_lets_the_optional_branch_begin() -> None:
+    """Nothing else is different from any other approval; and the plan says that an older reader must not run it."""
+    engine = engine_of(an_approval("ask", critical=False, on_failure=OnFailure.SKIP), a_step("b", "ask"))
+    engine.command(Verb.APPROVE)
+    engine.obey()
+    assert set(engine.live) == {"b"}
+    assert engine.graph.plan.format == PASSING
+    assert plan_from_json(plan_to_json(engine.graph.plan)) == engine.graph.plan
 
 
 @pytest.mark.parametrize("word", [Verb.REJECT, None])

@@ -15,6 +15,9 @@ from workflow_service.domain.redaction import cleaned
 
 MOST_CANDIDATES = 20
 MOST_SUGGESTIONS = 5
+MOST_ACTIONS = 5  # of a plan that an advisor makes; upstream's objective has the same bound
+# When an action of such a plan runs that is not its first; upstream's conditions of secondary actions.
+STAGES = ("if_primary_fails", "after_primary", "parallel_with_primary")
 
 # Parameters that say what is acted upon. They come from the alert, so nobody is ever asked for them.
 TARGET_PARAMETERS = frozenset(
@@ -33,6 +36,7 @@ class Task(StrEnum):
 
     SELECT = "select"  # which candidate fits the alert, or none; with its parameters
     ENHANCE = "enhance"  # better parameters, priorities and durations for the steps that are planned
+    GENERATE = "generate"  # a whole plan of the candidates, in order, for what nobody knows a remedy for
     RECOVER = "recover"  # why a step has failed, and which option heals it, or none
 
 
@@ -109,6 +113,7 @@ class Pick:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     priority: int | None = None  # 1 .. 10, 1 first
     estimated_seconds: int | None = None
+    condition: str | None = None  # one of STAGES, of a plan's actions after its first; None: after the first
 
 
 @dataclass(frozen=True, slots=True)

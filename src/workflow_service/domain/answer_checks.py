@@ -15,6 +15,7 @@ import referencing
 
 from workflow_service.domain.advice import (
     MOST_SUGGESTIONS,
+    STAGES,
     TARGET_PARAMETERS,
     Candidate,
     Draft,
@@ -104,7 +105,7 @@ class _Checking:
         seen: set[str] = set()
         for index, raw in enumerate(self._list("picks", value, most_picks(self.task, self.question))):
             at = f"picks.{index}"
-            entry = self._object(at, raw, _PICK_KEYS)
+            entry = self._object(at, raw, _PICK_KEYS | ({"condition"} if self.task is Task.GENERATE else set()))
             candidate = self._offered(f"{at}.candidate", entry.get("candidate"), self.question.candidates)
             if candidate is None:
                 continue
@@ -116,7 +117,14 @@ class _Checking:
                 self._parameters(f"{at}.parameters", entry.get("parameters"), candidate),
                 self._whole(f"{at}.priority", entry.get("priority"), 1, LOWEST_PRIORITY),
                 self._whole(f"{at}.estimated_seconds", entry.get("estimated_seconds"), 1, LONGEST_DURATION),
+                self._condition(f"{at}.condition", entry.get("condition")),
             )
+
+    def _condition(self, at: str, value: object) -> str | None:
+        if value is None or value in STAGES:
+            return str(value) if value is not None else None
+        self._refuse(at, f"must be one of: {', '.join(STAGES)}")
+        return None
 
     def _suggestions(self, value: object) -> Iterator[Suggestion]:
         if value is None:

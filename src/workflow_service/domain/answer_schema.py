@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_service.domain.advice import MOST_SUGGESTIONS, Candidate, Question, Task, told
+from workflow_service.domain.advice import MOST_ACTIONS, MOST_SUGGESTIONS, STAGES, Candidate, Question, Task, told
 
 SUMMARY = 600  # characters
 ROOT_CAUSE = 400
@@ -24,7 +24,7 @@ def answer_schema(task: Task, question: Question) -> dict[str, Any]:
     """The schema that the answer is asked for in, and that constrains it where the server can do that."""
     properties: dict[str, Any] = {
         "root_cause": {"type": "string", "maxLength": ROOT_CAUSE},
-        "picks": _list([_pick(one) for one in question.candidates], most_picks(task, question)),
+        "picks": _list([_pick(task, one) for one in question.candidates], most_picks(task, question)),
         "suggested": _list([_suggestion(one) for one in question.suggestible], MOST_SUGGESTIONS),
         "confidence_percent": {"type": "integer", "minimum": 0, "maximum": 100},
         "summary": {"type": "string", "maxLength": SUMMARY},
@@ -35,17 +35,20 @@ def answer_schema(task: Task, question: Question) -> dict[str, Any]:
 
 
 def most_picks(task: Task, question: Question) -> int:
-    """How many candidates one answer may name: each step once when a plan is enhanced, else one."""
-    return len(question.candidates) if task is Task.ENHANCE else min(1, len(question.candidates))
+    """How many candidates one answer may name: each step once when a plan is enhanced, five of a new plan, else one."""
+    most = {Task.ENHANCE: len(question.candidates), Task.GENERATE: MOST_ACTIONS}.get(task, 1)
+    return min(most, len(question.candidates))
 
 
-def _pick(candidate: Candidate) -> dict[str, Any]:
+def _pick(task: Task, candidate: Candidate) -> dict[str, Any]:
+    more = {"condition": {"enum": [*STAGES, None]}} if task is Task.GENERATE else {}
     return _closed(
         {
             "candidate": {"type": "string", "enum": [candidate.name]},
             "parameters": _parameters(candidate),
             "priority": {"type": ["integer", "null"], "minimum": 1, "maximum": LOWEST_PRIORITY},
             "estimated_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": LONGEST_DURATION},
+            **more,
         }
     )
 

@@ -10,7 +10,7 @@ from workflow_service.domain.failure_class import worst
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import FINAL_STEP, StepStatus
-from workflow_service.domain.verdict import OUTCOME_UNKNOWN, broken_for_good, doubtful, refused
+from workflow_service.domain.verdict import OUTCOME_UNKNOWN, broken_for_good, doubtful, passed_over, refused
 
 _NOT_STARTED = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
@@ -82,8 +82,18 @@ def _reason(graph: Graph, state: RunState, name: str, broken: list[str]) -> str:
 
 
 def unneeded(graph: Graph, state: RunState) -> Iterator[Action]:
-    """Alternatives that are not needed, because what they stand in for went well or was never to run."""
+    """What will not be done: stand-ins for what went well or was never to run, and what nobody has allowed."""
+    for name in state.by_status.get(StepStatus.FAILED, ()):
+        if passed_over(graph, state, name):
+            yield from _not_allowed(graph, state, name)
     for name, primary in graph.primary.items():
         done = state.steps[primary].status in {StepStatus.SUCCEEDED, StepStatus.SKIPPED}
         if done and state.steps[name].status is StepStatus.PENDING:
             yield SkipStep(name, f"{primary} did not fail")
+
+
+def _not_allowed(graph: Graph, state: RunState, word: str) -> Iterator[Action]:
+    """Only what waits for that very word is left out; what comes after it goes on as after any step that is skipped."""
+    for name in graph.order:
+        if word in graph.steps[name].needs and state.steps[name].status is StepStatus.PENDING:
+            yield SkipStep(name, f"{word}: {state.steps[word].message}")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from workflow_service.domain.errors import InvalidPlan, Violation
+from workflow_service.domain.graph import Graph
 from workflow_service.domain.guardrails_about import Finding, Judgement
 from workflow_service.domain.levels import every
 from workflow_service.domain.plan import Phase, Plan, Step, StepKind
 from workflow_service.domain.policy import Word
+from workflow_service.domain.run_state import RunState
+from workflow_service.domain.states import StepStatus
+from workflow_service.domain.suggested import is_suggestion, word_for
 
 APPROVAL = "approve_plan"  # the step that asks
+RECOVERY_APPROVAL = "approve_recovery"  # the step inside of a recovery that asks about it
 APPROVAL_BOUND = 3600.0  # seconds for which it waits
 GUARDRAILS = "guardrails"  # in a plan's metadata: what they said when it was made
 
@@ -26,42 +30,43 @@ def behind_approval(plan: Plan, findings: tuple[Finding, ...]) -> Plan:
     Raises:
         InvalidPlan: the plan has a step of that name itself.
     """
-    if not any(map(_changes, plan.steps)):
+    if not any(map(changes, plan.steps)):
         return plan
     if plan.has(APPROVAL):
         wrong = Violation("steps", APPROVAL, "is kept for the step that asks about the whole plan")
         raise InvalidPlan("the plan cannot be put before a person", [wrong])
-    ask = Step(
-        id=APPROVAL,
-        kind=StepKind.APPROVAL,
-        description=f"waits for a person's word on the whole plan: {'; '.join(map(str, findings))}"[:1000],
-        deadline=APPROVAL_BOUND,
-    )
-    return replace(plan, steps=(ask, *(_after(step, plan.steps) for step in plan.steps)))
+    return replace(plan, steps=asking_first(plan.steps, APPROVAL, "the whole plan", findings))
 
 
-def asking_anew(plan: Plan, steps: tuple[Step, ...], why: str) -> tuple[Step, ...]:
-    """Steps that are added to a plan which a person had to approve: they wait for a word of their own.
-
-    What was approved was the plan before; with them it is another. Where nobody was asked they stay as they are.
-    """
-    if not plan.has(APPROVAL) or not any(map(_changes, steps)):
-        return steps
-    taken = {step.id for step in steps}
-    name = next(one for number in count(1) if (one := APPROVAL if number == 1 else f"{APPROVAL}-{number}") not in taken)
+def asking_first(steps: Sequence[Step], name: str, what: str, findings: Sequence[Finding]) -> tuple[Step, ...]:
+    """Steps of one level behind one more, which waits for a person's word before all of them that change something."""
+    why = "; ".join(map(str, findings)) or "the plan before was approved, and this is another"
     ask = Step(
         id=name,
         kind=StepKind.APPROVAL,
-        description=f"waits for a person's word, since the plan is not the one that was approved: {why}"[:1000],
+        description=f"waits for a person's word on {what}: {why}"[:1000],
         deadline=APPROVAL_BOUND,
     )
-    return (ask, *(_after(step, steps, name) for step in steps))
+    return (ask, *(_after(step, name, steps) for step in steps))
 
 
-def judged(plan: Plan, judgement: Judgement) -> Plan:
-    """The plan with what was found in its metadata, which its hash is not about."""
+def approved(graph: Graph, state: RunState, step: str) -> bool:
+    """Whether a person has said yes to that step: to the whole plan, to the recovery it is of, or to it alone."""
+    recovery = f"{step.partition('/')[0]}/{RECOVERY_APPROVAL}"
+    name = recovery if recovery in graph.steps else APPROVAL
+    word = state.steps.get(word_for(step) if is_suggestion(graph.steps[step]) else name)
+    return word is not None and word.status is StepStatus.SUCCEEDED
+
+
+def judged(plan: Plan, judgement: Judgement, instead_of: Sequence[str] = ()) -> Plan:
+    """The plan with what was found in its metadata, which its hash is not about.
+
+    `instead_of`: why plans that an advisor had more part in may not be.
+    """
     told = [shown(one) for one in judgement.findings if one.word is not Word.ALLOWED or one.override]
-    said = {"policy": judgement.policy, "word": str(judgement.word), "findings": told}
+    said: dict[str, Any] = {"policy": judgement.policy, "word": str(judgement.word), "findings": told}
+    if instead_of:
+        said["instead_of"] = [*instead_of]
     return replace(plan, metadata={**plan.metadata, GUARDRAILS: said})
 
 
@@ -81,11 +86,12 @@ def needed_approval(metadata: Mapping[str, Any]) -> bool:
     return any(one["word"] == Word.NEEDS_APPROVAL for one in found)
 
 
-def _changes(step: Step) -> bool:
+def changes(step: Step) -> bool:
+    """Whether it, or anything within it, sends what changes something."""
     return any(one.action is not None and one.changes for one, _ in every((step,)))
 
 
-def _after(step: Step, steps: Sequence[Step], ask: str = APPROVAL) -> Step:
+def _after(step: Step, word: str, steps: Sequence[Step]) -> Step:
     """Who changes something waits for the word; so does what an alternative that changes something stands in for."""
     heirs = {one.id: one for one in steps}
     stand_ins = {one.alternative for one in steps if one.alternative}
@@ -95,4 +101,4 @@ def _after(step: Step, steps: Sequence[Step], ask: str = APPROVAL) -> Step:
     while following is not None and len(chain) <= len(steps):
         chain.append(heirs[following])
         following = heirs[following].alternative
-    return replace(step, needs=(*step.needs, ask)) if any(map(_changes, chain)) else step
+    return replace(step, needs=(*step.needs, word)) if any(map(changes, chain)) else step

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from workflow_service.domain.guardrails_about import About, Act, Finding, Judgement, overridden, strictest
-from workflow_service.domain.guardrails_plans import ENDS_AS, PLAN_RULES
+from workflow_service.domain.guardrails_plans import AUTONOMY, ENDS_AS, PLAN_RULES
 from workflow_service.domain.guardrails_steps import STEP_RULES
 from workflow_service.domain.levels import every
 from workflow_service.domain.locking import touched
@@ -64,7 +64,7 @@ def asked_about(step: Step, plan: Plan) -> bool:
 def refusal(judgement: Judgement) -> tuple[str, str]:
     """Why a plan that is denied ends: for machines and for people. A ban counts before what may only be watched."""
     denied = judgement.of(Word.DENIED)
-    hard = [one for one in denied if one.rule != "autonomy"]
+    hard = [one for one in denied if one.rule != AUTONOMY]
     if hard:
         return DENIED, "; ".join(map(str, hard))
     return ENDS_AS[denied[0].value], str(denied[0])

@@ -13,6 +13,7 @@ from workflow_service.domain.plan import Step
 from workflow_service.domain.policy import Place, Policy, Word
 from workflow_service.domain.target import Target
 
+UNSURE = "ai_unsure"  # in a plan's metadata: the advisor that made it is less sure than its threshold asks for
 _RANK = {word: rank for rank, word in enumerate(Word)}
 
 
@@ -136,6 +137,7 @@ class About:
     owners: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""  # who ordered it
     confidence: float | None = None
+    unsure: bool = False  # an advisor's whole plan, below the threshold of advice
     replicas: Mapping[str, int] = field(default_factory=dict)  # that are there, by identity
     catalogue: Catalogue | None = None
     standing: Standing = Standing()

@@ -11,6 +11,7 @@ from workflow_service.domain.policy import Level, Policy, Word
 
 Rule = Callable[[Sequence[Act], int, About, Policy], Finding | None]  # of its acts and how many steps it has
 
+AUTONOMY = "autonomy"  # the rule that says how far a plan may go at all
 OBSERVED, SUGGESTED = "observe_only", "suggested"
 ENDS_AS: Mapping[Level, str] = {Level.OBSERVE: OBSERVED, Level.SUGGEST: SUGGESTED}  # why it ends without being executed
 
@@ -55,6 +56,9 @@ def _confidence(_acts: Sequence[Act], _steps: int, about: About, policy: Policy)
         return None
     if about.confidence is None:
         return Finding("confidence", Word.NEEDS_APPROVAL, "the advisor does not say how sure it is", "confidence")
+    if about.unsure:
+        why = "is below AI_CONFIDENCE_THRESHOLD, and the whole plan is the advisor's"
+        return Finding("confidence", Word.NEEDS_APPROVAL, why, "confidence", about.confidence)
     if about.confidence >= policy.confidence:
         return None
     why = f"is below {policy.confidence:g} (confidence)"
@@ -69,7 +73,7 @@ def _autonomy(acts: Sequence[Act], _steps: int, about: About, policy: Policy) ->
     if level is Level.AUTONOMOUS:
         return None
     word = Word.NEEDS_APPROVAL if level is Level.APPROVE else Word.DENIED
-    return Finding("autonomy", word, f"{about.plan} may {level} only", "autonomy", level)
+    return Finding(AUTONOMY, word, f"{about.plan} may {level} only", "autonomy", level)
 
 
 def _environments(acts: Sequence[Act], about: About, policy: Policy) -> Iterator[str]:
@@ -113,7 +117,7 @@ PLAN_RULES: Mapping[str, Rule] = {
     "replicas": _replicas,
     "size": _size,
     "confidence": _confidence,
-    "autonomy": _autonomy,
+    AUTONOMY: _autonomy,
     "oscillation": _oscillation,
     "breaker": _breaker,
 }

@@ -14,7 +14,6 @@ from typing import Any
 from workflow_service.domain.catalogue import ActionType, Catalogue
 from workflow_service.domain.errors import InvalidPlan, Violation
 from workflow_service.domain.graph import Graph, validate
-from workflow_service.domain.guarded import asking_anew
 from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.levels import every
 from workflow_service.domain.plan import Action, OnFailure, Plan, Step, StepKind
@@ -54,7 +53,7 @@ def mended(plan: Plan, broken: str, remedy: Remedy, catalogue: Catalogue | None,
     group = next(name for number in count(attempt) if not plan.has(name := f"{GROUP}-{number}"))
     note = {"step": broken, "attempt": attempt, "option": remedy.option, "source": remedy.source, "from": plan.hash}
     earlier = plan.metadata.get("recoveries", ())
-    steps = asking_anew(plan, _offered(remedy.steps, catalogue), remedy.reason)
+    steps = _offered(remedy.steps, catalogue)
     stand_in = _stand_in(plan.step(broken), group, remedy, steps)
     new = replace(
         plan,

@@ -19,7 +19,8 @@ from workflow_service.domain.target import Target
 # 3: what the class of a failure decides; written only by plans in which it does.
 # 4: what a resolved alert means, where that is not the default.
 # 5: a step that says itself how it is undone.
-PLAIN, WHOLE, CLASSED, RESOLVING, UNDOING = 1, 2, 3, 4, 5
+# 6: an approval without which only what needs it is left out.
+PLAIN, WHOLE, CLASSED, RESOLVING, UNDOING, PASSING = 1, 2, 3, 4, 5, 6
 
 
 class OnFailure(StrEnum):
@@ -166,6 +167,8 @@ class Plan:
     @property
     def format(self) -> int:
         """The oldest format that can hold it."""
+        if any(map(_passing, self.steps)):
+            return PASSING
         if any(map(_undoing, self.steps)):
             return UNDOING
         if self.on_resolved is not OnResolved.FINISH:
@@ -237,6 +240,11 @@ def _classed(step: Step) -> bool:
 
 def _undoing(step: Step) -> bool:
     return step.rollback is not None or any(map(_undoing, step.steps))
+
+
+def _passing(step: Step) -> bool:
+    asks = step.kind is StepKind.APPROVAL and step.on_failure is OnFailure.SKIP
+    return asks or any(map(_passing, step.steps))
 
 
 def _action_to_json(action: Action) -> dict[str, Any]:

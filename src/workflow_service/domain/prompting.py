@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_service.domain.advice import Candidate, Question, Task, told
+from workflow_service.domain.advice import MOST_ACTIONS, Candidate, Question, Task, told
 from workflow_service.domain.answer_checks import Flaw
 
 ANSWER_AGAIN = 4096  # characters of its own refused answer that a model is shown
@@ -34,6 +34,10 @@ _TASKS: Mapping[Task, str] = {
     Task.SELECT: "Which one candidate fits this alert best? An empty list of picks means that none does.",
     Task.ENHANCE: "These candidates are the steps that are planned. Pick those that you would run with other "
     "parameters, another priority (1 is first) or whose duration you can tell; leave out the others.",
+    Task.GENERATE: "No rule knows a remedy for this alert. Objective: "
+    f'{{"type": "alert_resolution", "constraints": {{"max_actions": {MOST_ACTIONS}, "rollback_required": true, '
+    '"safety_level": "high"}}. Pick the actions of a plan that would resolve it, the first one first; condition says '
+    "when another one runs (null: after the first). An empty list of picks means that you know none either.",
     Task.RECOVER: "A step has failed. Say in root_cause why, and pick the one candidate that heals it; an empty list "
     "of picks means that none does.",
 }

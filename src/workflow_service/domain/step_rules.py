@@ -146,8 +146,9 @@ def _of_kind(step: Step, at: str) -> Iterable[Violation]:
         yield Violation(f"{at}.settle", step.settle, f"must be 0 to {MAX_SECONDS} s")
     if step.max_parallel < 1:
         yield Violation(f"{at}.max_parallel", step.max_parallel, "must be at least 1")
-    if step.kind is StepKind.APPROVAL and step.on_failure in {OnFailure.SKIP, OnFailure.ALTERNATIVE}:
-        yield Violation(f"{at}.on_failure", step.on_failure, "must be stop or rollback: what is refused is not done")
+    if step.kind is StepKind.APPROVAL and step.on_failure is OnFailure.ALTERNATIVE:
+        rule = "must be skip, stop or rollback: what is refused is not done otherwise"
+        yield Violation(f"{at}.on_failure", step.on_failure, rule)
 
 
 def _seconds(at: str, value: float) -> Iterable[Violation]:

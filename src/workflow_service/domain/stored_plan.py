@@ -10,6 +10,7 @@ from workflow_service.domain.errors import ErrorClass
 from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.plan import (
     CLASSED,
+    PASSING,
     PLAIN,
     RESOLVING,
     UNDOING,
@@ -34,7 +35,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     Raises:
         ValueError: written by a version whose format this one does not know.
     """
-    if document.get("format") not in (known := (PLAIN, WHOLE, CLASSED, RESOLVING, UNDOING)):
+    if document.get("format") not in (known := (PLAIN, WHOLE, CLASSED, RESOLVING, UNDOING, PASSING)):
         raise ValueError(f"plan format {document.get('format')!r} is not known here (known: {known})")
     values = {**document, "steps": tuple(_step(raw) for raw in document["steps"])}
     del values["format"]

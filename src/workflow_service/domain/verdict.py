@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum, auto
 
 from workflow_service.domain.alert import severity_rank
 from workflow_service.domain.answers import answer
 from workflow_service.domain.decisions import Finish
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.plan import OnFailure
+from workflow_service.domain.plan import OnFailure, StepKind
 from workflow_service.domain.resolving import REASON, WHY, resolution
 from workflow_service.domain.run_state import RecoveryOutcome, RunState, StepState
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, Verb
@@ -36,8 +37,8 @@ def settled(graph: Graph, state: RunState, name: str) -> Settled:
     """What a step means to those who wait for it, alternatives included."""
     step, at = graph.steps[name], state.steps[name]
     status = at.status
-    if status in DONE:
-        return Settled.WELL
+    if status in DONE or passed_over(graph, state, name):
+        return Settled.WELL  # what needs a word that nobody gave has been left out by then (`groups.unneeded`)
     if status is StepStatus.CANCELLED:
         return Settled.BADLY
     if status not in BROKEN:
@@ -59,6 +60,16 @@ def refused(step: StepState) -> bool:
     return step.reason in REFUSED
 
 
+def passed_over(graph: Graph, state: RunState, name: str) -> bool:
+    """Whether nobody allowed it, and only what needs that very word is left out: the rest of the plan goes on.
+
+    An approval that stands in for a step which has failed heals nothing when it is refused.
+    """
+    step = graph.steps[name]
+    optional = step.kind is StepKind.APPROVAL and step.on_failure is OnFailure.SKIP and name not in graph.primary
+    return optional and refused(state.steps[name])
+
+
 def _declined(state: RunState, name: str, heir: str) -> bool:
     """Whether the alternative was left out: of itself, or by somebody before the failure that it should answer."""
     failed_at, skipped_at = state.steps[name].ended_at, state.steps[heir].ended_at
@@ -76,7 +87,7 @@ def verdict(graph: Graph, state: RunState, broken: list[str], *, expired: bool, 
     """How a run ends in which nothing is left to do; `broken` are the steps that ended it early."""
     cause = _cause(graph, state, broken)
     left = sorted(name for name in graph.top if state.steps[name].status is StepStatus.CANCELLED)
-    finished = _on_finished(graph, state, undone)
+    finished = _with_refusals(_on_finished(graph, state, undone), graph, state)
     all_done = not broken and not left and finished.status is ExecutionStatus.COMPLETED
     if state.wanted is Verb.ROLLBACK or (state.wanted is Verb.CANCEL and (state.wanted_undo or not all_done)):
         return _as_asked(state, undone)
@@ -157,6 +168,13 @@ def _on_finished(graph: Graph, state: RunState, undone: RollbackStatus) -> Finis
     return Finish(ExecutionStatus.COMPLETED, "all_steps_succeeded", "", undone)
 
 
+def _with_refusals(finish: Finish, graph: Graph, state: RunState) -> Finish:
+    """What was not done since nobody allowed it spoils no end; its cause says so."""
+    at = state.steps
+    said = [f"{name} was not allowed ({at[name].reason})" for name in graph.order if passed_over(graph, state, name)]
+    return replace(finish, cause="; ".join(filter(None, [finish.cause, *said]))) if said else finish
+
+
 def spoken_against(state: RunState) -> str | None:
     """A critical alert that fires since what it is about was changed here; None: there is none.
 
@@ -188,7 +206,7 @@ def _waived_for_good(graph: Graph, state: RunState, name: str) -> bool:
 
 def failed_for_good(graph: Graph, state: RunState, name: str) -> bool:
     """Failed, and no alternative took its place, nor the alternative's own, and so on."""
-    if state.steps[name].status not in BROKEN:
+    if state.steps[name].status not in BROKEN or passed_over(graph, state, name):
         return False
     heir = graph.steps[name].alternative
     if heir is None or state.steps[heir].status in BROKEN:

@@ -35,7 +35,7 @@ class Explainer:
     """Answers why."""
 
     def __init__(
-        self, database: Database, guards: Guards, plan_for: Callable[[Alert], Awaitable[tuple[Plan, object, object]]]
+        self, database: Database, guards: Guards, plan_for: Callable[[Alert], Awaitable[tuple[Plan, *tuple[Any, ...]]]]
     ) -> None:
         self._database, self._guards, self._plan_for = database, guards, plan_for
 
@@ -92,6 +92,7 @@ class Explainer:
         if step is None or step.action is None:
             wrong = Violation("step", name, f"must be an action of the plan: {', '.join(graph.order)[:500]}")
             raise Unfit("there is nothing to explain", [wrong])
+        about = replace(about, approved=guarded.approved(graph, state, name))
         attempts = state.steps[name].attempts if name in state.steps else ()
         sent = attempts[-1].parameters if attempts else None
         return judge_step(step, sent, about, self._guards.policy(), self._guards.clock())

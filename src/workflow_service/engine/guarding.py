@@ -15,12 +15,13 @@ from workflow_service.domain.decisions import StartStep
 from workflow_service.domain.errors import BudgetSpent, StoreUnavailable
 from workflow_service.domain.graph import Graph
 from workflow_service.domain.guardrails import BUDGET, DENIED, act_of, asked_about, identity_of, judge_step, refusal
-from workflow_service.domain.guardrails_about import About, Finding
-from workflow_service.domain.guardrails_plans import SUGGESTED
+from workflow_service.domain.guardrails_about import About, Finding, Judgement
+from workflow_service.domain.guardrails_plans import AUTONOMY, SUGGESTED
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.policy import Budgets, Policy, Word
 from workflow_service.domain.run_state import RunState
-from workflow_service.domain.states import ExecutionStatus, StepStatus
+from workflow_service.domain.states import ExecutionStatus
+from workflow_service.domain.suggested import is_suggestion, without_suggestions
 from workflow_service.engine.guards import Case, Guards
 from workflow_service.store import changes
 from workflow_service.store.entry import Also
@@ -40,22 +41,50 @@ class Guarded:
     end: ev.Ended | None = None
 
 
-async def guard(guards: Guards, record: Record, plan: Plan, metrics: GuardrailMetrics) -> Guarded:
+async def guard(guards: Guards, record: Record, plans: Sequence[Plan], metrics: GuardrailMetrics) -> Guarded:
     """What becomes of a new plan: it goes on, waits for a person's word, or ends without being executed.
+
+    `plans`: what is wanted, then what comes instead where guardrails deny that: advice spoils no plan of the rules.
 
     Raises:
         InvalidPlan: it cannot be put before a person.
         StoreUnavailable: the database is away.
     """
-    judgement = await guards.judge(Case(record.workflow_id, record.alert, plan))
-    told = guarded.judged(plan, judgement)
-    for one in (*judgement.of(Word.DENIED), *judgement.of(Word.NEEDS_APPROVAL)):
+    *others, last = plans
+    denied: list[str] = []
+    for plan in others:
+        judgement = await _judgement(guards, record, plan, metrics)
+        if not _forbidden(judgement):
+            return _guarded(plan, judgement, denied, guards.clock())
+        denied.append(refusal(judgement)[1])
+    return _guarded(last, await _judgement(guards, record, last, metrics), denied, guards.clock())
+
+
+async def _judgement(guards: Guards, record: Record, plan: Plan, metrics: GuardrailMetrics) -> Judgement:
+    """What is found of a plan. A suggested change has a word of its own: it never puts the rest before a person."""
+    rest = without_suggestions(plan)
+    found = await guards.judge(Case(record.workflow_id, record.alert, rest))
+    if rest is not plan and not _forbidden(found):
+        whole = await guards.judge(Case(record.workflow_id, record.alert, plan))
+        found = whole if _forbidden(whole) else found
+    for one in (*found.of(Word.DENIED), *found.of(Word.NEEDS_APPROVAL)):
         metrics.found(rule=one.rule, word=one.word, judged="plan")
+    return found
+
+
+def _forbidden(judgement: Judgement) -> bool:
+    """Whether a rule forbids it; how far a plan may go at all is the same with and without advice."""
+    return any(one.rule != AUTONOMY for one in judgement.of(Word.DENIED))
+
+
+def _guarded(plan: Plan, judgement: Judgement, denied: Sequence[str], now: datetime) -> Guarded:
+    """`denied`: why other plans, with more of an advisor's part in them, may not be."""
+    told = guarded.judged(plan, judgement, denied)
     if judgement.of(Word.DENIED):
         reason, cause = refusal(judgement)
         if reason == SUGGESTED:
             log.warning("a plan is suggested", rule=plan.rule, reason=plan.reason, actions=len(plan.steps))
-        return Guarded(told, ev.Ended(guards.clock(), ExecutionStatus.REJECTED, reason, cause))
+        return Guarded(told, ev.Ended(now, ExecutionStatus.REJECTED, reason, cause))
     asked = judgement.of(Word.NEEDS_APPROVAL)
     return Guarded(guarded.behind_approval(told, asked) if asked else told)
 
@@ -87,6 +116,9 @@ class Guarding:
             found = await self._finding(action, graph, state, now)
         except StoreUnavailable:  # somebody may have halted it, and nobody can tell
             found = Finding("halt", Word.HELD, "the database is away, so nobody can tell")
+        if found.word in {Word.DENIED, Word.HELD} and is_suggestion(graph.steps[action.step]):
+            self._metrics.found(rule=found.rule, word=found.word, judged="step")
+            return [ev.StepSkipped(now, action.step, str(found))]  # nothing waits for a suggestion
         if found.word is Word.DENIED:
             self._metrics.found(rule=found.rule, word=found.word, judged="step")
             return [ev.StepFailed(now, action.step, DENIED, str(found))]
@@ -94,7 +126,7 @@ class Guarding:
 
     async def _finding(self, action: StartStep, graph: Graph, state: RunState, now: datetime) -> Finding:
         """The one that decides."""
-        about = await self._known(graph, state)
+        about = await self._known(graph, state, action.step)
         if (denied := await self._forbidden(graph)) is not None:
             return denied
         return judge_step(graph.steps[action.step], action.parameters, about, self._guards.policy(), now).strictest
@@ -134,13 +166,12 @@ class Guarding:
         )
         return change, Budgets() if opened else policy.budgets
 
-    async def _known(self, graph: Graph, state: RunState) -> About:
-        """What is known around the plan; what is declared anew each time."""
+    async def _known(self, graph: Graph, state: RunState, step: str) -> About:
+        """What is known around the plan and that step; what is declared anew each time."""
         policy = self._guards.policy()
         if self._about is None or self._known_for is not policy:
             self._about, self._known_for = await self._guards.about(self._case(graph)), policy
-        word = state.steps.get(guarded.APPROVAL)
-        approved, standing = word is not None and word.status is StepStatus.SUCCEEDED, await self._guards.standing()
+        approved, standing = guarded.approved(graph, state, step), await self._guards.standing()
         if standing is not self._about.standing or approved is not self._about.approved:
             self._about = replace(self._about, standing=standing, approved=approved)
         return self._about
@@ -153,7 +184,8 @@ class Guarding:
         return self._denied
 
     def _case(self, graph: Graph) -> Case:
-        return Case(self._record.workflow_id, self._record.alert, graph.plan)
+        """Without suggested changes: what forbids one of them forbids nothing else."""
+        return Case(self._record.workflow_id, self._record.alert, without_suggestions(graph.plan))
 
     def _held(self, step: str, found: Finding, state: RunState, now: datetime) -> list[ev.Event]:
         """It is tried again later; said once in the journal why nothing goes on."""

@@ -14,7 +14,7 @@ from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import InvalidAlert
 from workflow_service.domain.guardrails import act_of, identity_of, judge_plan, scopes
-from workflow_service.domain.guardrails_about import About, Act, Judgement, Latch, Past, Standing
+from workflow_service.domain.guardrails_about import UNSURE, About, Act, Judgement, Latch, Past, Standing
 from workflow_service.domain.levels import every
 from workflow_service.domain.locking import OWNERS
 from workflow_service.domain.plan import PLAIN, Plan
@@ -195,6 +195,7 @@ def around(case: Case, cluster: str) -> About:
         related=frozenset(related),
         owners=owners,
         confidence=float(sure) if isinstance(sure, int | float) else None,
+        unsure=bool(plan.metadata.get(UNSURE)),
         replicas=_replicas(plan, target, owners),
     )
 

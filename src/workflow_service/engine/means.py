@@ -23,8 +23,8 @@ from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
 from workflow_service.telemetry.metrics import Metrics
 
-PlanFor = Callable[[Alert, Mapping[str, Any] | None], Awaitable[tuple[Plan, object, object]]]
-"""Makes the plan for an alert, or of what was ordered."""
+PlanFor = Callable[[Alert, Mapping[str, Any] | None], Awaitable[tuple[Plan, object, object, tuple[Plan, ...]]]]
+"""Makes the plan for an alert, or of what was ordered; the last are to be tried where guardrails deny it, in turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,13 +15,14 @@ from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.decide import ASKING
 from workflow_service.domain.decisions import AskRecovery
 from workflow_service.domain.errors import Rejected, StoreUnavailable
-from workflow_service.domain.mending import Mended, Remedy, mended
+from workflow_service.domain.mending import Mended, Remedy
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.recovery import ESCALATING, TOO_MANY_FAIL
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import ExecutionStatus
 from workflow_service.domain.termination import Termination
 from workflow_service.engine.facts import refusal
+from workflow_service.engine.gating import DENIED, Gate
 from workflow_service.ports import Appeal, NoRemedy, Recover
 from workflow_service.store.database import Database
 from workflow_service.store.termination import termination
@@ -41,21 +42,34 @@ class Recoveries:
     catalogue: Callable[[], Awaitable[Catalogue | None]]
     clock: Callable[[], datetime]
 
-    async def ask(self, asking: Asking) -> Mended | NoRemedy:
-        """Another way, as a revision of the plan that holds; or why there is none."""
+    async def ask(self, asking: Asking, gate: Gate) -> Mended | NoRemedy:
+        """Another way, as a revision of the plan that holds; or why there is none.
+
+        What guardrails deny is no way; the next one is asked for.
+        """
         found = await self._rate()
         if found.too_many:
             return NoRemedy(TOO_MANY_FAIL, str(found))
-        appeal = asking.appeal
-        remedy = await self._remedy(appeal)
-        if isinstance(remedy, NoRemedy):
-            return remedy
-        try:
-            catalogue = await self.catalogue()
-            return mended(appeal.plan, appeal.failure.step, remedy, catalogue, attempt=appeal.attempt)
-        except Rejected as error:
-            log.warning("a recovery does not hold as a plan and is not used", option=remedy.option, why=str(error))
-            return NoRemedy("recovery_invalid", str(error))
+        appeal, denied = asking.appeal, list[str]()
+        while True:
+            remedy = await self._remedy(appeal)
+            if isinstance(remedy, NoRemedy):
+                return NoRemedy(DENIED, "; ".join(denied)) if denied else remedy
+            answer = await self._through(gate, appeal, remedy)
+            if not isinstance(answer, NoRemedy) or answer.reason != DENIED or remedy.option in appeal.denied:
+                return answer
+            denied.append(answer.why)
+            appeal = replace(appeal, denied=(*appeal.denied, remedy.option))
+
+    async def _through(self, gate: Gate, appeal: Appeal, remedy: Remedy) -> Mended | NoRemedy:
+        while True:
+            try:
+                return await gate.passed(appeal, remedy, await self.catalogue())
+            except StoreUnavailable:
+                await asyncio.sleep(LOOK_AGAIN)
+            except Rejected as error:
+                log.warning("a recovery does not hold as a plan and is not used", option=remedy.option, why=str(error))
+                return NoRemedy("recovery_invalid", str(error))
 
     async def _rate(self) -> Termination:
         while True:

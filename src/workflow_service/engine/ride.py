@@ -219,14 +219,15 @@ class Ride:
     async def _planned(self, record: Record) -> _Made | Ended:
         """The plan as guardrails leave it; or the end, since another workflow turns out to be about the same thing."""
         began = self._means.clock()
-        plan, *_ = await self._unless_drained(self._means.site.plan_for(alert_from_json(record.alert), record.ordered))
-        seconds = (self._means.clock() - began).total_seconds()
-        plan = replace(plan, metadata={**plan.metadata, "creation_duration": f"{seconds:.6f}s"})
+        planning = self._means.site.plan_for(alert_from_json(record.alert), record.ordered)
+        plan, _, _, instead = await self._unless_drained(planning)
+        took = f"{(self._means.clock() - began).total_seconds():.6f}s"
+        plans = [replace(one, metadata={**one.metadata, "creation_duration": took}) for one in (plan, *instead)]
         if (twin := await self._twin(record, plan)) is not None:
             cause = f"workflow {twin.workflow_id} is about the same thing ({twin.identity})"
             return Ended(self._means.clock(), ExecutionStatus.CANCELLED, DUPLICATE, cause)
         means = self._means
-        found = await patiently(lambda: guard(means.guards, record, plan, means.metrics.guardrails), self._draining)
+        found = await patiently(lambda: guard(means.guards, record, plans, means.metrics.guardrails), self._draining)
         plan = held_back(found.plan) if record.waits_for_start and found.end is None else found.plan
         ordered_at = time.perf_counter()
         graph = validate(plan)

@@ -19,6 +19,7 @@ from workflow_service.engine.attempt import Lost, Unsent
 from workflow_service.engine.classing import classed
 from workflow_service.engine.errands import Errands, remembers
 from workflow_service.engine.facts import fact
+from workflow_service.engine.gating import Gate
 from workflow_service.engine.guarding import Guarding
 from workflow_service.engine.handover import LANES, enqueue_next, lane, release
 from workflow_service.engine.hearing import Hearing
@@ -266,7 +267,7 @@ class Run:
 
     async def _carry(self, errand: Sent) -> Back:
         if isinstance(errand, Asking):
-            return await self._means.site.recoveries.ask(errand)
+            return await self._means.site.recoveries.ask(errand, Gate(self._means.guards, self._record.workflow_id))
         if isinstance(errand, Outlook):
             return await self._means.site.lookout.watch(errand)
         if errand.settle is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from workflow_service.domain import graph
@@ -18,7 +20,7 @@ from workflow_service.planning.deriving import Derived, derived, ordered
 from workflow_service.planning.failure_defaults import with_defaults
 from workflow_service.planning.filling import Filled, PlanLimits, fill
 from workflow_service.planning.matching import expect_fit, expect_true, speaking
-from workflow_service.planning.rules import Rule, RuleAction, Rules, When, heard
+from workflow_service.planning.rules import Rule, RuleAction, Rules, When, heard, spoken
 from workflow_service.planning.situation import DoesNotFit, Situation, situation
 from workflow_service.planning.templates import Order, Template
 from workflow_service.ports import Observation
@@ -26,7 +28,7 @@ from workflow_service.ports import Observation
 # Upstream's BR-WF-TIMEOUT-001: how long a workflow may run, by its number of steps.
 _TIERS = ((3, 600.0), (10, 1200.0))
 _LONGEST_TIER = 2700.0
-_LAST_RESORT = "last_resort"
+LAST_RESORT = "last_resort"
 
 
 def make_plan(
@@ -73,6 +75,33 @@ def _by_template(making: _Making, considered: list[dict[str, str]]) -> Plan | No
         considered += [{"template": str(one.reference), "why_not": lost} for one in candidates]
         return plan
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A plan that fits an alert, and what its template or rule says of itself."""
+
+    plan: Plan
+    what: str
+
+
+def choices(here: Situation, catalogue: Catalogue | None, rules: Rules, limits: PlanLimits) -> tuple[Choice, ...]:
+    """Every plan of a template or rule that speaks of the alert and fits, in the order in which they are tried. Pure.
+
+    Rules without keywords speak of no alert: they are for those of which nothing else does.
+    """
+    making = _Making(here, catalogue, rules, limits)
+    templates: list[tuple[Callable[[], Plan], str]] = [
+        (partial(making.of_template, one), one.rule.reason) for one in speaking(rules.templates, here.alert)
+    ]
+    others: list[tuple[Callable[[], Plan], str]] = [
+        (partial(making.of_rule, one), one.reason) for one in spoken(rules, here.alert)
+    ]
+    found: list[Choice] = []
+    for make, what in (*templates, *others):
+        with suppress(DoesNotFit):
+            found.append(Choice(_noted(make(), []), what))
+    return tuple(found)
 
 
 def make_ordered(
@@ -251,7 +280,7 @@ def _tell(action_type: str) -> Rule:
     message = "{alert} ({severity}) on {subject}: {message}. No rule fits."
     parameters = {"message": message, "severity": "{level}"}
     return Rule(
-        name=_LAST_RESORT,
+        name=LAST_RESORT,
         reason="no rule of the rule file fits this alert, so somebody is told",
         actions=(RuleAction(id="tell", type=action_type, parameters=parameters),),
     )

@@ -23,6 +23,7 @@ from workflow_service.planning.stages import AFTER_PRIMARY, IF_PRIMARY_FAILS, PA
 from workflow_service.planning.step_format import seconds
 
 _DAY = 86400
+_KNOWN = 10.0  # seconds in which what is known already is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ def _outcome(found: Sequence[Stage]) -> Step:
         phase=Phase.VERIFY,
         postconditions=(held,),
         on_failure=OnFailure.ROLLBACK,
+        deadline=_KNOWN,
         changes=False,
         description="whether the primary action, or one in its place, has succeeded",
     )

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from workflow_service.domain.advice import STAGES
 from workflow_service.domain.errors import InvalidAdvice, Violation
 from workflow_service.domain.step_rules import MAX_CONDITIONS
 from workflow_service.planning.step_format import TIME, against
@@ -19,7 +20,7 @@ MAX_VALUES = 2000
 MAX_NESTING = 12
 MAX_TEXT = 4000  # characters of one string
 MAX_SECONDARY = 20
-CONDITIONS = ("if_primary_fails", "after_primary", "parallel_with_primary")
+CONDITIONS = STAGES
 
 _WORDS = {"type": "array", "items": {"type": "string", "pattern": r"\S", "maxLength": 500}, "maxItems": 20}
 _SHORT = {"type": "string", "maxLength": 253}

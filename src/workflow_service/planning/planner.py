@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from workflow_service.domain.alert import Alert
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import ExecutorError, Unanswered, Unreachable
 from workflow_service.domain.plan import Plan
-from workflow_service.domain.projection import Projection
 from workflow_service.domain.target import Target, resolve, top_owner
-from workflow_service.planning.enhancing import About, enhanced, question
+from workflow_service.planning.aiming import About
+from workflow_service.planning.counsel import Counsel
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.library import Library
 from workflow_service.planning.make_plan import make_ordered, make_plan
 from workflow_service.planning.ordering import order_of
 from workflow_service.planning.rules import Rules
-from workflow_service.planning.situation import Situation
-from workflow_service.ports import Advisor, Executor, Observation
+from workflow_service.planning.situation import Situation, situation
+from workflow_service.ports import Executor, Observation
 
 LOOK_AGAIN = 0.5  # seconds between looks at an executor that is away
 _AWAY = (TimeoutError.__name__, Unreachable.__name__, Unanswered.__name__)
@@ -35,24 +35,7 @@ class Planned(NamedTuple):
     plan: Plan
     target: Target | None
     observation: Observation | None
-
-
-@dataclass(frozen=True, slots=True)
-class Counsel:
-    """An advisor, and what it may be told of an alert."""
-
-    advisor: Advisor
-    project: Callable[..., Projection]
-
-    def projection(self, here: Situation) -> Projection:
-        """What it is told of a situation."""
-        return self.project(here.alert, here.target, facts={**here.facts, "owner": here.owner_facts})
-
-    async def about(self, plan: Plan, alert: Alert, observation: Observation | None, about: About) -> Plan:
-        """The plan with what of the advice may be used; at once and as it was where nobody answers."""
-        facts = observation.facts if observation is not None else {}
-        asked = question(plan, self.project(alert, about.target, facts=facts), about.catalogue)
-        return plan if asked is None else enhanced(plan, await self.advisor.enhance(asked), about)
+    instead: tuple[Plan, ...] = ()  # with less of an advisor's part in them, for where guardrails deny the plan
 
 
 class Planner:
@@ -98,15 +81,23 @@ class Planner:
         if ordered is not None:
             order, basis = order_of(ordered, known), (rules, self.limits)
             plan = make_ordered(order, alert, target, observation=observation, catalogue=catalogue, basis=basis)
+            found: tuple[Plan, ...] = (plan,)
         else:
             plan = make_plan(
                 alert, target, observation=observation, catalogue=catalogue, rules=rules, limits=self.limits
             )
-            if self.counsel is not None and catalogue is not None:
-                about = About(target if isinstance(target, Target) else None, catalogue, self.limits)
-                plan = await self.counsel.about(plan, alert, observation, about)
-        plan = replace(plan, metadata={**plan.metadata, "observation": note})
-        return Planned(plan, target if isinstance(target, Target) else None, observation)
+            found = await self._advised(plan, situation(alert, target, observation), catalogue, rules)
+        plan, *instead = (replace(one, metadata={**one.metadata, "observation": note}) for one in found)
+        return Planned(plan, target if isinstance(target, Target) else None, observation, tuple(instead))
+
+    async def _advised(
+        self, plan: Plan, here: Situation, catalogue: Catalogue | None, rules: Rules
+    ) -> tuple[Plan, ...]:
+        """The plan with an advisor's part in it, then what comes instead where guardrails deny that."""
+        if self.counsel is None or catalogue is None:
+            return (plan,)
+        about = About(here.target, catalogue, self.limits, here.owner)
+        return await self.counsel.about(plan, here, about, rules)
 
     async def _look_patiently(self, target: Target) -> tuple[Observation | None, dict[str, Any]]:
         until = time.monotonic() + self._patience

@@ -93,7 +93,7 @@ class Recoverer:
             appeal.failure.failure_class or FailureClass.HIGH,
             cures=cures,
         )
-        yield from (option for option in found if option.name not in tried)
+        yield from (option for option in found if option.name not in tried.union(appeal.denied))
 
     def _rule(self, appeal: Appeal) -> Rule | None:
         return next((rule for rule in self._planner.rules.rules if rule.name == appeal.plan.rule), None)

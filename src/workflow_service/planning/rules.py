@@ -142,6 +142,14 @@ def heard(rules: Rules, alert: Alert) -> list[Rule]:
     return [rule for hearing in Hearing for how, rule in found if how is hearing]
 
 
+def spoken(rules: Rules, alert: Alert) -> list[Rule]:
+    """The rules whose keywords are in the alert's name; where there are none, those whose keywords are in its texts."""
+    name, text = words(alert.name), words(f"{alert.summary} {alert.description}")
+    found = [(_hearing(rule.when, name, text), rule) for rule in rules.rules]
+    by_name = [rule for how, rule in found if how is Hearing.BY_NAME]
+    return by_name or [rule for how, rule in found if how is Hearing.BY_TEXT]
+
+
 def _hearing(when: When, name: str, text: str) -> Hearing | None:
     if not when.keywords and not when.name_keywords:
         return Hearing.BY_DEFAULT

@@ -53,6 +53,7 @@ class AiIntegration:
     api_key: str | None = setting(
         "AI_API_KEY", None, rules.word(r"[!-~]{1,4096}", "printable ASCII without spaces"), show=Show.MASK
     )
+    outcomes_url: str | None = setting("AI_OUTCOMES_URL", None, rules.url("http", "https"))
     ca_bundle: Path | None = setting("AI_CA_BUNDLE", None, rules.ca_bundle)  # None: as for everything else
 
 

@@ -15,12 +15,13 @@ from workflow_service.store.evidence_tables import caused_alerts
 from workflow_service.store.guard_tables import changes, halts, latches, overrides
 from workflow_service.store.metadata import metadata
 from workflow_service.store.outbox_tables import letters
+from workflow_service.store.report_tables import advice_reports
 from workflow_service.store.template_tables import templates
 
 # Beside the tables of this module, which need no word.
 __all__ = ["Document", "Moment", "Words", "metadata", "visible"]
-__all__ += ["alarm_messages", "alarms", "caused_alerts", "changes", "halts", "latches", "overrides", "templates"]
-__all__ += ["letters"]
+__all__ += ["advice_reports", "alarm_messages", "alarms", "caused_alerts", "changes"]
+__all__ += ["halts", "latches", "letters", "overrides", "templates"]
 
 
 deliveries = sa.Table(

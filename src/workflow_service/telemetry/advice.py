@@ -50,6 +50,17 @@ class AdviceMetrics:
             "ai_fallback_total", "Questions without advice that may be used, by why", ["reason"], registry=registry
         )
 
+        self._ends = Counter(
+            "ai_advice_outcomes_total",
+            "Runs that are over and about whose plan an advisor had answered",
+            ["provider", "used", "status"],
+            registry=registry,
+        )
+
+    def ended(self, provider: str, *, used: bool, status: str) -> None:
+        """A run is over whose plan advice was given about."""
+        self._ends.labels(provider if provider in PROVIDERS else "other", str(used).lower(), status).inc()
+
     def replied(self, reply: Reply) -> None:
         """One question is over."""
         mode = reply.attempts[-1].mode if reply.attempts else "none"

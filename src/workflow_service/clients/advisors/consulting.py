@@ -15,6 +15,7 @@ import structlog
 from workflow_service.clients.advisors.asking import Asked, Provider, Said
 from workflow_service.clients.advisors.circuit import Circuit
 from workflow_service.clients.advisors.detection import Detection
+from workflow_service.clients.advisors.multi_stage_wire import in_our_form, is_multi_stage
 from workflow_service.clients.advisors.notes import Notes, Verdict
 from workflow_service.domain.advice import Draft, Outcome, Question, Reply, Task
 from workflow_service.domain.answer_checks import Flaw, check
@@ -74,6 +75,10 @@ class Consulting:
     async def enhance(self, question: Question) -> Reply:
         """Better parameters, priorities and durations for planned steps, and actions besides."""
         return await self._consult(Task.ENHANCE, question)
+
+    async def generate(self, question: Question) -> Reply:
+        """The actions of a whole plan, in order."""
+        return await self._consult(Task.GENERATE, question)
 
     async def recover(self, question: Question) -> Reply:
         """Why a step has failed, and which option heals it."""
@@ -174,4 +179,6 @@ def judge(said: Said, asked: Asked) -> Draft | tuple[Flaw, ...]:
         document = document_in(said.text) if said.document is None else said.document
     except Unreadable as error:
         return (Flaw("answer", str(error), Reason.FORMAT),)
+    if asked.task is Task.GENERATE and is_multi_stage(document):
+        document = in_our_form(document, asked.question)
     return check(document, asked.task, asked.question)

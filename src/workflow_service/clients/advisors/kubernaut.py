@@ -3,6 +3,7 @@
 | task | asked | the choice is |
 |---|---|---|
 | select | analyze-alert | the candidate with the action that it names |
+| generate | analyze-alert | the candidates with the actions that it names, in order; or a multi-stage answer |
 | enhance | analyze-alert, then recommendations | its parameters for planned steps; the rest is suggestions |
 | recover | investigate, then recommendations among the options | the first recommendation that is an option |
 
@@ -18,7 +19,8 @@ from typing import Any
 from workflow_service.clients.advisors import kubernaut_wire as wire
 from workflow_service.clients.advisors.asking import Asked, Said, no_answer
 from workflow_service.clients.advisors.line import Line
-from workflow_service.domain.advice import MOST_SUGGESTIONS, Draft, Task
+from workflow_service.clients.advisors.multi_stage_wire import is_multi_stage
+from workflow_service.domain.advice import MOST_ACTIONS, MOST_SUGGESTIONS, Draft, Task
 from workflow_service.domain.answer_checks import check
 from workflow_service.domain.errors import AdvisorAway
 
@@ -45,6 +47,8 @@ class Kubernaut:
         if asked.task is Task.RECOVER:
             return await self._recovering(asked)
         analysis = await self._post("analyze-alert", wire.alert_body(asked))
+        if asked.task is Task.GENERATE and is_multi_stage(analysis):
+            return Said(MODE, document=analysis)
         found = wire.proposals(analysis)
         if not found:
             return Said(MODE, flaw=no_answer("must name an action"))
@@ -108,7 +112,8 @@ class Kubernaut:
 def _picks(found: list[Mapping[str, Any]], asked: Asked) -> list[dict[str, Any]]:
     """For one choice its first proposal; for a plan each of them, a step once."""
     picks: list[dict[str, Any]] = []
-    for proposal in found if asked.task is Task.ENHANCE else found[:1]:
+    most = {Task.ENHANCE: len(found), Task.GENERATE: MOST_ACTIONS}.get(asked.task, 1)
+    for proposal in found[:most]:
         picks.append(wire.pick_from(proposal, asked.question, [one["candidate"] for one in picks]))
     return picks
 

@@ -24,6 +24,10 @@ class NoAdvisor:
         """No advice."""
         return _nothing(Task.ENHANCE)
 
+    async def generate(self, _question: Question) -> Reply:
+        """No advice."""
+        return _nothing(Task.GENERATE)
+
     async def recover(self, _question: Question) -> Reply:
         """No advice."""
         return _nothing(Task.RECOVER)
