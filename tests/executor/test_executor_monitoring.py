@@ -11,6 +11,8 @@ from executor_service.contract import ActionFailedError
 from executor_service.notify.webhooks import Webhooks
 from executor_service.settings import load
 
+pytestmark = pytest.mark.requirement("BR-WF-013")
+
 
 @pytest.fixture
 def outside() -> Iterator[Outside]:

@@ -21,7 +21,7 @@ from workflow_service.ports import Supposed
 from workflow_service.simulation.simulator import Simulator
 from workflow_service.store.tables import audit_log
 
-pytestmark = pytest.mark.requirement("BR-WF-031")
+pytestmark = pytest.mark.requirement("BR-WF-030", "BR-WF-031")
 PERMANENT, FORBIDDEN = ErrorClass.PERMANENT, ErrorClass.FORBIDDEN
 
 

@@ -14,7 +14,7 @@ from tests.integration.test_cli import run
 from tests.support.processes import Stack, eventually
 from workflow_service.domain.plan import Action, Plan, Step, plan_to_json
 
-pytestmark = pytest.mark.requirement("BR-WF-031")
+pytestmark = pytest.mark.requirement("BR-WF-030", "BR-WF-031")
 LISTS = ("apis/apps/v1/deployments", "apis/apps/v1/statefulsets", "api/v1/pods", "api/v1/nodes", "api/v1/services")
 POD = {"name": "HighCPUUsage", "severity": "critical", "namespace": "production", "resource": "pod/web-server-123"}
 MEMORY = {"name": "MemoryLeak", "severity": "warning", "namespace": "staging", "resource": "deployment/api-server"}

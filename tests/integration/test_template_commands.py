@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from tests.integration.test_cli_people import cli
 from tests.integration.test_templates_api import TOUCH
 from tests.support.processes import Stack, eventually
 from workflow_service.__main__ import main
+
+pytestmark = pytest.mark.requirement("BR-WF-027")
 
 COLLECT = TOUCH.replace("action: touch, with: {name", 'action: notify_team, with: {message: "x", team').replace(
     ', times: "${{ params.times }}"', ""

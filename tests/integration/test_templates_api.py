@@ -16,7 +16,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 from workflow_service.domain.errors import Rejected
 from workflow_service.planning.template_schema import PATH, SCHEMA
 
-pytestmark = pytest.mark.requirement("BR-WF-001", "BR-WF-002")
+pytestmark = pytest.mark.requirement("BR-WF-001", "BR-WF-002", "BR-WF-026")
 
 LIST = ("get", "/api/v1/templates")
 DETAIL = ("get", "/api/v1/templates/{name}/{version}")

@@ -44,7 +44,7 @@ from workflow_service.domain.policy import (
 from workflow_service.domain.silence import Silence, Weekly
 from workflow_service.domain.target import Target
 
-pytestmark = pytest.mark.requirement("BR-WF-005")
+pytestmark = pytest.mark.requirement("BR-WF-005", "BR-WF-051")
 BUILT_IN = Policy()
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday
 WEB = Target("default", "Deployment", "web", "prod")

@@ -17,7 +17,7 @@ from workflow_service.domain.template import Lifecycle, Reference
 from workflow_service.planning import template_schema
 from workflow_service.planning.template_file import InvalidTemplate, source, template
 
-pytestmark = pytest.mark.requirement("BR-WF-001", "BR-WF-002")
+pytestmark = pytest.mark.requirement("BR-WF-001", "BR-WF-002", "BR-WF-026", "BR-WF-028")
 
 
 def test_every_key_reaches_the_template() -> None:
