@@ -20,6 +20,7 @@ from workflow_service.domain.policy import Policy, Word
 DENIED = "guardrail_denied"  # the reason of a workflow or a step that a rule forbids
 BUDGET = "budget"
 RULES = (*STEP_RULES, *PLAN_RULES, BUDGET)  # the names of all
+_OF_STEPS = (*STEP_RULES, BUDGET)
 _ALLOWED = {name: Finding(name, Word.ALLOWED, "nothing speaks against it") for name in RULES}
 
 
@@ -50,10 +51,11 @@ def judge_step(
     act = act_of(step, parameters, about)
     if act is None:
         return Judgement((), policy.version)
-    found = {name: rule(act, about, policy, now) for name, rule in STEP_RULES.items()}
-    found[BUDGET] = budget(act, about, policy)
-    told = {name: overridden(said, act.namespace(about), about, now) for name, said in found.items() if said}
-    return _judgement({name: _unless_approved(one, about) for name, one in told.items()}, policy, (*STEP_RULES, BUDGET))
+    found: dict[str, Finding | None] = {}
+    for name, rule in (*STEP_RULES.items(), (BUDGET, budget)):
+        if (said := rule(act, about, policy, now)) is not None:
+            found[name] = _unless_approved(overridden(said, act.namespace(about), about, now), about)
+    return _judgement(found, policy, _OF_STEPS)
 
 
 def asked_about(step: Step, plan: Plan) -> bool:
@@ -70,7 +72,7 @@ def refusal(judgement: Judgement) -> tuple[str, str]:
     return ENDS_AS[denied[0].value], str(denied[0])
 
 
-def budget(act: Act, about: About, policy: Policy) -> Finding | None:
+def budget(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | None:
     """Whether the hour has room for one change more, as far as changes were counted."""
     if not policy.budgets.bounded:
         return None
@@ -116,7 +118,7 @@ def act_of(step: Step, parameters: Mapping[str, Any] | None, about: About) -> Ac
 def _worst_budget(acts: list[Act], about: About, policy: Policy, now: datetime) -> Finding | None:
     worst: Finding | None = None
     for act in acts:
-        said = budget(act, about, policy)
+        said = budget(act, about, policy, now)
         worst = strictest(worst, overridden(said, act.namespace(about), about, now) if said else None)
     return worst
 

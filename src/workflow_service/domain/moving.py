@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,8 +114,9 @@ class _Room:
     def __init__(self, graph: Graph, state: RunState, live: Set[str]) -> None:
         self._graph, self._state = graph, state
         begun = {StepStatus.RUNNING, StepStatus.WAITING}
-        busy = (name for name in graph.parent if name in live or state.steps[name].status in begun)
-        self._active = Counter(graph.parent[name] for name in busy)
+        self._active = dict.fromkeys(graph.parent.values(), 0)
+        for name, parent in graph.parent.items():
+            self._active[parent] += name in live or state.steps[name].status in begun
 
     def has(self, name: str) -> bool:
         """Whether that step may begin, or has begun."""

@@ -167,6 +167,9 @@ class Plan:
     @property
     def format(self) -> int:
         """The oldest format that can hold it."""
+        if all(map(_is_plain, self.steps)):
+            fitting = WHOLE if self.parameters else PLAIN
+            return fitting if self.on_resolved is OnResolved.FINISH else RESOLVING
         if any(map(_passing, self.steps)):
             return PASSING
         if any(map(_undoing, self.steps)):
@@ -175,7 +178,7 @@ class Plan:
             return RESOLVING
         if any(map(_classed, self.steps)):
             return CLASSED
-        return WHOLE if self.parameters or any(_extras(step) for step in self.steps) else PLAIN
+        return WHOLE
 
     @property
     def hash(self) -> str:
@@ -205,6 +208,7 @@ _STEP_PLAIN = _NAMES[: _NAMES.index("kind")]
 _SINCE_WHOLE: Mapping[str, Any] = {
     one.name: {} if one.name in {"parameters", "by_class"} else one.default for one in fields(Step)[len(_STEP_PLAIN) :]
 }
+_since_whole, _DEFAULTS = attrgetter(*_SINCE_WHOLE), tuple(_SINCE_WHOLE.values())
 
 
 def hash_of(document: Mapping[str, Any]) -> str:
@@ -230,7 +234,14 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     return body
 
 
+def _is_plain(step: Step) -> bool:
+    """Whether format 1 knows all of it."""
+    return _since_whole(step) == _DEFAULTS
+
+
 def _extras(step: Step) -> dict[str, Any]:
+    if _is_plain(step):
+        return {}
     return {name: value for name, default in _SINCE_WHOLE.items() if (value := getattr(step, name)) != default}
 
 

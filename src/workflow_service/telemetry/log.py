@@ -72,8 +72,10 @@ def progress_context(
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Mask what is called like a secret, and passwords and tokens within texts. The last step before rendering."""
     for key, value in event.items():
-        if type(value) not in _HARMLESS:
-            event[key] = _redacted(key, value, _DEEPEST)
+        kind = type(value)
+        if kind in _HARMLESS or (kind is str and not _is_secret_name(key) and not _suspect(value)):
+            continue
+        event[key] = _redacted(key, value, _DEEPEST)
     return event
 
 
@@ -83,10 +85,13 @@ def _redacted(key: str, value: Any, depth: int) -> Any:
     if _is_secret_name(key):
         return _MASK
     if isinstance(value, str):
-        if not ("@" in value or "=" in value or "bearer" in value.lower()):
-            return value  # no secret text is without one of these, and looking for them first is much cheaper
         return _SECRET_TEXT.sub(lambda match: f"{match[1] or match[2] or match[3]}{_MASK}", value)
     return _redacted_within(value, depth)
+
+
+def _suspect(value: str) -> bool:
+    """Whether it may hold a secret. Texts that do have one of these, and looking for them first is much cheaper."""
+    return "@" in value or "=" in value or "bearer" in value.lower()
 
 
 @lru_cache(maxsize=1024)
