@@ -19,6 +19,7 @@ from workflow_service.domain.admission_facts import (
 )
 from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
+from workflow_service.domain.silence import Matchers
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.watchdog import which
 from workflow_service.intake import statements as sql
@@ -76,6 +77,7 @@ class Decider:
     engine: Engine
     limits: Limits
     wake: Wake | None  # brings a drive to an execution that nobody drives; None: the reconciler does
+    matchers: Matchers = field(default_factory=Matchers)
 
     async def decide(
         self, connection: AsyncConnection, alert_ids: Iterable[str], starts: Starts, *, now: datetime
@@ -95,7 +97,8 @@ class Decider:
         asked = [self._asked(row) for row in rows if row.outcome is None]
         if not asked:
             return Decided(outcomes)
-        known = await known_of(connection, [one.about for one in asked], self.limits, now)
+        abouts = [one.about for one in asked]
+        known = await known_of(connection, abouts, limits=self.limits, matchers=self.matchers, now=now)
         admitted, decided = _Admitted(), []
         for one in asked:
             choice = choose(one.alert, one.about, known, self.limits, now)
