@@ -62,6 +62,11 @@ class Alert:
     id: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # fields we do not know, kept as they came
 
+    @property
+    def speaks_of(self) -> datetime | None:
+        """The moment that it tells about: its start; once it has resolved its end, or its start when it says no end."""
+        return (self.ends_at if self.status == "resolved" else None) or self.starts_at
+
 
 def alert_from_json(document: object) -> Alert:
     """Read one alert in the specification's shape, as Go's JSON encoder writes it.

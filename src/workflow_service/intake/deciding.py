@@ -178,11 +178,22 @@ async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, 
         for one, choice in decided
         if choice.outcome == "caused" and choice.workflow_id is not None and one.alert.starts_at is not None
     ]
-    ended = {one.row.fingerprint for one, _ in decided if one.alert.status == "resolved"}
-    over = bool(ended) and await caused.over(connection, ended, now)
+    ends = _ends(one for one, _ in decided)
+    over = bool(ends) and await caused.over(connection, ends, now)
     if notes:
         await caused.note(connection, notes, now)
     return over or bool(notes)
+
+
+def _ends(asked: Iterable[_Asked]) -> dict[str, datetime | None]:
+    """What has resolved, by fingerprint, and the latest end that any says; None: one does not say when."""
+    found: dict[str, datetime | None] = {}
+    for one in asked:
+        if one.alert.status == "resolved":
+            name, at = one.row.fingerprint, one.alert.speaks_of
+            known = found.get(name, at)
+            found[name] = max(at, known) if at is not None and known is not None else None
+    return found
 
 
 def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:
