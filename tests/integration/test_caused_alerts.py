@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
 
 async def crashes(
-    running: Running, *, status: str = "firing", severity: str = "critical", **times: str
+    running: Running, *, status: str = "firing", severity: str = "critical", where: str = "production", **times: str
 ) -> dict[str, Any]:
     """Another alert about the same pod that begins now; what became of it."""
-    labels = {"alertname": "CrashLooping", "severity": severity, "namespace": "production", "pod": "web-server-123"}
+    labels = {"alertname": "CrashLooping", "severity": severity, "namespace": where, "pod": "web-server-123"}
     alert = {"status": status, "labels": labels, "startsAt": datetime.now(UTC).isoformat(), "fingerprint": "crash-1"}
     alert |= times
     answer = await running.http.post("/api/v1/alerts", json={"version": "4", "alerts": [alert]})
@@ -68,6 +68,7 @@ async def test_after_its_end(tmp_path: Path) -> None:
         assert (await crashes(running))["outcome"] == "caused"
         old = {"startsAt": "2026-11-01T00:00:00Z", "endsAt": "2026-11-01T00:05:00Z"}
         await crashes(running, status="resolved", **old)  # the late end of an older episode
+        await crashes(running, status="resolved", where="staging")  # another alert, with the same fingerprint
         ended = await running.detail(result["workflow_id"])
         [stored] = [
             one

@@ -309,6 +309,16 @@ async def test_the_late_end_of_an_older_episode_ends_nothing(intake: Intake, dat
     assert await _told(database)
 
 
+async def test_the_end_of_another_namespaces_fingerprint_ends_nothing(intake: Intake, database: Database) -> None:
+    """Two namespaces may speak of one node, and of one fingerprint: each speaks for its own alert."""
+    node = {"resource": "node/n1", "fingerprint": "fa"}
+    first = await intake.decide(await _take(intake, **node))
+    for namespace, told in (("shop", False), ("production", True)):
+        over = await intake.decide(await _take(intake, **{**node, "status": "resolved", "namespace": namespace}))
+        assert (over.outcome, over.workflow_id) == ("attached", first.workflow_id)
+        assert await _told(database) is told
+
+
 async def test_the_late_end_of_an_older_episode_cancels_no_second_look(database: Database, engine: DbosEngine) -> None:
     """What stood back has its turn unless it has resolved itself."""
     clock = Clock()

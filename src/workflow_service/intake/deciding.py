@@ -170,6 +170,7 @@ async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, 
         caused.Note(
             workflow_id=choice.workflow_id,
             fingerprint=one.row.fingerprint,
+            own=one.about.own,
             alert_id=one.row.id,
             name=one.alert.name,
             severity=one.alert.severity,
@@ -178,22 +179,15 @@ async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, 
         for one, choice in decided
         if choice.outcome == "caused" and choice.workflow_id is not None and one.alert.starts_at is not None
     ]
-    ends = _ends(one for one, _ in decided)
-    over = bool(ends) and await caused.over(connection, ends, now)
+    resolved = [
+        caused.Over(one.row.fingerprint, one.about.own, one.alert.speaks_of)
+        for one, _ in decided
+        if one.alert.status == "resolved"
+    ]
+    over = bool(resolved) and await caused.over(connection, resolved, now)
     if notes:
         await caused.note(connection, notes, now)
     return over or bool(notes)
-
-
-def _ends(asked: Iterable[_Asked]) -> dict[str, datetime | None]:
-    """What has resolved, by fingerprint, and the latest end that any says; None: one does not say when."""
-    found: dict[str, datetime | None] = {}
-    for one in asked:
-        if one.alert.status == "resolved":
-            name, at = one.row.fingerprint, one.alert.speaks_of
-            known = found.get(name, at)
-            found[name] = max(at, known) if at is not None and known is not None else None
-    return found
 
 
 def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:
@@ -265,6 +259,7 @@ def _outcome(row: sa.Row[Any], choice: Choice) -> Outcome:
 def _decided(row: sa.Row[Any], choice: Choice, now: datetime) -> Values:
     return {
         "alert_id": row.id,
+        "b_own": choice.about.own,
         "b_outcome": choice.outcome,
         "b_outcome_reason": choice.reason,
         "b_workflow_id": choice.workflow_id,

@@ -78,7 +78,7 @@ BEGUN = (
     .group_by(workflows.c.cluster, workflows.c.namespace)
 )
 
-_OF_DECISION = ("outcome", "outcome_reason", "workflow_id", "decided_at", "reconsider_at", "trace")
+_OF_DECISION = ("own", "outcome", "outcome_reason", "workflow_id", "decided_at", "reconsider_at", "trace")
 DECIDED = (
     sa.update(alerts)
     .where(alerts.c.id == sa.bindparam("alert_id"))

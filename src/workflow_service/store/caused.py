@@ -29,7 +29,8 @@ _ONE = sa.update(caused_alerts).where(
     caused_alerts.c.fingerprint == sa.bindparam("b_fingerprint"),
 )
 _OVER = _ONE.values(over_at=sa.bindparam("now", type_=Moment))
-_AGAIN = _ONE.values(over_at=None, starts_at=sa.bindparam("b_starts_at", type_=Moment))
+_SAME = sa.or_(caused_alerts.c.own.is_(None), caused_alerts.c.own == sa.bindparam("b_own"))
+_AGAIN = _ONE.where(_SAME).values(over_at=None, starts_at=sa.bindparam("b_starts_at", type_=Moment))
 _HEARD = (
     sa.update(executions)
     .where(executions.c.id == sa.bindparam("b_id"), executions.c.caused_at == sa.bindparam("seen", type_=Moment))
@@ -40,7 +41,7 @@ _OF = (
     .where(caused_alerts.c.workflow_id == sa.bindparam("workflow_id"))
     .order_by(caused_alerts.c.noted_at, caused_alerts.c.fingerprint)
 )
-_AGAIN_BY = ("workflow_id", "fingerprint", "starts_at")
+_AGAIN_BY = ("workflow_id", "fingerprint", "own", "starts_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,25 @@ class Note:
 
     workflow_id: str
     fingerprint: str
+    own: str  # with cluster and namespace: a sender chooses its fingerprints
     alert_id: str
     name: str
     severity: str
     starts_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """One alert that has resolved."""
+
+    fingerprint: str
+    own: str
+    at: datetime | None  # its end, else its start; None: it says neither
+
+    def ends(self, row: sa.Row[Any]) -> bool:
+        """Whether it is about that row; an end before its start is that of an older episode."""
+        same = row.fingerprint == self.fingerprint and row.own in (None, self.own)
+        return same and (self.at is None or self.at >= row.starts_at)
 
 
 async def note(connection: AsyncConnection, found: Sequence[Note], now: datetime) -> None:
@@ -66,13 +82,11 @@ async def note(connection: AsyncConnection, found: Sequence[Note], now: datetime
     await connection.execute(_MARK, {"ids": ids, "now": now})
 
 
-async def over(connection: AsyncConnection, ends: Mapping[str, datetime | None], now: datetime) -> bool:
-    """Alerts that have resolved, by fingerprint, and when (None: nobody knows); whether anybody is to hear of that.
-
-    An end before the start of what fires is that of an older episode, and counts for nothing.
-    """
-    firing = (await connection.execute(_FIRING, {"names": sorted(ends)})).all()
-    found = [row for row in firing if (at := ends[row.fingerprint]) is None or at >= row.starts_at]
+async def over(connection: AsyncConnection, resolved: Sequence[Over], now: datetime) -> bool:
+    """Alerts have resolved; whether anybody is to hear of that."""
+    names = sorted({one.fingerprint for one in resolved})
+    firing = (await connection.execute(_FIRING, {"names": names})).all()
+    found = [row for row in firing if any(one.ends(row) for one in resolved)]
     if found:
         keys = [{"b_workflow_id": row.workflow_id, "b_fingerprint": row.fingerprint, "now": now} for row in found]
         await connection.execute(_OVER, keys)

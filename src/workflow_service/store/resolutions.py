@@ -22,21 +22,24 @@ _NEWEST = sa.select(workflows.c.execution_id).where(workflows.c.id.in_(_IDS))
 def ends(over: sa.FromClause, fired: Any) -> sa.ColumnElement[bool]:
     """Whether a row of `alerts` says that one that fired, or the newest of a group of them, has resolved.
 
-    An end before that one's start is that of an older episode, and counts for nothing.
+    An end before that one's start is that of an older episode, and counts for nothing. Rows from before `own` was kept,
+    and those that nobody has decided about, are told apart by their fingerprints only.
     """
+    same = sa.or_(over.c.own.is_(None), fired.own.is_(None), over.c.own == fired.own)
     not_before = sa.or_(over.c.speaks_of.is_(None), fired.speaks_of.is_(None), over.c.speaks_of >= fired.speaks_of)
-    return sa.and_(over.c.resolved.is_(True), over.c.fingerprint == fired.fingerprint, not_before)
+    return sa.and_(over.c.resolved.is_(True), over.c.fingerprint == fired.fingerprint, same, not_before)
 
 
 _FIRED = (
     sa.select(
         alerts.c.workflow_id,
         alerts.c.fingerprint,
+        alerts.c.own,
         sa.func.max(alerts.c.received_at).label("received_at"),
         sa.func.max(alerts.c.speaks_of).label("speaks_of"),
     )
     .where(alerts.c.workflow_id.in_(_IDS), alerts.c.outcome.in_(_ABOUT_IT), alerts.c.resolved.is_(None))
-    .group_by(alerts.c.workflow_id, alerts.c.fingerprint)
+    .group_by(alerts.c.workflow_id, alerts.c.fingerprint, alerts.c.own)
     .subquery()
 )
 _over = alerts.alias("over")

@@ -54,6 +54,7 @@ alerts = sa.Table(
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("namespace", sa.Text),
+    sa.Column("own", sa.Text),  # cluster, namespace and fingerprint (`About.own`), once it is decided
     sa.Column("document", Document, nullable=False),
     sa.Column("outcome", sa.Text),  # NULL: not decided yet
     sa.Column("outcome_reason", sa.Text),
