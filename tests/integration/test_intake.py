@@ -241,6 +241,29 @@ async def test_a_storm_has_one_that_stands_for_it(database: Database, engine: Db
     assert len({outcome.workflow_id for outcome in found if outcome.outcome == "grouped"}) == 1
 
 
+async def test_after_a_storm_everything_has_its_own_turn(database: Database, engine: DbosEngine) -> None:
+    """What one workflow stood for is decided again, a storm's worth at a time; not what has resolved meanwhile."""
+    clock = Clock()
+    intake = Intake(database, engine, limits=Limits(storm_in_namespace=1), clock=clock.now)
+    tracked = Delivery(b"{}", "/api/v1/alerts", form=Form.ALERTMANAGER)
+    ids = await intake.store(tracked, [alert_from_json(_document(number)) for number in range(6)])
+
+    async def outcomes() -> list[str]:
+        return [(await intake.decide(alert_id)).outcome for alert_id in ids]
+
+    assert await outcomes() == ["admitted"] * 2 + ["grouped"] * 4
+    assert await intake.sweep() == 0
+    await intake.decide((await intake.store(tracked, [alert_from_json(_document(5, status="resolved"))]))[0])
+    await _end(database, "completed")
+    clock.pass_by(61)
+    assert await intake.sweep() == 3
+    assert sorted(await outcomes()) == ["admitted"] * 4 + ["grouped"] * 2
+    clock.pass_by(61)
+    await _end(database, "completed")
+    assert await intake.sweep() == 1
+    assert sorted(await outcomes()) == ["admitted"] * 5 + ["grouped"]
+
+
 async def test_what_is_over_budget_is_not_lost(database: Database, engine: DbosEngine) -> None:
     """It is held back even where nobody tells when it resolves, and admitted in its turn, once there is one."""
     clock = Clock()
