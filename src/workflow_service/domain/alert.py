@@ -109,6 +109,12 @@ def fingerprint(alert: Alert) -> str:
     return hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
+def fits_as_label(key: str, text: str) -> bool:
+    """Whether an alert that has this label can be read; some labels are also read as a field, such as `severity`."""
+    longest = min(_LONGEST.get("name" if key == "alertname" else key, MAX_LABEL_VALUE), MAX_LABEL_VALUE)
+    return _text_flaw(key, MAX_LABEL_NAME) is None and _text_flaw(text, longest) is None
+
+
 def severity_rank(severity: str) -> int:
     """Priority in a queue, 1 first: critical 1, high or error 3, medium or warning 5, unknown 6, low or info 7."""
     return _RANKS.get(severity.strip().lower(), 6)
