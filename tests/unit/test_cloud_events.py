@@ -98,6 +98,8 @@ def test_data_in_base64() -> None:
         ({"type": 7}, "type"),
         ({"datacontenttype": "application/xml", "data": "<a/>"}, "datacontenttype"),
         ({"data": "text"}, "data"),
+        ({"data": {"alerts": None}}, "data.alerts"),
+        ({"data": {"alerts": {}}}, "data.alerts"),
         ({"data": {"name": "A", "labels": {"x": 1}}}, "labels.x"),
         ({"time": "yesterday"}, "starts_at"),
     ],

@@ -78,6 +78,8 @@ def _read(event: Mapping[str, Any]) -> Received:
         data = {}
     if not isinstance(data, Mapping):
         raise _BadEvent("the event cannot be read", [Violation("data", shown(data), "must be a JSON object")])
+    if "alerts" in data and not _named(data):  # a notification without alerts is none, and no alert either
+        raise _BadEvent("the event cannot be read", [Violation("data.alerts", shown(data["alerts"]), "must be a list")])
     return Received((_alert(event, data),))
 
 
@@ -99,10 +101,8 @@ def _check(event: Mapping[str, Any]) -> None:
 
 
 def _alert(event: Mapping[str, Any], data: Mapping[str, Any]) -> Alert | Invalid:
-    labels = data.get("labels")
-    named = not absent(data.get("name")) or (isinstance(labels, Mapping) and not absent(labels.get("alertname")))
     document = {**data, "cloudevent": {key: event[key] for key in event if key != "data"}}
-    if not named:
+    if not _named(data):
         document["name"] = event["type"]
     subject = event.get("subject")
     if absent(data.get("resource")) and isinstance(subject, str) and _RESOURCE.fullmatch(subject):
@@ -110,3 +110,9 @@ def _alert(event: Mapping[str, Any], data: Mapping[str, Any]) -> Alert | Invalid
     if absent(data.get("starts_at")) and not absent(event.get("time")):
         document["starts_at"] = event["time"]
     return read_alert(document, raw=event)
+
+
+def _named(data: Mapping[str, Any]) -> bool:
+    """Whether the data itself says what the alert is called."""
+    labels = data.get("labels")
+    return not absent(data.get("name")) or (isinstance(labels, Mapping) and not absent(labels.get("alertname")))
