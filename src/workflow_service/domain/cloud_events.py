@@ -8,7 +8,7 @@ out: `type` the name, `subject` the resource, `time` the start.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflow_service.domain.alert import Alert, shown
@@ -19,6 +19,7 @@ from workflow_service.domain.received import (
     Received,
     Unreadable,
     absent,
+    bounded,
     expect_list,
     expect_object,
     invalid,
@@ -51,10 +52,17 @@ def read_batch(document: object) -> Received:
     """The alerts of a batch, one event after the other.
 
     Raises:
-        Unreadable: it is no list, or too long a one.
+        Unreadable: it is no list.
     """
-    parts = [_of_a_batch(item) for item in expect_list(document, "body")]
-    return Received(tuple(one for part in parts for one in part.found), truncated=sum(part.truncated for part in parts))
+    items, parts = expect_list(document, "body"), list[Received]()
+
+    def each() -> Iterator[Alert | Invalid]:
+        for item in items:
+            parts.append(_of_a_batch(item))
+            yield from parts[-1].found
+
+    found = bounded(each(), "body")
+    return Received(found, truncated=sum(part.truncated for part in parts))
 
 
 def is_json(media_type: str) -> bool:
