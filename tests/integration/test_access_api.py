@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi.routing import iter_route_contexts
 
 from tests.integration.test_openapi import document_of, holds
@@ -20,6 +21,7 @@ from tests.support.signing import pagerduty, standard
 from workflow_service.access import api_key
 from workflow_service.domain.permissions import NEEDS, Right
 from workflow_service.store import api_keys
+from workflow_service.store.tables import alerts
 
 OBEYED = {200, 202}  # 202: written down, its owner has not answered in time
 V, OP, P, A = Right.VIEWER, Right.OPERATOR, Right.APPROVER, Right.ADMIN
@@ -262,6 +264,31 @@ async def test_a_fingerprint_is_its_namespaces_own(tmp_path: Path) -> None:
             answer = await running.http.post(f"/api/v1/{path}", json=sent, headers=told)
             assert outcome in answer.text
             assert theirs_id not in answer.text + str(answer.headers)
+        await _cancels_no_second_look(running, admin, staging)
+
+
+async def _cancels_no_second_look(running: Running, admin: dict[str, str], staging: dict[str, str]) -> None:
+    """What `staging` says of a fingerprint leaves an alert of production, which stood back, its turn."""
+
+    async def tell(status: str, namespace: str, who: dict[str, str]) -> str:
+        labels = {"alertname": "Slow", "namespace": namespace, "deployment": "db"}
+        alert = {"status": status, "labels": labels, "fingerprint": "fa"}
+        answer = await running.http.post("/api/v1/alerts", json={"version": "4", "alerts": [alert]}, headers=who)
+        return str(answer.json()["alerts"][0]["outcome"])
+
+    now = datetime.now(UTC)
+    span = {"starts_at": (now - timedelta(hours=1)).isoformat(), "ends_at": (now + timedelta(hours=1)).isoformat()}
+    quiet = {"match": "alert.name == 'Slow' && alert.namespace == 'production'", **span}
+    silence = (await running.http.post("/api/v1/silences", json=quiet, headers=admin)).json()
+    assert await tell("firing", "production", admin) == "silenced"
+    assert await tell("resolved", "staging", staging) == "resolved"
+    await running.http.delete(f"/api/v1/silences/{silence['id']}", headers=admin)
+    async with running.parts.database.write() as connection:
+        stood_back = sa.update(alerts).where(alerts.c.reconsider_at.is_not(None))
+        await connection.execute(stood_back.values(reconsider_at=now))
+    await running.parts.intake.sweep()
+    found = await running.http.get("/api/v1/alerts", params={"fingerprint": "fa"}, headers=admin)
+    assert [one["outcome"] for one in found.json()["alerts"]] == ["resolved", "admitted"]
 
 
 async def test_paths_that_are_not_there(tmp_path: Path) -> None:

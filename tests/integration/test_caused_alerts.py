@@ -15,10 +15,13 @@ from tests.support.scripted_executor import Answer, ScriptedExecutor
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
 
-async def crashes(running: Running, *, status: str = "firing", severity: str = "critical") -> dict[str, Any]:
+async def crashes(
+    running: Running, *, status: str = "firing", severity: str = "critical", where: str = "production", **times: str
+) -> dict[str, Any]:
     """Another alert about the same pod that begins now; what became of it."""
-    labels = {"alertname": "CrashLooping", "severity": severity, "namespace": "production", "pod": "web-server-123"}
+    labels = {"alertname": "CrashLooping", "severity": severity, "namespace": where, "pod": "web-server-123"}
     alert = {"status": status, "labels": labels, "startsAt": datetime.now(UTC).isoformat(), "fingerprint": "crash-1"}
+    alert |= times
     answer = await running.http.post("/api/v1/alerts", json={"version": "4", "alerts": [alert]})
     return dict(answer.json()["alerts"][0])
 
@@ -63,6 +66,9 @@ async def test_after_its_end(tmp_path: Path) -> None:
         found = await crashes(running)
         assert (found["outcome"], found["workflow_id"]) == ("caused", result["workflow_id"])
         assert (await crashes(running))["outcome"] == "caused"
+        old = {"startsAt": "2026-11-01T00:00:00Z", "endsAt": "2026-11-01T00:05:00Z"}
+        await crashes(running, status="resolved", **old)  # the late end of an older episode
+        await crashes(running, status="resolved", where="staging")  # another alert, with the same fingerprint
         ended = await running.detail(result["workflow_id"])
         [stored] = [
             one
@@ -71,4 +77,5 @@ async def test_after_its_end(tmp_path: Path) -> None:
         ]
     assert ended["status"] == "completed"
     assert [one["event"] for one in ended["evidence"]] == [found["alert_id"]]
+    assert ended["evidence"][0]["observed"]["over_at"] is None
     assert stored["reconsider_at"] is not None

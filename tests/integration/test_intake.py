@@ -241,6 +241,29 @@ async def test_a_storm_has_one_that_stands_for_it(database: Database, engine: Db
     assert len({outcome.workflow_id for outcome in found if outcome.outcome == "grouped"}) == 1
 
 
+async def test_after_a_storm_everything_has_its_own_turn(database: Database, engine: DbosEngine) -> None:
+    """What one workflow stood for is decided again, a storm's worth at a time; not what has resolved meanwhile."""
+    clock = Clock()
+    intake = Intake(database, engine, limits=Limits(storm_in_namespace=1), clock=clock.now)
+    tracked = Delivery(b"{}", "/api/v1/alerts", form=Form.ALERTMANAGER)
+    ids = await intake.store(tracked, [alert_from_json(_document(number)) for number in range(6)])
+
+    async def outcomes() -> list[str]:
+        return [(await intake.decide(alert_id)).outcome for alert_id in ids]
+
+    assert await outcomes() == ["admitted"] * 2 + ["grouped"] * 4
+    assert await intake.sweep() == 0
+    await intake.decide((await intake.store(tracked, [alert_from_json(_document(5, status="resolved"))]))[0])
+    await _end(database, "completed")
+    clock.pass_by(61)
+    assert await intake.sweep() == 3
+    assert sorted(await outcomes()) == ["admitted"] * 4 + ["grouped"] * 2
+    clock.pass_by(61)
+    await _end(database, "completed")
+    assert await intake.sweep() == 1
+    assert sorted(await outcomes()) == ["admitted"] * 5 + ["grouped"]
+
+
 async def test_what_is_over_budget_is_not_lost(database: Database, engine: DbosEngine) -> None:
     """It is held back even where nobody tells when it resolves, and admitted in its turn, once there is one."""
     clock = Clock()
@@ -285,6 +308,58 @@ async def test_a_workflow_hears_when_all_its_alerts_are_over(intake: Intake, dat
     assert not await told()
     await intake.decide(await _take(intake, name="One", status="resolved"))
     assert await told()
+
+
+async def _told(database: Database) -> bool:
+    async with database.read() as connection:
+        return await connection.scalar(sa.select(executions.c.resolved_at)) is not None
+
+
+async def test_the_late_end_of_an_older_episode_ends_nothing(intake: Intake, database: Database) -> None:
+    """A workflow goes on while its alert fires, whatever comes late of an earlier time; its own end is heard."""
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    hours = [(noon + timedelta(minutes=30 * half)).isoformat() for half in range(-2, 2)]
+    first = await intake.decide(await _take(intake, starts_at=hours[2]))
+    for over in ({"starts_at": hours[0], "ends_at": hours[1]}, {"starts_at": hours[0]}):
+        late = await intake.decide(await _take(intake, status="resolved", **over))
+        assert late.workflow_id == first.workflow_id
+        assert not await _told(database)
+    await intake.decide(await _take(intake, status="resolved", starts_at=hours[2], ends_at=hours[3]))
+    assert await _told(database)
+    await intake.decide(await _take(intake, starts_at=hours[2]))
+    assert not await _told(database)
+    await intake.decide(await _take(intake, status="resolved"))  # it does not say when
+    assert await _told(database)
+
+
+async def test_the_end_of_another_namespaces_fingerprint_ends_nothing(intake: Intake, database: Database) -> None:
+    """Two namespaces may speak of one node, and of one fingerprint: each speaks for its own alert."""
+    node = {"resource": "node/n1", "fingerprint": "fa"}
+    first = await intake.decide(await _take(intake, **node))
+    for namespace, told in (("shop", False), ("production", True)):
+        over = await intake.decide(await _take(intake, **{**node, "status": "resolved", "namespace": namespace}))
+        assert (over.outcome, over.workflow_id) == ("attached", first.workflow_id)
+        assert await _told(database) is told
+
+
+async def test_the_late_end_of_an_older_episode_cancels_no_second_look(database: Database, engine: DbosEngine) -> None:
+    """What stood back has its turn unless it has resolved itself."""
+    clock = Clock()
+    intake = Intake(database, engine, limits=Limits(), clock=clock.now)
+    await intake.decide(await _take(intake))
+    await _end(database, "failed")
+    tracked = Delivery(b"{}", "/api/v1/alerts", form=Form.ALERTMANAGER)
+    began, minute = now(), timedelta(minutes=1)
+    told = [alert_from_json(_document(name=name, starts_at=began.isoformat())) for name in ("Again", "Over")]
+    ids = await intake.store(tracked, told)
+    assert {(await intake.decide(alert_id)).outcome for alert_id in ids} == {"cooled_down"}
+    clock.pass_by(30)
+    for name, ends_at in (("Again", began - minute), ("Over", began)):
+        over = _document(name=name, status="resolved", ends_at=ends_at.isoformat())
+        await intake.decide((await intake.store(tracked, [alert_from_json(over)]))[0])
+    clock.pass_by(31)
+    assert await intake.sweep() == 1
+    assert [(await intake.decide(alert_id)).outcome for alert_id in ids] == ["admitted", "cooled_down"]
 
 
 async def test_the_sweeper_decides_what_was_left(intake: Intake, database: Database) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.integration.test_openapi import document_of, holds
 from tests.support.replica import HIGH_CPU, act, replica, rules_of
 from tests.support.scripted_executor import ScriptedExecutor
+from workflow_service.domain.silence import MOST
+from workflow_service.store.tables import silences
 
 pytestmark = [pytest.mark.requirement("BR-WF-010")]
 
@@ -54,6 +57,26 @@ async def test_alerts_rest_until_it_is_ended(tmp_path: Path) -> None:
         missing = await running.http.delete("/api/v1/silences/no-such")
         holds(document, DELETE, missing)
         assert missing.status_code == 404
+
+
+async def test_there_is_a_bound_on_silences(tmp_path: Path) -> None:
+    """As many as are allowed hold back at once; one more is 422 until one of them is ended."""
+    now = datetime.now(UTC)
+    row = {"kind": "silence", "comment": "", "created_by": "ana", "created_at": now}
+    span = {"starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(hours=1)}
+    rows = [{**row, **span, "id": f"s{n}", "match": f"alert.labels.n == '{n}'"} for n in range(MOST)]
+    executor = ScriptedExecutor()
+    async with replica(tmp_path, executor, RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        async with running.parts.database.write() as connection:
+            await connection.execute(sa.insert(silences), rows)
+        held = await running.result({**HIGH_CPU, "labels": {"n": str(MOST - 1)}})
+        assert held["execution_details"]["intake"]["outcome"] == "silenced"
+        refused = await running.http.post("/api/v1/silences", json=body())
+        holds(await document_of(running), POST, refused)
+        assert refused.status_code == 422
+        assert str(MOST) in refused.text
+        assert (await running.http.delete("/api/v1/silences/s0")).status_code == 200
+        assert (await running.http.post("/api/v1/silences", json=body())).status_code == 201
 
 
 async def test_a_window_that_is_not_open_holds_nothing_back(tmp_path: Path) -> None:

@@ -162,9 +162,13 @@ def test_what_is_no_notification(body: object) -> None:
 
 
 def test_more_alerts_than_anybody_can_answer() -> None:
-    """A list of millions of nothings is refused as a whole."""
-    with pytest.raises(Unreadable, match="at most"):
-        read_notification({"alerts": [0] * (MAX_ALERTS + 1)})
+    """Those within the bound are taken; all beyond it, be they millions of nothings, are one that is invalid."""
+    [*taken, surplus] = read_notification({"alerts": [an_alert()] * MAX_ALERTS + [0] * 1000}).found
+    assert len(taken) == MAX_ALERTS
+    assert all(isinstance(one, Alert) for one in taken)
+    assert isinstance(surplus, Invalid)
+    assert f"at most {MAX_ALERTS}" in surplus.reason
+    assert len(read_notification({"alerts": [0] * MAX_ALERTS}).found) == MAX_ALERTS
 
 
 def test_keys_stay_short() -> None:

@@ -13,7 +13,8 @@ from hypothesis import given
 from tests.unit.test_alert import json_values
 from tests.unit.test_alertmanager import a_notification, an_alert
 from workflow_service.domain.alert import Alert
-from workflow_service.domain.received import Invalid, Received, Unreadable
+from workflow_service.domain.cloud_events import read_batch
+from workflow_service.domain.received import MAX_ALERTS, Invalid, Received, Unreadable
 from workflow_service.intake.receiving import Form, form_of, needed, read
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
@@ -98,6 +99,8 @@ def test_data_in_base64() -> None:
         ({"type": 7}, "type"),
         ({"datacontenttype": "application/xml", "data": "<a/>"}, "datacontenttype"),
         ({"data": "text"}, "data"),
+        ({"data": {"alerts": None}}, "data.alerts"),
+        ({"data": {"alerts": {}}}, "data.alerts"),
         ({"data": {"name": "A", "labels": {"x": 1}}}, "labels.x"),
         ({"time": "yesterday"}, "starts_at"),
     ],
@@ -113,6 +116,15 @@ def test_a_broken_event_says_what_is_wrong(values: dict[str, Any], field: str) -
 
 def _batch(*events: object) -> tuple[Form, dict[str, str], bytes]:
     return Form.CLOUD_EVENTS, {}, json.dumps(events).encode()
+
+
+def test_a_batch_is_bounded_as_a_whole() -> None:
+    """Many lists of alerts in one batch are one long list of alerts."""
+    events = [an_event(data={"alerts": [0] * (MAX_ALERTS // 2)}) for _ in range(4)]
+    found = read_batch(events).found
+    assert len(found) == MAX_ALERTS + 1
+    assert isinstance(found[-1], Invalid)
+    assert f"at most {MAX_ALERTS}" in found[-1].reason
 
 
 def test_a_batch() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from tests.unit.test_alert import json_values
-from workflow_service.domain.alert import Alert, fingerprint
+from workflow_service.domain.alert import MAX_LABELS, Alert, fingerprint
 from workflow_service.domain.pagerduty import read_webhook
 from workflow_service.domain.received import Invalid, Unreadable
 from workflow_service.domain.signatures import BadSignature, verify
@@ -81,6 +81,16 @@ def test_an_incident_is_an_alert() -> None:
 def test_how_bad_it_is(values: dict[str, Any], severity: str) -> None:
     """Priority, else what its details say, else its urgency."""
     assert only(a_webhook(**values)).severity == severity
+
+
+def test_what_no_label_can_hold_makes_no_incident_invalid() -> None:
+    """Too many details, long or broken keys and values: what tells the target is kept, the rest is left out."""
+    many = {f"detail-{number}": "x" for number in range(120)}
+    broken = {"k" * 300: "x", "n\0ul": "x", "nul": "a\0b", "half": "\ud800", "severity": "s" * 65}
+    alert = only(a_webhook(body={"details": {**broken, **many, "namespace": "production", "deployment": "web"}}))
+    assert resolve(alert, "default") == Target("default", "Deployment", "web", "production")
+    assert len(alert.labels) == MAX_LABELS
+    assert not broken.keys() & alert.labels.keys()
 
 
 def test_details_and_custom_fields_name_the_target() -> None:

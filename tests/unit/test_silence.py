@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_service.domain.silence import WEEKDAYS, Silence, Weekly, flaws, holding
+from workflow_service.domain.expressions import COMPILED_PROGRAMS
+from workflow_service.domain.silence import WEEKDAYS, Matchers, Silence, Weekly, flaws, holding
 
 pytestmark = [pytest.mark.requirement("BR-WF-010")]
 
@@ -61,17 +62,37 @@ def test_all_days_together_leave_no_gap(seconds: float) -> None:
 def test_it_speaks_of_what_its_expression_says() -> None:
     """Over the alert's fields; where it cannot be evaluated, the alert is not held back."""
     alert = {"name": "HighCPU", "severity": "critical", "namespace": "shop", "labels": {"team": "web"}}
-    assert silence("alert.namespace == 'shop' && alert.labels.team == 'web'").speaks_of(alert)
-    assert not silence("alert.severity == 'low'").speaks_of(alert)
-    assert not silence("alert.labels.absent == 'x'").speaks_of(alert)
+    speaking = "alert.namespace == 'shop' && alert.labels.team == 'web'"
+    for match, speaks in ((speaking, True), ("alert.severity == 'low'", False), ("alert.labels.absent == 'x'", False)):
+        standing = Matchers().standing([silence(match)], START)
+        assert (holding(standing, alert) is not None) is speaks, match
+
+
+def test_a_broken_field_silences_nothing_and_hides_nothing() -> None:
+    """An alert with a text that no expression can take is still held back by silences that do not ask for that."""
+    alert = {"name": "x", "annotations": {"summary": "a\0b"}}
+    asking, other = silence("'summary' in alert.annotations"), silence("alert.name == 'x'", id="other")
+    held = [holding(Matchers().standing(these, START), alert) for these in ([asking, asking], [asking, other])]
+    assert [one and one.silence.id for one in held] == [None, "other"]
+
+
+def test_every_expression_is_compiled_once_while_its_silence_stands() -> None:
+    """However many silences there are: the same program answers again, also when another silence joins them."""
+    matchers = Matchers()
+    many = [silence(f"alert.name == '{index}'", id=str(index)) for index in range(COMPILED_PROGRAMS + 8)]
+    first = matchers.standing(many, START)
+    again = matchers.standing([*many, silence("alert.name == 'new'")], START)
+    assert all(one.match is other.match for one, other in zip(first, again, strict=False))
 
 
 def test_the_longest_one_counts() -> None:
     """Of several that hold, the one that ends last is told."""
     at = START + timedelta(days=1)
     short, long, other = silence(ends_at=at + timedelta(hours=1)), silence(id="long"), silence("false")
-    assert holding([short, long, other], {"name": "x"}, at) == (long, END)
-    assert holding([other], {"name": "x"}, at) is None
+    found = holding(Matchers().standing([short, long, other], at), {"name": "x"})
+    assert found is not None
+    assert (found.silence, found.until) == (long, END)
+    assert holding(Matchers().standing([other], at), {"name": "x"}) is None
 
 
 @pytest.mark.parametrize(

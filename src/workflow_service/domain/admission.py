@@ -183,7 +183,7 @@ def _neutral(end: Ended) -> bool:
 
 
 def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetime) -> _Answer:
-    del alert, now
+    del alert
     most = (limits.storm_in_namespace, limits.storm_in_cluster)[-len(what.places) :]
     for place, bound in zip(what.places, most, strict=True):
         begun = known.begun.get(place, 0)
@@ -192,7 +192,9 @@ def _storm(alert: Alert, what: About, known: Known, limits: Limits, now: datetim
         saw = f"{begun} workflows have begun in {place} within {limits.storm_window.total_seconds():g} s: it is a storm"
         parent = known.active.get(f"storm:{place}")
         if parent is not None:
-            return _Answer(f"{saw}, and {parent.workflow_id} stands for it", "grouped", parent.workflow_id)
+            again = now + max(limits.storm_window, NEXT_TURN)  # by then none of those that make the storm counts
+            saw = f"{saw}, and {parent.workflow_id} stands for it; again from {again.isoformat()}"
+            return _Answer(saw, "grouped", parent.workflow_id, again)
         return _Answer(f"{saw}, and this one stands for it", storm=place)
     return _Answer("no storm in " + " or ".join(what.places))
 

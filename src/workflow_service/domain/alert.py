@@ -62,6 +62,11 @@ class Alert:
     id: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # fields we do not know, kept as they came
 
+    @property
+    def speaks_of(self) -> datetime | None:
+        """The moment that it tells about: its start; once it has resolved its end, or its start when it says no end."""
+        return (self.ends_at if self.status == "resolved" else None) or self.starts_at
+
 
 def alert_from_json(document: object) -> Alert:
     """Read one alert in the specification's shape, as Go's JSON encoder writes it.
@@ -102,6 +107,12 @@ def fingerprint(alert: Alert) -> str:
         return word if len(word) <= MAX_FINGERPRINT else hashlib.sha256(word.encode()).hexdigest()
     body = [alert.name, alert.namespace, alert.resource, sorted(alert.labels.items())]
     return hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def fits_as_label(key: str, text: str) -> bool:
+    """Whether an alert that has this label can be read; some labels are also read as a field, such as `severity`."""
+    longest = min(_LONGEST.get("name" if key == "alertname" else key, MAX_LABEL_VALUE), MAX_LABEL_VALUE)
+    return _text_flaw(key, MAX_LABEL_NAME) is None and _text_flaw(text, longest) is None
 
 
 def severity_rank(severity: str) -> int:

@@ -17,6 +17,7 @@ from workflow_service.domain.received import (
     Received,
     Unreadable,
     absent,
+    bounded,
     expect_list,
     expect_object,
     read_alert,
@@ -38,7 +39,8 @@ def read_notification(document: object) -> Received:
         raise Unreadable("the delivery cannot be read", [Violation("alerts", None, rule)])
     alerts = [] if body["alerts"] is None else expect_list(body["alerts"], "alerts")  # null: Go's empty list
     status = body.get("status")
-    return Received(tuple(_alert(item, status) for item in alerts), truncated=_truncated(body.get("truncatedAlerts")))
+    found = bounded((_alert(item, status) for item in alerts), "alerts")
+    return Received(found, truncated=_truncated(body.get("truncatedAlerts")))
 
 
 def _alert(item: object, group_status: object) -> Alert | Invalid:

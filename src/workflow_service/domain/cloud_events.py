@@ -8,7 +8,7 @@ out: `type` the name, `subject` the resource, `time` the start.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflow_service.domain.alert import Alert, shown
@@ -19,6 +19,7 @@ from workflow_service.domain.received import (
     Received,
     Unreadable,
     absent,
+    bounded,
     expect_list,
     expect_object,
     invalid,
@@ -51,10 +52,17 @@ def read_batch(document: object) -> Received:
     """The alerts of a batch, one event after the other.
 
     Raises:
-        Unreadable: it is no list, or too long a one.
+        Unreadable: it is no list.
     """
-    parts = [_of_a_batch(item) for item in expect_list(document, "body")]
-    return Received(tuple(one for part in parts for one in part.found), truncated=sum(part.truncated for part in parts))
+    items, parts = expect_list(document, "body"), list[Received]()
+
+    def each() -> Iterator[Alert | Invalid]:
+        for item in items:
+            parts.append(_of_a_batch(item))
+            yield from parts[-1].found
+
+    found = bounded(each(), "body")
+    return Received(found, truncated=sum(part.truncated for part in parts))
 
 
 def is_json(media_type: str) -> bool:
@@ -78,6 +86,8 @@ def _read(event: Mapping[str, Any]) -> Received:
         data = {}
     if not isinstance(data, Mapping):
         raise _BadEvent("the event cannot be read", [Violation("data", shown(data), "must be a JSON object")])
+    if "alerts" in data and not _named(data):  # a notification without alerts is none, and no alert either
+        raise _BadEvent("the event cannot be read", [Violation("data.alerts", shown(data["alerts"]), "must be a list")])
     return Received((_alert(event, data),))
 
 
@@ -99,10 +109,8 @@ def _check(event: Mapping[str, Any]) -> None:
 
 
 def _alert(event: Mapping[str, Any], data: Mapping[str, Any]) -> Alert | Invalid:
-    labels = data.get("labels")
-    named = not absent(data.get("name")) or (isinstance(labels, Mapping) and not absent(labels.get("alertname")))
     document = {**data, "cloudevent": {key: event[key] for key in event if key != "data"}}
-    if not named:
+    if not _named(data):
         document["name"] = event["type"]
     subject = event.get("subject")
     if absent(data.get("resource")) and isinstance(subject, str) and _RESOURCE.fullmatch(subject):
@@ -110,3 +118,9 @@ def _alert(event: Mapping[str, Any], data: Mapping[str, Any]) -> Alert | Invalid
     if absent(data.get("starts_at")) and not absent(event.get("time")):
         document["starts_at"] = event["time"]
     return read_alert(document, raw=event)
+
+
+def _named(data: Mapping[str, Any]) -> bool:
+    """Whether the data itself says what the alert is called."""
+    labels = data.get("labels")
+    return not absent(data.get("name")) or (isinstance(labels, Mapping) and not absent(labels.get("alertname")))

@@ -21,7 +21,7 @@ from workflow_service.domain.errors import InvalidExpression, Violation
 from workflow_service.domain.expression_source import SourceRefused, pattern_cost, read
 from workflow_service.domain.expression_values import SCALAR_BYTES, EvaluationFailed, Meter, plain
 
-__all__ = ["Type", "Scope", "EvaluationFailed", "Program", "compile_expression"]
+__all__ = ["Type", "Scope", "EvaluationFailed", "Inputs", "Program", "compile_expression"]
 
 COMPILED_PROGRAMS = 512  # kept
 
@@ -62,6 +62,41 @@ _PLAINER = (  # what the library says, and what it means
 )
 
 
+class Inputs:
+    """Values that many expressions are asked about: what each set of names stands for is made ready once."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """`values`: as `Program.evaluate` takes them; they must not change any more."""
+        self._values = values
+        self._ready: dict[tuple[tuple[str, Type], ...], Any] = {}
+
+    def ready(self, types: Mapping[str, Type]) -> Any:
+        """What the library evaluates over, for the expressions that use these names.
+
+        Raises:
+            EvaluationFailed: one of them stands for a value of another type, or they are over the caps.
+        """
+        key = tuple(types.items())
+        if key not in self._ready:
+            self._ready[key] = self._made(key)
+        found = self._ready[key]
+        if isinstance(found, EvaluationFailed):
+            raise EvaluationFailed(*found.args)
+        return found
+
+    def _made(self, types: tuple[tuple[str, Type], ...]) -> Any:
+        meter, values = Meter(), self._values
+        try:
+            given = {
+                name: _declared(name, type_, plain(values[name], name, meter))
+                for name, type_ in types
+                if name in values and (values[name] is not None or type_ is Type.DYN)
+            }
+        except EvaluationFailed as failed:
+            return failed
+        return _environment(types).Activation(data=given)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """An expression that was checked. `returns` is what it gives; `refs` are the names of the scope that it uses."""
@@ -72,7 +107,7 @@ class Program:
     _types: Mapping[str, Type] = field(repr=False, compare=False)
     _compiled: Any = field(repr=False, compare=False)
 
-    def evaluate(self, values: Mapping[str, Any]) -> Any:
+    def evaluate(self, values: Mapping[str, Any] | Inputs) -> Any:
         """The value over `values`, keyed by the same dotted names: None, bool, int, float, str, list or dict.
 
         A name without a value, or with None where a type was declared, is an error to whatever uses it; `&&` and `||`
@@ -82,21 +117,14 @@ class Program:
             EvaluationFailed: an error, a value that is not of type `returns`, or inputs over the caps.
         """
         try:
-            return _as(self.returns, self._run(self._given(values)))
+            inputs = values if isinstance(values, Inputs) else Inputs(values)
+            return _as(self.returns, self._run(inputs.ready(self._types)))
         except EvaluationFailed as failed:
             raise EvaluationFailed(f"{self.source}: {failed}") from None
 
-    def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        meter = Meter()
-        return {
-            name: _declared(name, type_, plain(values[name], name, meter))
-            for name, type_ in self._types.items()
-            if name in values and (values[name] is not None or type_ is Type.DYN)
-        }
-
-    def _run(self, given: dict[str, Any]) -> Any:
+    def _run(self, ready: Any) -> Any:
         try:
-            answer = self._compiled.eval(data=given)
+            answer = self._compiled.eval(activation=ready)
             return _result(answer, Meter())
         except EvaluationFailed:
             raise

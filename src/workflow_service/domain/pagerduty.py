@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_service.domain.alert import MAX_LABEL_VALUE, shown
+from workflow_service.domain.alert import MAX_LABELS, fits_as_label, shown
 from workflow_service.domain.errors import Violation
 from workflow_service.domain.received import Received, Unreadable, absent, expect_object, read_alert
+from workflow_service.domain.target import TELLING
 
 # What begins an alert and what ends it. Every other event (acknowledged, annotated, ping ...) tells about one.
 _STATUSES: Mapping[str, str] = {
@@ -43,7 +44,8 @@ def read_webhook(document: object) -> Received:
 def _document(incident: Mapping[str, Any], event: Mapping[str, Any], status: str) -> dict[str, Any]:
     """The incident in the specification's shape; its custom fields and details are read as labels."""
     title = incident.get("title")
-    labels = {**_details(incident), **_fields(incident)}
+    found = {**_details(incident), **_fields(incident)}
+    labels = dict(sorted(found.items(), key=lambda one: one[0] not in TELLING)[:MAX_LABELS])
     return {
         "id": incident.get("id"),
         "name": labels.get("alertname") or (title[:256] if isinstance(title, str) else title),
@@ -78,19 +80,16 @@ def _service(incident: Mapping[str, Any]) -> str | None:
 def _details(incident: Mapping[str, Any]) -> dict[str, str]:
     body = incident.get("body")
     details = body.get("details") if isinstance(body, Mapping) else None
-    return _short(details) if isinstance(details, Mapping) else {}
+    return _fitting(details) if isinstance(details, Mapping) else {}
 
 
 def _fields(incident: Mapping[str, Any]) -> dict[str, str]:
     fields = incident.get("custom_fields")
     named = [one for one in fields if isinstance(one, Mapping)] if isinstance(fields, list) else []
-    return _short({one.get("name"): one.get("value") for one in named if isinstance(one.get("name"), str)})
+    return _fitting({one.get("name"): one.get("value") for one in named if isinstance(one.get("name"), str)})
 
 
-def _short(values: Mapping[Any, Any]) -> dict[str, str]:
+def _fitting(values: Mapping[Any, Any]) -> dict[str, str]:
     """What can be a label; the rest stays in the delivery."""
-    return {
-        key: value
-        for key, value in values.items()
-        if isinstance(key, str) and isinstance(value, str) and not absent(value) and len(value) <= MAX_LABEL_VALUE
-    }
+    texts = ((key, text) for key, text in values.items() if isinstance(key, str) and isinstance(text, str))
+    return {key: text for key, text in texts if not absent(text) and fits_as_label(key, text)}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from workflow_service.domain.alert import Alert, alert_from_json, shown
 from workflow_service.domain.errors import InvalidAlert, Rejected, Violation
 
 LONGEST_REASON = 1000  # characters: what is kept and answered about one alert
-MAX_ALERTS = 20_000  # of one delivery: 16 MB of the smallest alerts that mean something
+MAX_ALERTS = 50_000  # that are read of one delivery: 16 MB of alerts of 320 bytes, which is less than any real one has
 
 
 class Unreadable(Rejected):
@@ -66,17 +67,23 @@ def expect_object(value: object, where: str) -> Mapping[str, Any]:
 
 
 def expect_list(value: object, where: str) -> list[Any]:
-    """`value` as a JSON list that is not too long to be answered one by one.
+    """`value` as a JSON list.
 
     Raises:
-        Unreadable: it is something else, or longer.
+        Unreadable: it is something else.
     """
     if not isinstance(value, list):
         raise Unreadable("the delivery cannot be read", [Violation(where, shown(value), "must be a list")])
-    if len(value) > MAX_ALERTS:
-        rule = f"must have at most {MAX_ALERTS} entries"
-        raise Unreadable("the delivery cannot be read", [Violation(where, f"{len(value)} entries", rule)])
     return value
+
+
+def bounded(found: Iterator[Alert | Invalid], where: str) -> tuple[Alert | Invalid, ...]:
+    """As many as are answered one by one; all that are beyond are one that is invalid, and are not read."""
+    taken = tuple(islice(found, MAX_ALERTS))
+    if next(found, None) is None:
+        return taken
+    rule = f"must have at most {MAX_ALERTS} entries: those beyond are not read"
+    return (*taken, invalid(Unreadable("the surplus is left out", [Violation(where, "more entries", rule)]), None))
 
 
 def absent(value: object) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from workflow_service.domain.errors import InvalidExpression, Violation
-from workflow_service.domain.expressions import EvaluationFailed, Program, Type, compile_expression
+from workflow_service.domain.expressions import EvaluationFailed, Inputs, Program, Type, compile_expression
 from workflow_service.domain.scope import ALERT, alert_values
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LONGEST = timedelta(days=366)
+MOST = 1000  # that are not over: each is asked about every alert
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -50,23 +51,48 @@ class Silence:
         end = next((end for begin, end in _around(self.weekly, now) if begin <= now < end), None)
         return min(end, self.ends_at) if end is not None else None
 
-    def speaks_of(self, alert: Mapping[str, Any]) -> bool:
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A silence that holds at a moment, until when, and its expression."""
+
+    silence: Silence
+    until: datetime
+    match: Program
+
+    def speaks_of(self, namespace: str | None, alert: Inputs) -> bool:
         """Whether it is about the alert; one that cannot be evaluated over it is not."""
-        if self.namespaces is not None and alert.get("namespace") not in self.namespaces:
+        within = self.silence.namespaces
+        if within is not None and namespace not in within:
             return False
         try:
-            return bool(_matcher(self.match).evaluate(alert_values(alert)))
+            return bool(self.match.evaluate(alert))
         except EvaluationFailed:
             return False
 
 
-def holding(silences: Sequence[Silence], alert: Mapping[str, Any], now: datetime) -> tuple[Silence, datetime] | None:
-    """The one that holds the alert back for longest, and until when."""
-    found = [(until, one) for one in silences if (until := one.open_until(now)) is not None and one.speaks_of(alert)]
-    if not found:
-        return None
-    until, silence = max(found, key=lambda pair: pair[0])
-    return silence, until
+class Matchers:
+    """The expressions of the silences that were read last: each is compiled once, and forgotten with its silence."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, Program] = {}
+
+    def standing(self, silences: Sequence[Silence], now: datetime) -> Sequence[Standing]:
+        """Those of all silences that hold now, ready to be asked; those that hold longest first."""
+        known = self._programs
+        self._programs = {one.match: known.get(one.match) or _matcher(one.match) for one in silences}
+        found = [
+            Standing(one, until, self._programs[one.match])
+            for one in silences
+            if (until := one.open_until(now)) is not None
+        ]
+        return sorted(found, key=lambda one: one.until, reverse=True)
+
+
+def holding(standing: Sequence[Standing], alert: Mapping[str, Any]) -> Standing | None:
+    """The first of them that speaks of the alert."""
+    inputs, namespace = Inputs(alert_values(alert)), alert.get("namespace")
+    return next((one for one in standing if one.speaks_of(namespace, inputs)), None)
 
 
 def flaws(silence: Silence) -> Iterator[Violation]:

@@ -25,6 +25,10 @@ _CONTROLLERS: Mapping[str, str] = {
 }
 # `app_kubernetes_io_name` is how Prometheus spells `app.kubernetes.io/name`.
 _APP = ("app", "app.kubernetes.io/name", "app_kubernetes_io_name")
+# Labels that say what an alert is about, and how bad it is: what has no room for all of them keeps these.
+TELLING = frozenset(("alertname", "severity", "cluster", "namespace", "exported_namespace")) | {
+    *(*_CONTROLLERS, "pod", "pod_name", "node", "instance", "job", *_APP)
+}
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # DNS-1123 label
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")  # DNS-1123 subdomain
 _EXPORTER = re.compile(r"kube-state-metrics|exporter|cadvisor")

@@ -19,6 +19,7 @@ from workflow_service.domain.admission_facts import (
 )
 from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
 from workflow_service.domain.queueing import QUEUE_BOUND, turn
+from workflow_service.domain.silence import Matchers
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.watchdog import which
 from workflow_service.intake import statements as sql
@@ -76,6 +77,7 @@ class Decider:
     engine: Engine
     limits: Limits
     wake: Wake | None  # brings a drive to an execution that nobody drives; None: the reconciler does
+    matchers: Matchers = field(default_factory=Matchers)
 
     async def decide(
         self, connection: AsyncConnection, alert_ids: Iterable[str], starts: Starts, *, now: datetime
@@ -95,7 +97,8 @@ class Decider:
         asked = [self._asked(row) for row in rows if row.outcome is None]
         if not asked:
             return Decided(outcomes)
-        known = await known_of(connection, [one.about for one in asked], self.limits, now)
+        abouts = [one.about for one in asked]
+        known = await known_of(connection, abouts, limits=self.limits, matchers=self.matchers, now=now)
         admitted, decided = _Admitted(), []
         for one in asked:
             choice = choose(one.alert, one.about, known, self.limits, now)
@@ -167,6 +170,7 @@ async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, 
         caused.Note(
             workflow_id=choice.workflow_id,
             fingerprint=one.row.fingerprint,
+            own=one.about.own,
             alert_id=one.row.id,
             name=one.alert.name,
             severity=one.alert.severity,
@@ -175,8 +179,12 @@ async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, 
         for one, choice in decided
         if choice.outcome == "caused" and choice.workflow_id is not None and one.alert.starts_at is not None
     ]
-    ended = {one.row.fingerprint for one, _ in decided if one.alert.status == "resolved"}
-    over = bool(ended) and await caused.over(connection, ended, now)
+    resolved = [
+        caused.Over(one.row.fingerprint, one.about.own, one.alert.speaks_of)
+        for one, _ in decided
+        if one.alert.status == "resolved"
+    ]
+    over = bool(resolved) and await caused.over(connection, resolved, now)
     if notes:
         await caused.note(connection, notes, now)
     return over or bool(notes)
@@ -251,6 +259,7 @@ def _outcome(row: sa.Row[Any], choice: Choice) -> Outcome:
 def _decided(row: sa.Row[Any], choice: Choice, now: datetime) -> Values:
     return {
         "alert_id": row.id,
+        "b_own": choice.about.own,
         "b_outcome": choice.outcome,
         "b_outcome_reason": choice.reason,
         "b_workflow_id": choice.workflow_id,

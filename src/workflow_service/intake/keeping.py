@@ -127,6 +127,7 @@ def kept_of(delivery: Delivery, found: Sequence[Alert], now: datetime) -> Kept:
             "ordered": delivery.ordered,
             "waits_for_start": None if delivery.start else True,
             "tracked": delivery.form in TELLS_THE_END or None,
+            "speaks_of": alert.speaks_of,
             "resolved": alert.status == "resolved" or None,
             "traceparent": delivery.trace.parent if delivery.trace else None,
             "tracestate": delivery.trace.state or None if delivery.trace else None,

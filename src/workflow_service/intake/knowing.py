@@ -22,12 +22,14 @@ from workflow_service.domain.admission_facts import (
     storm_names,
 )
 from workflow_service.domain.alert import Alert, alert_from_json, alert_to_json
-from workflow_service.domain.silence import Silence, holding
+from workflow_service.domain.silence import Matchers, Standing, holding
 from workflow_service.intake import statements as sql
 from workflow_service.store import silences
 
 
-async def known_of(connection: AsyncConnection, abouts: Sequence[About], limits: Limits, now: datetime) -> Known:
+async def known_of(
+    connection: AsyncConnection, abouts: Sequence[About], *, limits: Limits, matchers: Matchers, now: datetime
+) -> Known:
     """All that is known about these things, as `connection` sees it."""
     names = {name for about in abouts for name in about.names}
     storms = limits.storm_in_namespace or limits.storm_in_cluster
@@ -40,8 +42,8 @@ async def known_of(connection: AsyncConnection, abouts: Sequence[About], limits:
     for end in await connection.execute(sql.ENDED, {"names": sorted(names), **since}):
         ended[end.identity].append(_ended(end))
     known.ended = ended
-    if resting := await silences.current(connection, now):
-        known.quiet = partial(_quiet, resting, now)
+    if standing := matchers.standing(await silences.current(connection, now), now):
+        known.quiet = partial(_quiet, standing)
     await _count(connection, known, limits, now)
     return known
 
@@ -71,10 +73,10 @@ def _ended(row: Any) -> Ended:
     return replace(end, starts_at=alert.starts_at, severity=alert.severity)
 
 
-def _quiet(resting: Sequence[Silence], now: datetime, alert: Alert) -> Quiet | None:
-    found = holding(resting, alert_to_json(alert), now)
+def _quiet(standing: Sequence[Standing], alert: Alert) -> Quiet | None:
+    found = holding(standing, alert_to_json(alert))
     if found is None:
         return None
-    silence, until = found
+    silence = found.silence
     why = "a maintenance window" if silence.kind == "maintenance" else "a silence"
-    return Quiet(silence.id, f"{why}: {silence.comment}" if silence.comment else why, until)
+    return Quiet(silence.id, f"{why}: {silence.comment}" if silence.comment else why, found.until)

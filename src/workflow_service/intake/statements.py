@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from workflow_service.domain.verdict import NO_ACTION
+from workflow_service.store.resolutions import ends
 from workflow_service.store.tables import (
     Moment,
     active_identities,
@@ -77,7 +78,7 @@ BEGUN = (
     .group_by(workflows.c.cluster, workflows.c.namespace)
 )
 
-_OF_DECISION = ("outcome", "outcome_reason", "workflow_id", "decided_at", "reconsider_at", "trace")
+_OF_DECISION = ("own", "outcome", "outcome_reason", "workflow_id", "decided_at", "reconsider_at", "trace")
 DECIDED = (
     sa.update(alerts)
     .where(alerts.c.id == sa.bindparam("alert_id"))
@@ -90,11 +91,7 @@ RECONSIDERED = (
     sa.select(alerts.c.id)
     .where(
         alerts.c.reconsider_at <= sa.bindparam("now", type_=Moment),
-        ~sa.exists().where(
-            _again.c.fingerprint == alerts.c.fingerprint,
-            _again.c.received_at > alerts.c.received_at,
-            _again.c.resolved.is_(True),
-        ),
+        ~sa.exists().where(ends(_again, alerts.c), _again.c.received_at > alerts.c.received_at),
     )
     .order_by(alerts.c.reconsider_at)
     .limit(sa.bindparam("most"))

@@ -12,6 +12,7 @@ caused_alerts = sa.Table(
     metadata,
     sa.Column("workflow_id", sa.Text, sa.ForeignKey("workflows.id"), primary_key=True),
     sa.Column("fingerprint", sa.Text, primary_key=True, index=True),
+    sa.Column("own", sa.Text),  # cluster, namespace and fingerprint; NULL: noted before that was kept
     sa.Column("alert_id", sa.Text, nullable=False),  # the first of them; no foreign key: it may be forgotten earlier
     sa.Column("name", Words, nullable=False),
     sa.Column("severity", Words, nullable=False),

@@ -17,13 +17,39 @@ _IDS: sa.BindParameter[Sequence[str]] = sa.bindparam("ids", expanding=True)
 # Those that a storm has grouped, or that came after its end, are about other things.
 _ABOUT_IT = ("admitted", "attached", "caused")
 _NEWEST = sa.select(workflows.c.execution_id).where(workflows.c.id.in_(_IDS))
-_WHEN = (sa.case((alerts.c.resolved.is_(flag), alerts.c.received_at)) for flag in (True, None))
-_ENDED, _BEGAN = (sa.func.max(when) for when in _WHEN)
-_STILL_ON = (
-    sa.select(alerts.c.workflow_id)
-    .where(alerts.c.workflow_id.in_(_IDS), alerts.c.outcome.in_(_ABOUT_IT))
-    .group_by(alerts.c.workflow_id, alerts.c.fingerprint)
-    .having(sa.and_(_BEGAN.is_not(None), sa.or_(_ENDED.is_(None), _ENDED < _BEGAN)))
+
+
+def ends(over: sa.FromClause, fired: Any) -> sa.ColumnElement[bool]:
+    """Whether a row of `alerts` says that one that fired, or the newest of a group of them, has resolved.
+
+    An end before that one's start is that of an older episode, and counts for nothing. Rows from before `own` was kept,
+    and those that nobody has decided about, are told apart by their fingerprints only.
+    """
+    same = sa.or_(over.c.own.is_(None), fired.own.is_(None), over.c.own == fired.own)
+    not_before = sa.or_(over.c.speaks_of.is_(None), fired.speaks_of.is_(None), over.c.speaks_of >= fired.speaks_of)
+    return sa.and_(over.c.resolved.is_(True), over.c.fingerprint == fired.fingerprint, same, not_before)
+
+
+_FIRED = (
+    sa.select(
+        alerts.c.workflow_id,
+        alerts.c.fingerprint,
+        alerts.c.own,
+        sa.func.max(alerts.c.received_at).label("received_at"),
+        sa.func.max(alerts.c.speaks_of).label("speaks_of"),
+    )
+    .where(alerts.c.workflow_id.in_(_IDS), alerts.c.outcome.in_(_ABOUT_IT), alerts.c.resolved.is_(None))
+    .group_by(alerts.c.workflow_id, alerts.c.fingerprint, alerts.c.own)
+    .subquery()
+)
+_over = alerts.alias("over")
+_STILL_ON = sa.select(_FIRED.c.workflow_id).where(
+    ~sa.exists().where(
+        ends(_over, _FIRED.c),
+        _over.c.workflow_id == _FIRED.c.workflow_id,
+        _over.c.outcome.in_(_ABOUT_IT),
+        _over.c.received_at >= _FIRED.c.received_at,
+    )
 )
 _NOTE = (
     sa.update(executions)

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workflow_service.domain.errors import NotFound, Stale
+from workflow_service.domain.errors import NotFound, Stale, Unfit, Violation
 from workflow_service.domain.permissions import Sight
-from workflow_service.domain.silence import Silence, Weekly
+from workflow_service.domain.silence import MOST, Silence, Weekly
 from workflow_service.store.database import Database
 from workflow_service.store.queries import plain
 from workflow_service.store.tables import Moment, silences
@@ -29,11 +29,16 @@ async def keep(database: Database, new: Silence, *, by: str, now: datetime) -> M
     """Store a new one; how it is kept.
 
     Raises:
+        Unfit: there are too many already.
         StoreUnavailable: the database is away.
     """
     names = ("id", "kind", "match", "namespaces", "starts_at", "ends_at", "weekly", "comment")
     row = {**{name: getattr(new, name) for name in names}, "created_by": by, "created_at": now}
+    not_over = sa.select(sa.func.count()).select_from(silences).where(silences.c.ends_at > now)
     async with database.write() as connection:
+        if (number := await connection.scalar(not_over) or 0) >= MOST:
+            rule = f"must be fewer than {MOST}: end some, or name more in one `match`"
+            raise Unfit("the silence cannot be kept", [Violation("silences that are not over", number, rule)])
         await connection.execute(sa.insert(silences).values(row))
         kept = (await connection.execute(sa.select(silences).where(silences.c.id == new.id))).mappings().one()
     return plain(kept)

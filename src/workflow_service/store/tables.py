@@ -57,11 +57,13 @@ alerts = sa.Table(
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("namespace", sa.Text),
+    sa.Column("own", sa.Text),  # cluster, namespace and fingerprint (`About.own`), once it is decided
     sa.Column("document", Document, nullable=False),
     sa.Column("outcome", sa.Text),  # NULL: not decided yet
     sa.Column("outcome_reason", sa.Text),
     sa.Column("workflow_id", sa.Text, index=True),
     sa.Column("decided_at", Moment),
+    sa.Column("speaks_of", Moment),  # its start; its end, if it has resolved; NULL: it says neither
     sa.Column("resolved", sa.Boolean),  # it says that what it is about is over; NULL: it does not
     sa.Column("tracked", sa.Boolean),  # its source tells when it has resolved; NULL: it does not
     sa.Column("reconsider_at", Moment),  # when it is to be decided about again, if it has not resolved by then
