@@ -22,6 +22,7 @@ from workflow_service.domain.guardrails_about import About, Judgement
 from workflow_service.domain.locking import OWNERS, lock_of
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.policy import Word
+from workflow_service.domain.silence import Matchers
 from workflow_service.engine.guards import Case, Guards
 from workflow_service.engine.looking import Lookout
 from workflow_service.engine.means import Site
@@ -71,7 +72,7 @@ class Simulator:
     """Answers what would happen."""
 
     def __init__(self, around: Around, *, patience: float = PATIENCE) -> None:
-        self._around, self._patience = around, patience
+        self._around, self._patience, self._matchers = around, patience, Matchers()
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def simulate(self, supposed: Supposed) -> Mapping[str, Any]:
@@ -120,7 +121,9 @@ class Simulator:
         if supposed.ordered is not None:
             return _Subject(alert, plan)
         around = self._around
-        choice = await foretell(around.database, supposed.alert, around.limits, around.clock())
+        choice = await foretell(
+            around.database, supposed.alert, limits=around.limits, matchers=self._matchers, now=around.clock()
+        )
         return _Subject(alert, plan, admission=choice)
 
     async def _of_workflow(self, workflow_id: str, *, advise: bool) -> _Subject:
