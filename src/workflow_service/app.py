@@ -157,6 +157,7 @@ class Replica:
             shelf=self.shelf,
             explainer=Explainer(self.database, self.guards, lambda alert: self.sites.own.plan_for(alert, None)),
             declaring=Declaring(self.database, now, self.guards.look_again),
+            lease=self.lease,
         )
         self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
 

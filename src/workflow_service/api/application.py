@@ -39,6 +39,7 @@ from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
 from workflow_service.engine.explaining import Explainer
+from workflow_service.engine.lease import Lease
 from workflow_service.planning.shelf import Shelf
 from workflow_service.telemetry.metrics import Metrics
 
@@ -56,6 +57,7 @@ class Parts:
     shelf: Shelf
     explainer: Explainer
     declaring: Declaring
+    lease: Lease
 
 
 def application(
@@ -77,7 +79,13 @@ def application(
     problems.install(app)
     for router in _routers(parts):
         app.include_router(router)
-    app.add_middleware(idempotent.Idempotent, database=parts.workflows.database, clock=lambda: datetime.now(UTC))
+    app.add_middleware(
+        idempotent.Idempotent,
+        database=parts.workflows.database,
+        lease=parts.lease,
+        patience=parts.workflows.execute_wait,
+        clock=lambda: datetime.now(UTC),
+    )
     app.add_middleware(Gate, access=parts.access)
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})

@@ -13,18 +13,25 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from workflow_service.store.database import Database
 from workflow_service.store.tables import idempotency_keys as keys
+from workflow_service.store.tables import replicas
 
-ABANDONED = timedelta(minutes=15)  # longer than any request may take: whoever began it is gone
+ABANDONED = timedelta(minutes=15)  # longer than any request may take: whoever began it has lost it
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request with a key. `request` is a hash of all that makes it this request; `claim` is of this very sending."""
+    """A request with a key. `request` is a hash of all that makes it this request; `claim` is of this very sending.
+
+    `lease`: seconds without a heartbeat after which another replica is gone, and what it had begun with it; None: this
+    replica cannot tell now.
+    """
 
     caller: str
     key: str
     request: str
     claim: str
+    replica: str
+    lease: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +57,11 @@ async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | No
     Raises:
         StoreUnavailable: the database is away; nothing was begun.
     """
-    row = {"caller": asked.caller, "key": asked.key, "request": asked.request, "begun_at": now, "claim": asked.claim}
+    names = ("caller", "key", "request", "claim", "replica")
+    row = {name: getattr(asked, name) for name in names} | {"begun_at": now}
     insert = (sqlite_insert if database.sqlite else postgresql_insert)(keys).values(row).on_conflict_do_nothing()
-    stale = sa.delete(keys).where(*_is(asked), keys.c.status.is_(None), keys.c.begun_at < now - ABANDONED)
+    old = keys.c.status.is_(None) & (keys.c.begun_at < now - ABANDONED)
+    stale = sa.delete(keys).where(*_is(asked), old | _orphaned(database, asked))
     async with database.write() as connection:
         await connection.execute(stale)
         await connection.execute(insert)
@@ -66,8 +75,9 @@ async def seen(database: Database, asked: Asked) -> Earlier | None:
     Raises:
         StoreUnavailable: the database is away.
     """
+    query = sa.select(keys).where(*_is(asked), ~_orphaned(database, asked))
     async with database.read() as connection:
-        found = (await connection.execute(sa.select(keys).where(*_is(asked)))).one_or_none()
+        found = (await connection.execute(query)).one_or_none()
     return None if found is None else _earlier(found)
 
 
@@ -96,6 +106,16 @@ def _earlier(row: Any) -> Earlier:
     if row.status is None:
         return Earlier(row.request, None)
     return Earlier(row.request, Kept(row.status, [(name, value) for name, value in row.headers], row.body))
+
+
+def _orphaned(database: Database, asked: Asked) -> sa.ColumnElement[bool]:
+    """Under way on a replica that is gone; what says no replica may be anybody's, and is not."""
+    if asked.lease is None:
+        return sa.false()
+    heard = replicas.c.heartbeat >= database.clock() - asked.lease
+    living = sa.exists().where(replicas.c.id == keys.c.replica, heard)
+    elsewhere = sa.func.coalesce(keys.c.replica, asked.replica) != asked.replica
+    return keys.c.status.is_(None) & elsewhere & ~living
 
 
 def _is(asked: Asked) -> tuple[sa.ColumnElement[bool], ...]:

@@ -289,6 +289,7 @@ idempotency_keys = sa.Table(
     sa.Column("request", sa.Text, nullable=False),  # a hash of method, path, query and body
     sa.Column("begun_at", Moment, nullable=False, index=True),
     sa.Column("claim", sa.Text, nullable=False),  # which request is under way
+    sa.Column("replica", sa.Text),  # on which replica; NULL: of a time when that was not written down
     sa.Column("status", sa.Integer),  # of the answer; NULL: it is under way
     sa.Column("headers", Document),
     sa.Column("body", sa.LargeBinary),
