@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,45 @@ def test_a_body_that_does_not_end(strict: Served, sent: bytes) -> None:
     answer = strict.ask(post("/echo", "Content-Length: 6"), sent)
     assert answer.status == 408
     assert answer.problem()["detail"] == "body: must arrive within 0.3 seconds"
+
+
+def test_alerts_that_do_not_end(strict: Served) -> None:
+    """Who brings alerts and does not go on gets 503 with the time to come again: after a 4xx they would be lost."""
+    answer = strict.ask(post("/api/v1/alerts", "Content-Length: 6"), b"hal")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.problem()["detail"].startswith("body: must arrive within 0.3 seconds, and a second more for each ")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/v1/alerts", 200), ("/echo", 408)])
+def test_alerts_over_a_slow_link(path: str, status: int) -> None:
+    """Alerts that go on coming may take their time; nothing else may."""
+    with serving(body_seconds=0.1, body_rate=1) as served, served.connect() as connection:
+        connection.sendall(post(path, "Content-Length: 40") + b"a" * 20)
+        connection.settimeout(2.0)
+        with suppress(TimeoutError):
+            assert Answer(connection.recv(65_536)).status == 408 == status
+            return
+        connection.settimeout(PATIENCE)
+        connection.sendall(b"a" * 20)
+        answer = Answer(everything(connection))
+        assert (answer.status, answer.body) == (status, b"40")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/alerts", "/echo"])
+def test_what_came_while_we_stood_still(path: str) -> None:
+    """A process that was frozen reads what came meanwhile before it says that it came too late."""
+    with serving(body_seconds=0.3) as served, served.connect() as connection:
+        connection.sendall(post(path, "Content-Length: 900000") + b"a" * 1000)
+        served.process.send_signal(signal.SIGSTOP)
+        connection.sendall(b"a" * 200_000)
+        connection.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(PATIENCE)
+        served.process.send_signal(signal.SIGCONT)
+        connection.sendall(b"a" * 699_000)
+        answer = Answer(everything(connection))
+        assert (answer.status, answer.body) == (200, b"900000")
 
 
 def test_an_answer_before_the_body(strict: Served) -> None:

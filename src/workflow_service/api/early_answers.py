@@ -6,9 +6,11 @@ from http import HTTPStatus
 
 import orjson
 
+from workflow_service.api.problems import RETRY_AFTER
+
 
 def problem(status: int, detail: str, *, instance: str | None = None) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of a problem document; the connection closes after it."""
+    """Headers and body of a problem document; the connection closes after it. A 503 says when to come again."""
     members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     body = orjson.dumps(members if instance is None else members | {"instance": instance})
     headers = [
@@ -16,6 +18,8 @@ def problem(status: int, detail: str, *, instance: str | None = None) -> tuple[l
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", RETRY_AFTER.encode()))
     return headers, body
 
 
