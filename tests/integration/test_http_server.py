@@ -304,6 +304,14 @@ def test_what_is_no_http(usual: Served, nonsense: bytes) -> None:
     assert answer.problem()["detail"] == "Invalid HTTP request received."
 
 
+def test_more_than_it_takes() -> None:
+    """Beyond the limit of connections a request is answered 503 as a problem, with the time to come again."""
+    with serving(concurrency=2) as served, served.connect():
+        answer = served.ask(GET)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert answer.problem()["instance"] == "/ok"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_streams_first(number: signal.Signals) -> None:
     """On a signal streams are told, finish, the application is closed, `serve` returns and the exit code is 0."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from workflow_service.api.early_answers import raw_problem
+from workflow_service.api.early_answers import crowded, raw_problem
 from workflow_service.domain.permissions import About, need_of
 
 ABORT = "workflow_service.abort"  # an ASGI extension: drop the connection and what it has not taken yet
@@ -122,6 +124,9 @@ class GuardedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as a problem document."""
         self._refuse(400, msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        super()._start_asgi_task(cycle, crowded if app is service_unavailable else app)  # type: ignore[arg-type]
 
     def _await_head(self, more: int) -> None:
         self._partial_bytes += more

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import orjson
+from starlette.types import Receive, Scope, Send
 
 from workflow_service.api.problems import RETRY_AFTER
 
@@ -28,3 +29,10 @@ def raw_problem(status: int, detail: str) -> bytes:
     headers, body = problem(status, detail)
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(header) for header in headers)]
     return b"\r\n".join([*lines, b"", body])
+
+
+async def crowded(scope: Scope, _receive: Receive, send: Send) -> None:
+    """The application for requests beyond what this replica takes at once."""
+    headers, body = problem(503, "too many connections or requests are open here", instance=scope["path"])
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
