@@ -157,9 +157,8 @@ class Replica:
             shelf=self.shelf,
             explainer=Explainer(self.database, self.guards, lambda alert: self.sites.own.plan_for(alert, None)),
             declaring=Declaring(self.database, now, self.guards.look_again),
-            lease=self.lease,
         )
-        self.app = application(parts, metrics=self.metrics, lifespan=self.lifespan)
+        self.app = application(parts, metrics=self.metrics, lease=self.lease, lifespan=self.lifespan)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:

@@ -57,13 +57,13 @@ class Parts:
     shelf: Shelf
     explainer: Explainer
     declaring: Declaring
-    lease: Lease
 
 
 def application(
     parts: Parts,
     *,
     metrics: Metrics,
+    lease: Lease,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """The app, ready to be served."""
@@ -82,7 +82,7 @@ def application(
     app.add_middleware(
         idempotent.Idempotent,
         database=parts.workflows.database,
-        lease=parts.lease,
+        lease=lease,
         patience=parts.workflows.execute_wait,
         clock=lambda: datetime.now(UTC),
     )

@@ -65,7 +65,7 @@ class Idempotent:
             return
         with suppress(ClientDisconnect):
             body = await request.body()
-            await self._under_key(request, _asked(request, key, body, self._lease), again(body, receive), send)
+            await self._under_key(request, _asked(request, key, body, self._lease.replica), again(body, receive), send)
 
     async def _under_key(self, request: Request, asked: Asked, receive: Receive, send: Send) -> None:
         try:
@@ -83,7 +83,8 @@ class Idempotent:
         until = asyncio.get_running_loop().time() + self._patience
         earlier: idempotency.Earlier | None = None
         while True:
-            earlier = earlier or await idempotency.claim(self._database, asked, self._clock())
+            lease = self._lease.ttl if self._lease.may_judge else None
+            earlier = earlier or await idempotency.claim(self._database, asked, self._clock(), lease=lease)
             if earlier is None:
                 return None
             if earlier.request != asked.request:
@@ -95,7 +96,7 @@ class Idempotent:
                 detail = "the request with this key is under way"
                 return problem(request, 409, "Request in progress", detail, headers={"Retry-After": "1"})
             await asyncio.sleep(LOOK)
-            earlier = await idempotency.seen(self._database, asked)
+            earlier = await idempotency.seen(self._database, asked, lease=lease)
 
     async def _first(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         said = _Said(send)
@@ -172,7 +173,7 @@ class _Said:
         return Kept(self._status, self._headers, b"".join(self._parts))
 
 
-def _asked(request: Request, key: str, body: bytes, lease: Lease) -> Asked:
+def _asked(request: Request, key: str, body: bytes, replica: str) -> Asked:
     told = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
     caller = callers.caller_of(request)
     return Asked(
@@ -180,8 +181,7 @@ def _asked(request: Request, key: str, body: bytes, lease: Lease) -> Asked:
         key,
         request=hashlib.sha256(told + body).hexdigest(),
         claim=str(uuid.uuid4()),
-        replica=lease.replica,
-        lease=lease.ttl if lease.may_judge else None,
+        replica=replica,
     )
 
 

@@ -20,18 +20,13 @@ ABANDONED = timedelta(minutes=15)  # longer than any request may take: whoever b
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request with a key. `request` is a hash of all that makes it this request; `claim` is of this very sending.
-
-    `lease`: seconds without a heartbeat after which another replica is gone, and what it had begun with it; None: this
-    replica cannot tell now.
-    """
+    """A request with a key. `request` is a hash of all that makes it this request; `claim` is of this very sending."""
 
     caller: str
     key: str
     request: str
     claim: str
     replica: str
-    lease: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +46,11 @@ class Earlier:
     answer: Kept | None
 
 
-async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | None:
+async def claim(database: Database, asked: Asked, now: datetime, *, lease: float | None) -> Earlier | None:
     """Begin the request; or what was begun with that key before.
+
+    `lease`: seconds without a heartbeat after which another replica is gone, and with it what it had begun; None:
+    nobody can tell now.
 
     Raises:
         StoreUnavailable: the database is away; nothing was begun.
@@ -61,7 +59,7 @@ async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | No
     row = {name: getattr(asked, name) for name in names} | {"begun_at": now}
     insert = (sqlite_insert if database.sqlite else postgresql_insert)(keys).values(row).on_conflict_do_nothing()
     old = keys.c.status.is_(None) & (keys.c.begun_at < now - ABANDONED)
-    stale = sa.delete(keys).where(*_is(asked), old | _orphaned(database, asked))
+    stale = sa.delete(keys).where(*_is(asked), old | _orphaned(database, asked, lease))
     async with database.write() as connection:
         await connection.execute(stale)
         await connection.execute(insert)
@@ -69,13 +67,13 @@ async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | No
     return None if found.claim == asked.claim else _earlier(found)
 
 
-async def seen(database: Database, asked: Asked) -> Earlier | None:
-    """What was begun with that key; None: nothing, or it came to nothing.
+async def seen(database: Database, asked: Asked, *, lease: float | None) -> Earlier | None:
+    """What was begun with that key; None: nothing, or it came to nothing. `lease`: as for `claim`.
 
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(keys).where(*_is(asked), ~_orphaned(database, asked))
+    query = sa.select(keys).where(*_is(asked), ~_orphaned(database, asked, lease))
     async with database.read() as connection:
         found = (await connection.execute(query)).one_or_none()
     return None if found is None else _earlier(found)
@@ -108,11 +106,11 @@ def _earlier(row: Any) -> Earlier:
     return Earlier(row.request, Kept(row.status, [(name, value) for name, value in row.headers], row.body))
 
 
-def _orphaned(database: Database, asked: Asked) -> sa.ColumnElement[bool]:
+def _orphaned(database: Database, asked: Asked, lease: float | None) -> sa.ColumnElement[bool]:
     """Under way on a replica that is gone; what says no replica may be anybody's, and is not."""
-    if asked.lease is None:
+    if lease is None:
         return sa.false()
-    heard = replicas.c.heartbeat >= database.clock() - asked.lease
+    heard = replicas.c.heartbeat >= database.clock() - lease
     living = sa.exists().where(replicas.c.id == keys.c.replica, heard)
     elsewhere = sa.func.coalesce(keys.c.replica, asked.replica) != asked.replica
     return keys.c.status.is_(None) & elsewhere & ~living
