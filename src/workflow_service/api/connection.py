@@ -177,7 +177,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _goes_on(self) -> bool:
         """Whether there is time left after all; the clock runs again then."""
-        if self.flow.read_paused or (self._in_head and not self._idle()):
+        if self.pipeline or self.flow.read_paused or (self._in_head and not self._idle()):
             # It is our turn: an earlier request is being answered, or what has come is not taken yet.
             self._arm(self.limits.head_seconds if self._in_head else self.limits.body_seconds)
             return True
