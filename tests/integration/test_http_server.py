@@ -183,11 +183,13 @@ def test_alerts_over_a_slow_link(path: str, status: int) -> None:
 @pytest.mark.parametrize("path", ["/api/v1/alerts", "/echo"])
 def test_what_came_while_we_stood_still(path: str) -> None:
     """A process that was frozen reads what came meanwhile before it says that it came too late."""
-    with serving(body_seconds=0.3) as served, served.connect() as connection:
-        connection.sendall(post(path, "Content-Length: 900000") + b"a" * 1000)
+    with serving(body_seconds=1.0) as served, served.connect() as connection:
+        connection.sendall(post(path, "Content-Length: 900000", "Expect: 100-continue"))
+        until(connection, b"100 Continue\r\n\r\n")  # the body's clock runs
+        connection.sendall(b"a" * 1000)
         served.process.send_signal(signal.SIGSTOP)
         connection.sendall(b"a" * 200_000)
-        connection.settimeout(1.0)
+        connection.settimeout(1.5)
         with pytest.raises(TimeoutError):
             connection.recv(1)
         connection.settimeout(PATIENCE)
