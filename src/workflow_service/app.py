@@ -146,7 +146,7 @@ class Replica:
         self.watch = watch_of(settings, self.database, self.metrics.intake, self.announcing.alarms, clock=now)
         self.entrance = Entrance(settings, self.database, self.session, clock=now)
         self.housekeeping = Housekeeping(self._chores())
-        self.app = application(self._parts(), metrics=self.metrics, lifespan=self.lifespan)
+        self.app = application(self._parts(), metrics=self.metrics, lease=self.lease, lifespan=self.lifespan)
 
     def _parts(self) -> Parts:
         return Parts(

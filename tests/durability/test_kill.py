@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.support.postgres import Postgres, postgres
@@ -72,3 +74,21 @@ def test_executor_service_killed_in_flight(stack: Stack) -> None:
     stack.executor.kill()
     stack.executor.start("/readyz")
     _every_change_once(stack, names)
+
+
+def test_a_key_whose_request_died(stack: Stack) -> None:
+    """Sent again under its key after kill -9 in the middle, an alert is answered once it is done, and is done once."""
+    stack.add_deployments("production", ["keyed"])
+    alert = {"name": "HighCPUUsage", "severity": "critical", "namespace": "production", "resource": "deployment/keyed"}
+    url, headers = f"{stack.workflow.url}/api/v1/execute", {"Idempotency-Key": "k-1"}
+    stack.executor.kill()
+    with ThreadPoolExecutor() as pool:
+        lost = pool.submit(httpx2.post, url, json=alert, headers=headers, timeout=60)
+        eventually(stack.workflows, "the first request is under way")
+        stack.workflow.kill()
+        assert isinstance(lost.exception(timeout=60), httpx2.TransportError)
+    stack.executor.start("/readyz")
+    stack.workflow.start("/readyz")
+    answer = httpx2.post(url, json=alert, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["result"]["status"]) == (200, "completed")
+    assert [write["name"] for write in stack.effects() if write["resource"] == "deployments"] == ["keyed"]

@@ -93,6 +93,7 @@ def main(options: dict[str, Any]) -> None:
         Route("/echo", echo, methods=["POST"]),
         Route("/large", echo, methods=["POST"]),
         Route("/tiny", echo, methods=["POST"]),
+        Route("/api/v1/alerts", echo, methods=["POST"]),
         Route("/stream", stream),
         Route("/endless", endless),
     ]

@@ -52,7 +52,7 @@ async def test_every_route_needs_something(tmp_path: Path) -> None:
 async def test_what_asks_nobody_does_not_ask_for_other_methods_either(tmp_path: Path) -> None:
     """Without a key a probe's path answers a method that it has not as everybody's path does: 405."""
     async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running:
-        for method, path, allowed in (("TRACE", "/health", "GET"), ("PUT", "/openapi.json", "GET, HEAD")):
+        for method, path, allowed in (("TRACE", "/health", "GET, HEAD"), ("PUT", "/openapi.json", "GET, HEAD")):
             answer = await running.http.request(method, path)
             assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
         assert (await running.http.put("/metrics")).status_code == 401

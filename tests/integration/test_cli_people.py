@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +89,13 @@ def test_what_is_refused_is_told_in_words(stack: Stack, tmp_path: Path) -> None:
     assert "--priority" in cli(stack, "workflows", "set-priority", workflow_id, "--priority", "12", expect=2)
     assert "--set" in cli(stack, "workflows", "retry", workflow_id, "--set", "nonsense", expect=2)
     assert "cancel: applied" in cli(stack, "workflows", "cancel", workflow_id, "--undo")
-    assert "cancelled" in cli(stack, "workflows", "watch", workflow_id, expect=4)
+    watched = cli(stack, "workflows", "watch", workflow_id, expect=4)
+    assert "cancelled" in watched
+    assert watched.endswith("\n"), "also where no terminal is"
     assert cli(stack, "workflows", "show", "no-such", expect=1).startswith("Not found")
     (tmp_path / "bad.json").write_text('{"name": ""}')
-    assert "name: " in cli(stack, "alerts", "send", str(tmp_path / "bad.json"), expect=1)
+    told = cli(stack, "alerts", "send", str(tmp_path / "bad.json"), expect=1)
+    assert told.count("name: ") == 1, "each broken rule is told once"
 
 
 def test_what_others_wrote_commands_no_terminal(stack: Stack, tmp_path: Path) -> None:
@@ -132,3 +139,41 @@ def test_a_notification_is_sent_whole(stack: Stack, tmp_path: Path) -> None:
     lines = cli(stack, "alerts", "send", str(file)).splitlines()
     assert lines[0].split() == ["ALERT", "OUTCOME", "WORKFLOW", "REASON"]
     assert [line.split()[1] for line in lines[1:]] == ["admitted", "invalid"]
+    cli(stack, "workflows", "cancel", lines[1].split()[2])
+    file.write_text(json.dumps({"version": "4", "status": "firing", "alerts": [{"labels": {}}]}))
+    assert "invalid" in run("alerts", "send", str(file), WORKFLOW_SERVICE_URL=stack.workflow.url).stdout
+    cli(stack, "alerts", "send", str(file), expect=1)
+
+
+def test_a_notification_is_waited_for(stack: Stack, tmp_path: Path) -> None:
+    """With --wait it ends when all of its workflows have: 0 when they are completed, 4 when one is not."""
+    for verb, code in (("approve", 0), ("cancel", 4)):
+        labels = {"alertname": "X", "namespace": "shop", "deployment": f"waited-{verb}"}
+        file = tmp_path / f"{verb}.json"
+        file.write_text(json.dumps({"version": "4", "status": "firing", "alerts": [{"labels": labels}]}))
+        with ThreadPoolExecutor() as pool:
+            sending = pool.submit(cli, stack, "alerts", "send", str(file), "--wait", "-o", "json", expect=code)
+            [found] = eventually(lambda: stack.workflows(status="awaiting_approval"), "it waits for a word") or []
+            cli(stack, "workflows", verb, found["workflow_id"])
+            assert json.loads(sending.result())[0]["workflow_id"] == found["workflow_id"]
+
+
+def test_watching_over_a_restart(stack: Stack, tmp_path: Path) -> None:
+    """`watch` goes on when the service comes back."""
+    workflow_id = sent(stack, tmp_path, "deployment/restarted")
+    comes_to(stack, workflow_id, "awaiting_approval")
+    command = [sys.executable, "-m", "workflow_service", "workflows", "watch", workflow_id, "-o", "json"]
+    given = {**os.environ, "WORKFLOW_SERVICE_URL": stack.workflow.url}
+    with subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True) as watching:
+        try:
+            assert watching.stdout is not None
+            assert json.loads(watching.stdout.readline())["kind"] == "PlanningStarted"
+            stack.workflow.kill()
+            stack.workflow.start("/readyz")
+            comes_to(stack, workflow_id, "awaiting_approval")
+            cli(stack, "workflows", "approve", workflow_id)
+            told, _ = watching.communicate(timeout=60)
+        finally:
+            watching.kill()
+    assert json.loads(told.splitlines()[-1])["kind"] == "Ended"
+    assert watching.returncode == 0

@@ -85,6 +85,18 @@ async def test_a_body_that_breaks_a_rule_is_refused(tmp_path: Path) -> None:
         assert (await running.ended(workflow_id))["status"] == "completed"
 
 
+async def test_a_body_that_is_not_said_to_be_json(tmp_path: Path) -> None:
+    """Is refused with the name of the header, in one way on all routes, and commands nothing."""
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules_of(tmp_path, act("one"))) as running:
+        for path in ("workflows/none/pause", "workflows/none/extend", "silences", "halt", "explain", "overrides"):
+            for said in ({"Content-Type": "application/x-www-form-urlencoded"}, {}):
+                answer = await running.http.post(f"/api/v1/{path}", content=b"{}", headers=said)
+                assert answer.status_code == 400, path
+                rule = "must be application/json"
+                value = said.get("Content-Type")
+                assert answer.json()["errors"] == [{"field": "Content-Type", "value": value, "rule": rule}], path
+
+
 async def test_paths_of_steps_inside_others_are_understood(tmp_path: Path) -> None:
     """`heal/scale` and `recycle[2]` are paths: where there is no such step, the refusal names it and what there is."""
     executor = ScriptedExecutor()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -13,13 +15,17 @@ import sqlalchemy as sa
 
 from tests.integration.test_access_api import key_of
 from tests.integration.test_openapi import document_of, holds
+from tests.support.keys import bearer, make_key
 from tests.support.replica import HIGH_CPU, MEMORY_LEAK, Running, act, eventually, replica, rules_of
 from tests.support.schemathesis import command_of
 from tests.support.scripted_executor import Answer, ScriptedExecutor
 from tests.support.served import Reader, reading, served
+from workflow_service.access import keyring
 from workflow_service.api import event_stream, events, feed
 from workflow_service.domain.permissions import Right
+from workflow_service.store import api_keys
 from workflow_service.store.database import Database
+from workflow_service.store.feed import Entry, Past
 
 pytestmark = [pytest.mark.requirement("BR-WF-024")]
 
@@ -336,3 +342,46 @@ async def test_nobody_is_told_what_is_not_theirs(tmp_path: Path) -> None:
             await elsewhere.until("bye")
             assert [one.name for one in elsewhere.events] == ["bye"]
         assert last.data["namespace"] == "staging"
+
+
+async def test_who_is_nobody_any_more_is_told_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revoked key ends its open streams, busy or silent, with a reason; other keys' go on."""
+    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(keyring, "STALE", 0.1)
+    async with replica(tmp_path, ScriptedExecutor(), AUTH_MODE="keys") as running, served(running.parts) as url:
+        database = running.parts.database
+        key_id, key = await make_key(database, "leaver", Right.VIEWER)
+        others = await key_of(running, "stayer", Right.VIEWER)
+        async with (
+            reading(f"{url}/api/v1/events", bearer(key)) as leaver,
+            reading(f"{url}/api/v1/events", others) as stayer,
+        ):
+            await api_keys.revoke(database, key_id, now=datetime.now(UTC))
+            assert (await leaver.until("bye")).data == {"reason": "unauthorized"}
+            assert await leaver.next() is None
+            running.parts.drain()
+            assert (await stayer.until("bye")).data == {"reason": "stopping"}
+        rendered = running.parts.metrics.render("")[0].decode()
+        assert 'wfs_event_streams_ended_total{reason="unauthorized"} 1.0' in rendered
+
+
+async def test_the_past_is_not_kept() -> None:
+    """Once told, what came before is let go while the stream lives on."""
+
+    class Entries(list[Entry]):
+        """A list whose end can be seen."""
+
+    entries = Entries(Entry("w", "e", seq, None, "running", "Planned", datetime.now(UTC), {}) for seq in (1, 2))
+    gone = weakref.ref(entries)
+
+    async def proved() -> bool:
+        return True
+
+    subscription = feed.Subscription(lambda _entry: True, 10)
+    told = events._told(subscription, Past(entries, whole=True), proved)
+    del entries
+    assert [(await anext(told))[:3] for _ in range(3)] == [b": w", b"id:", b"id:"]
+    subscription.end(feed.STOPPING)
+    await anext(told)
+    assert gone() is None
+    await told.aclose()

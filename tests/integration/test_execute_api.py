@@ -213,6 +213,10 @@ def test_health_and_probes(stack: Stack) -> None:
     assert body["version"]
     assert body["uptime"] > 0
     assert get(stack, "/livez").status_code == get(stack, "/readyz").status_code == 200
+    for path in ("/health", "/livez", "/readyz"):
+        looked = stack.http.head(f"{stack.workflow.url}{path}")
+        assert (looked.status_code, looked.content) == (200, b"")
+        assert looked.headers["content-type"] == get(stack, path).headers["content-type"]
     assert stack.execute({"name": "ProbesAreFine", "severity": "info"}).status_code == 200
     metrics = get(stack, "/metrics").text.splitlines()
     assert "workflow_service_up 1.0" in metrics

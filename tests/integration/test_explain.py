@@ -54,6 +54,10 @@ async def test_alerts_are_listed_page_by_page(tmp_path: Path) -> None:
         both = (await running.http.get("/api/v1/alerts", params=chosen)).json()["alerts"]
         assert [one["alert_id"] for one in both] == [again["alert_id"], told[0]]
         assert (await running.http.get("/api/v1/alerts", params={"outcome": "undecided"})).json()["alerts"] == []
+        unknown = await running.http.get("/api/v1/alerts", params={"outcome": "nosuch"})
+        holds(document, operation, unknown)
+        assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (400, "query.outcome")
+        assert "silenced" in unknown.json()["errors"][0]["rule"]
         wrong = await running.http.get("/api/v1/alerts", params={"cursor": "nonsense"})
         holds(document, operation, wrong)
         assert wrong.status_code == 400

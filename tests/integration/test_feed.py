@@ -130,7 +130,11 @@ async def test_what_was_read_is_not_told_again() -> None:
     for entry in entries[1:]:
         subscription.offer(message(entry))
     subscription.end("stopping")
-    told = b"".join([part async for part in _told(subscription, feed.Past(entries[:3], whole=True))])
+
+    async def proved() -> bool:
+        return True
+
+    told = b"".join([part async for part in _told(subscription, feed.Past(entries[:3], whole=True), proved)])
     assert re.findall(rb"^id: .*[.](\d)$", told, re.MULTILINE) == [b"1", b"2", b"3", b"4"]
     assert told.endswith(b'event: bye\ndata: {"reason":"stopping"}\n\n')
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,47 @@ def test_a_body_that_does_not_end(strict: Served, sent: bytes) -> None:
     assert answer.problem()["detail"] == "body: must arrive within 0.3 seconds"
 
 
+def test_alerts_that_do_not_end(strict: Served) -> None:
+    """Who brings alerts and does not go on gets 503 with the time to come again: after a 4xx they would be lost."""
+    answer = strict.ask(post("/api/v1/alerts", "Content-Length: 6"), b"hal")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.problem()["detail"].startswith("body: must arrive within 0.3 seconds, and a second more for each ")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/v1/alerts", 200), ("/echo", 408)])
+def test_alerts_over_a_slow_link(path: str, status: int) -> None:
+    """Alerts that go on coming may take their time; nothing else may."""
+    with serving(body_seconds=0.1, body_rate=1) as served, served.connect() as connection:
+        connection.sendall(post(path, "Content-Length: 40") + b"a" * 20)
+        connection.settimeout(2.0)
+        with suppress(TimeoutError):
+            assert Answer(connection.recv(65_536)).status == 408 == status
+            return
+        connection.settimeout(PATIENCE)
+        connection.sendall(b"a" * 20)
+        answer = Answer(everything(connection))
+        assert (answer.status, answer.body) == (status, b"40")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/alerts", "/echo"])
+def test_what_came_while_we_stood_still(path: str) -> None:
+    """A process that was frozen reads what came meanwhile before it says that it came too late."""
+    with serving(body_seconds=1.0) as served, served.connect() as connection:
+        connection.sendall(post(path, "Content-Length: 900000", "Expect: 100-continue"))
+        until(connection, b"100 Continue\r\n\r\n")  # the body's clock runs
+        connection.sendall(b"a" * 1000)
+        served.process.send_signal(signal.SIGSTOP)
+        connection.sendall(b"a" * 200_000)
+        connection.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(PATIENCE)
+        served.process.send_signal(signal.SIGCONT)
+        connection.sendall(b"a" * 699_000)
+        answer = Answer(everything(connection))
+        assert (answer.status, answer.body) == (200, b"900000")
+
+
 def test_an_answer_before_the_body(strict: Served) -> None:
     """Who was answered already and still owes the body is closed without a second answer."""
     with strict.connect() as connection:
@@ -263,6 +304,14 @@ def test_what_is_no_http(usual: Served, nonsense: bytes) -> None:
     answer = usual.ask(nonsense)
     assert answer.status == 400
     assert answer.problem()["detail"] == "Invalid HTTP request received."
+
+
+def test_more_than_it_takes() -> None:
+    """Beyond the limit of connections a request is answered 503 as a problem, with the time to come again."""
+    with serving(concurrency=2) as served, served.connect():
+        answer = served.ask(GET)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert answer.problem()["instance"] == "/ok"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

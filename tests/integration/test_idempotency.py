@@ -16,7 +16,7 @@ from tests.support.replica import HIGH_CPU, Running, act, eventually, replica, r
 from tests.support.rows import away, count
 from tests.support.scripted_executor import Answer, ScriptedExecutor
 from workflow_service.store import retention
-from workflow_service.store.tables import idempotency_keys, workflows
+from workflow_service.store.tables import idempotency_keys, replicas, workflows
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
@@ -106,6 +106,49 @@ async def test_one_that_is_under_way_elsewhere(tmp_path: Path) -> None:
         async with running.parts.database.write() as connection:
             await connection.execute(sa.update(idempotency_keys).values(begun_at=long_ago))
         assert (await create(running, "k-1")).status_code == 200
+
+
+async def under_way(running: Running, elsewhere: str | None) -> None:
+    """What was answered under keys is not, and is with another replica."""
+    values = {"status": None, "claim": "another's", "replica": elsewhere}
+    async with running.parts.database.write() as connection:
+        await connection.execute(sa.update(idempotency_keys).values(values))
+
+
+async def lives(running: Running, name: str) -> None:
+    """Another replica has a lease."""
+    row = {"id": name, "started_at": datetime.now(UTC), "heartbeat": running.parts.database.clock()}
+    async with running.parts.database.write() as connection:
+        await connection.execute(sa.insert(replicas).values(row))
+
+
+async def execute(running: Running) -> httpx2.Response:
+    """Send an alert under a key."""
+    return await running.http.post("/api/v1/execute", json=HIGH_CPU, headers={"Idempotency-Key": "k-1"})
+
+
+async def test_one_whose_replica_is_gone(tmp_path: Path) -> None:
+    """What was under way on a replica without a lease is begun anew, at once, or as soon as its lease is over."""
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules) as running:
+        for name in ("gone", "going"):
+            await execute(running)
+            await under_way(running, name)
+            if name == "going":
+                await lives(running, name)
+            again = await execute(running)
+            assert (again.status_code, "idempotent-replayed" in again.headers) == (200, False)
+
+
+async def test_one_that_waits_as_long_as_the_first(tmp_path: Path) -> None:
+    """Who repeats an execute that a living replica has waits for EXECUTE_WAIT, then 409."""
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules, EXECUTE_WAIT="0s", LEASE_TTL="1m") as running:
+        await execute(running)
+        await lives(running, "other")
+        for elsewhere in ("other", None):
+            await under_way(running, elsewhere)
+            assert (await execute(running)).status_code == 409
 
 
 async def test_what_failed_on_our_side_may_be_sent_again(tmp_path: Path) -> None:

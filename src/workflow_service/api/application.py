@@ -42,6 +42,7 @@ from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
 from workflow_service.api.workflows import Workflows
 from workflow_service.engine.explaining import Explainer
+from workflow_service.engine.lease import Lease
 from workflow_service.planning.shelf import Shelf
 from workflow_service.ports import Simulate
 from workflow_service.telemetry.metrics import Metrics
@@ -68,6 +69,7 @@ def application(
     parts: Parts,
     *,
     metrics: Metrics,
+    lease: Lease,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """The app, ready to be served."""
@@ -83,7 +85,13 @@ def application(
     problems.install(app)
     for router in _routers(parts):
         app.include_router(router)
-    app.add_middleware(idempotent.Idempotent, database=parts.workflows.database, clock=lambda: datetime.now(UTC))
+    app.add_middleware(
+        idempotent.Idempotent,
+        database=parts.workflows.database,
+        lease=lease,
+        patience=parts.workflows.execute_wait,
+        clock=lambda: datetime.now(UTC),
+    )
     app.add_middleware(Gate, access=parts.access)
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})

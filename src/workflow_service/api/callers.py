@@ -9,7 +9,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from workflow_service.domain.alert import Alert
-from workflow_service.domain.errors import Forbidden
+from workflow_service.domain.errors import Forbidden, ProviderAway, StoreUnavailable, Unauthenticated
 from workflow_service.domain.permissions import NAME_LIMIT, Caller, Right, Sight
 from workflow_service.domain.target import NoTarget, resolve
 from workflow_service.intake.intake import Outcome
@@ -19,12 +19,27 @@ from workflow_service.store.database import Database
 
 Seen = TypeVar("Seen", Outcome, Result)
 KEY = "workflow_service.caller"  # in the ASGI scope; only the gate writes it
+ASK = "workflow_service.ask_again"  # in the ASGI scope: who the credential's owner is now
 
 
 def caller_of(request: Request) -> Caller | None:
     """The caller; None: this service asks nobody who they are."""
     found: Caller | None = request.scope.get(KEY)
     return found
+
+
+async def still_proved(request: Request) -> bool:
+    """Whether the credential still proves the same caller, who sees the same; nobody can tell now: it did so before."""
+    before, ask = caller_of(request), request.scope.get(ASK)
+    if before is None or ask is None:
+        return True
+    try:
+        now: Caller = await ask()
+    except Unauthenticated:
+        return False
+    except (StoreUnavailable, ProviderAway):
+        return True
+    return (now.name, now.reach(Right.VIEWER)) == (before.name, before.reach(Right.VIEWER))
 
 
 def source_of(request: Request) -> str | None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from workflow_service.api.early_answers import raw_problem
+from workflow_service.api.early_answers import crowded, raw_problem
+from workflow_service.domain.permissions import About, need_of
 
 ABORT = "workflow_service.abort"  # an ASGI extension: drop the connection and what it has not taken yet
 _PIECE = 8 * 1024  # bytes
+_TURN_SECONDS = 1.0  # to read what came in time: while this process stood still nobody did
 _LINGER_SECONDS = 2.0  # for the client to read a refusal before the connection goes
 
 
@@ -24,6 +28,7 @@ class Limits:
 
     head_seconds: float = 10.0  # from the first byte, or from connecting, to the end of the headers
     body_seconds: float = 30.0
+    body_rate: int = 8 * 1024  # bytes of a body with alerts that buy a second more: a slow link loses none
     head_bytes: int = 32 * 1024
     keep_alive_seconds: int = 15
     concurrency: int = 2000  # connections or running requests; more get 503
@@ -31,7 +36,10 @@ class Limits:
 
 
 class GuardedConnection(HttpToolsProtocol):
-    """Answers 408 and 431 as problem documents and then closes; never within a response that has begun."""
+    """Answers 408 and 431 as problem documents and then closes; never within a response that has begun.
+
+    Who brings alerts too slowly gets 503 instead of 408: senders such as Alertmanager never repeat what got a 4xx.
+    """
 
     limits = Limits()
     _deadline: asyncio.TimerHandle | None = None
@@ -40,6 +48,8 @@ class GuardedConnection(HttpToolsProtocol):
     _partial_bytes = 0  # of a head whose parts httptools still holds back
     _events = 0  # beginnings and ends of heads and requests; a chunk without one lies within a head or a body
     _refused = False
+    _brings_alerts = False
+    _body_until = 0.0  # loop time at which a body must have come
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request."""
@@ -92,11 +102,15 @@ class GuardedConnection(HttpToolsProtocol):
             super().on_headers_complete()
             self._events += 1
             self._in_head = False
+            need = need_of(self.scope["method"], self.scope["path"])
+            self._brings_alerts = need is not None and need[0].about is About.INTAKE
+            self._body_until = self.loop.time() + self.limits.body_seconds
             self._arm(self.limits.body_seconds)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         if not self._refused:
+            self._body_until += len(body) / self.limits.body_rate if self._brings_alerts else 0.0
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -110,6 +124,9 @@ class GuardedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as a problem document."""
         self._refuse(400, msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        super()._start_asgi_task(cycle, crowded if app is service_unavailable else app)  # type: ignore[arg-type]
 
     def _await_head(self, more: int) -> None:
         self._partial_bytes += more
@@ -135,19 +152,40 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
-        self._deadline = self.loop.call_later(seconds, self._expire, seconds)
+        self._deadline = self.loop.call_later(seconds, self._expire)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _expire(self, seconds: float) -> None:
-        if self.pipeline or (self._in_head and not self._idle()):
-            self._arm(seconds)  # an earlier request of this connection is still being answered: that comes first
+    def _expire(self) -> None:
+        if not self._goes_on():
+            self._deadline = self.loop.call_later(_TURN_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._goes_on():
             return
-        part = "headers" if self._in_head else "body"
-        self._refuse(408, f"{part}: must arrive within {seconds:g} seconds")
+        limits = self.limits
+        if self._in_head:
+            self._refuse(408, f"headers: must arrive within {limits.head_seconds:g} seconds")
+        elif self._brings_alerts:
+            rate = f"a second more for each {limits.body_rate} bytes"
+            self._refuse(503, f"body: must arrive within {limits.body_seconds:g} seconds, and {rate}")
+        else:
+            self._refuse(408, f"body: must arrive within {limits.body_seconds:g} seconds")
+
+    def _goes_on(self) -> bool:
+        """Whether there is time left after all; the clock runs again then."""
+        if self.pipeline or self.flow.read_paused or (self._in_head and not self._idle()):
+            # It is our turn: an earlier request is being answered, or what has come is not taken yet.
+            self._arm(self.limits.head_seconds if self._in_head else self.limits.body_seconds)
+            return True
+        left = self._body_until - self.loop.time()
+        if self._in_head or left <= 0.0:
+            return False
+        self._arm(left)
+        return True
 
     def _refuse(self, status: int, detail: str) -> None:
         self._refused = True

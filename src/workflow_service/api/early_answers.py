@@ -5,10 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import orjson
+from starlette.types import Receive, Scope, Send
+
+from workflow_service.api.problems import RETRY_AFTER
 
 
 def problem(status: int, detail: str, *, instance: str | None = None) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of a problem document; the connection closes after it."""
+    """Headers and body of a problem document; the connection closes after it. A 503 says when to come again."""
     members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     body = orjson.dumps(members if instance is None else members | {"instance": instance})
     headers = [
@@ -16,6 +19,8 @@ def problem(status: int, detail: str, *, instance: str | None = None) -> tuple[l
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", RETRY_AFTER.encode()))
     return headers, body
 
 
@@ -24,3 +29,10 @@ def raw_problem(status: int, detail: str) -> bytes:
     headers, body = problem(status, detail)
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(header) for header in headers)]
     return b"\r\n".join([*lines, b"", body])
+
+
+async def crowded(scope: Scope, _receive: Receive, send: Send) -> None:
+    """The application for requests beyond what this replica takes at once."""
+    headers, body = problem(503, "too many connections or requests are open here", instance=scope["path"])
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

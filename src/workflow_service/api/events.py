@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from workflow_service.api.callers import caller_of, visible_to
+from workflow_service.api.callers import caller_of, still_proved, visible_to
 from workflow_service.api.event_stream import EventStream, event
 from workflow_service.api.feed import TOO_SLOW, Feed, Full, Greedy, Subscription, message
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
@@ -24,9 +25,10 @@ from workflow_service.store.database import Database
 from workflow_service.store.feed import Entry, Past
 from workflow_service.telemetry.streams import StreamMetrics
 
-HEARTBEAT = 15.0  # seconds of silence, after which a comment says that the stream is alive
+HEARTBEAT = 15.0  # seconds at most until a silent stream says that it is alive, and until it is asked again whose it is
 LIFETIME = 900.0  # seconds after which a reader has to come again, and to prove anew who it is
 MOST_OF_THE_PAST = 10_000  # entries
+UNAUTHORIZED = "unauthorized"
 RETRY, SPREAD = 1000, 2000  # milliseconds: readers of a replica that stops do not all come at once
 
 _ID = re.compile(r"([0-9a-f-]{36})\.([1-9][0-9]{0,8})")
@@ -174,34 +176,48 @@ async def _stream(
         parts.feed.close(subscription)
         parts.metrics.ended(why or subscription.over or "lifetime")
 
-    return EventStream(_told(subscription, before), ended)
+    return EventStream(_told(subscription, before, partial(still_proved, request)), ended)
 
 
-async def _told(subscription: Subscription, before: Past) -> AsyncGenerator[bytes, None]:
+async def _told(
+    subscription: Subscription, before: Past, proved: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[bytes, None]:
     """The past, then what comes, without what was told already; then why it ends."""
     clock = asyncio.get_running_loop().time
-    until, told = clock() + LIFETIME, dict[str, int]()
+    until, look, told = clock() + LIFETIME, clock() + HEARTBEAT, dict[str, int]()
+    for part in _history(before, told):
+        yield part
+    del before  # a stream lives long, and its past is told
+    while True:
+        if clock() >= look:
+            look = clock() + HEARTBEAT
+            if not await proved():
+                subscription.cut(UNAUTHORIZED)
+        found = await subscription.next(max(0.0, min(look, until) - clock()))
+        if found is None and (subscription.over is not None or clock() >= until):
+            yield _last_word(subscription.over or "lifetime")
+            return
+        if found is None:
+            yield b": alive\n\n"
+        elif found.entry.seq > told.get(found.entry.execution_id, 0):
+            yield found.text
+
+
+def _history(before: Past, told: dict[str, int]) -> Iterator[bytes]:
+    """What came before, noting in `told` how far that is."""
     yield b": welcome\n\n"
     if not before.whole:
         yield event({"reason": "some of what came before cannot be told any more; read the workflows"}, name="gap")
     for entry in before.entries:
         told[entry.execution_id] = entry.seq
         yield message(entry).text
-    while True:
-        found = await subscription.next(min(HEARTBEAT, max(0.0, until - clock())))
-        if found is not None:
-            if found.entry.seq > told.get(found.entry.execution_id, 0):
-                yield found.text
-        elif subscription.over == TOO_SLOW:
-            yield event({"reason": "too slow: too much was waiting to be read"}, name="cut", retry=RETRY)
-            return
-        elif subscription.over is not None or clock() >= until:
-            why = subscription.over or "lifetime"
-            again = RETRY + random.randrange(SPREAD)  # noqa: S311 - spreads load, hides nothing
-            yield event({"reason": why}, name="bye", retry=again)
-            return
-        else:
-            yield b": alive\n\n"
+
+
+def _last_word(why: str) -> bytes:
+    if why == TOO_SLOW:
+        return event({"reason": "too slow: too much was waiting to be read"}, name="cut", retry=RETRY)
+    again = RETRY + random.randrange(SPREAD)  # noqa: S311 - spreads load, hides nothing
+    return event({"reason": why}, name="bye", retry=again)
 
 
 def _last_event(request: Request) -> tuple[str, int] | None:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, WithJsonSchema
 
 from workflow_service.api import selecting
 from workflow_service.api.callers import sight_of
 from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented
+from workflow_service.domain.admission import OUTCOMES
 from workflow_service.store import kept_alerts
 from workflow_service.store.database import Database
 
@@ -54,12 +55,24 @@ class AlertPage(BaseModel):
     next_cursor: str | None
 
 
+_CHOICES = (*OUTCOMES, "undecided")
+
+
+def _known(outcome: str) -> str:
+    if outcome not in _CHOICES:
+        raise ValueError(f"must be one of {', '.join(_CHOICES)}")
+    return outcome
+
+
+Chosen = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(_CHOICES)})]
+
+
 class AlertQuery(BaseModel):
     """Which alerts a list shows."""
 
     workflow_id: str | None = Field(None, max_length=100)
     fingerprint: str | None = Field(None, max_length=256)
-    outcome: str | None = Field(None, max_length=32, description="`undecided`: those that have none yet")
+    outcome: Chosen | None = Field(None, description="`undecided`: those that have none yet")
     cursor: Cursor
     limit: int = Field(50, ge=1, le=200)
 

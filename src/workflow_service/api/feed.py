@@ -78,8 +78,7 @@ class Subscription:
         if self.over is not None or not self._wanted(told.entry):
             return
         if len(self._waiting) >= self._most:
-            self._waiting.clear()
-            self.end(TOO_SLOW)
+            self.cut(TOO_SLOW)
             return
         self._waiting.append(told)
         self._news.set()
@@ -88,6 +87,11 @@ class Subscription:
         """Nothing more comes after what waits."""
         self.over = self.over or why
         self._news.set()
+
+    def cut(self, why: str) -> None:
+        """Nothing more comes, not even what waits."""
+        self._waiting.clear()
+        self.end(why)
 
     async def next(self, timeout: float) -> Message | None:
         """What comes next; None after `timeout` seconds, or when it is over."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -74,6 +75,7 @@ class Gate:
             await _away(request, error)(scope, receive, send)
             return
         _introduce(scope, caller)
+        scope[callers.ASK] = partial(authenticator.caller, request.headers.get("authorization"))
         if slow:
             allowance = self._access.rates.take(caller.name, time.monotonic())
             send = _telling(send, limits.headers(self._access.rates, allowance))

@@ -67,6 +67,8 @@ def routes(parts: Health) -> APIRouter:
         body, media_type = parts.metrics.render(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": media_type})
 
+    for path, answer in (("/health", health), ("/livez", livez), ("/readyz", readyz)):
+        router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)  # the server leaves the body out
     return router
 
 

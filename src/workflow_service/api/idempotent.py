@@ -24,6 +24,7 @@ from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.api.rereading import again
 from workflow_service.domain.errors import StoreUnavailable, Violation
 from workflow_service.domain.permissions import need_of
+from workflow_service.engine.lease import Lease
 from workflow_service.store import idempotency
 from workflow_service.store.database import Database
 from workflow_service.store.idempotency import Asked, Kept
@@ -31,8 +32,8 @@ from workflow_service.store.idempotency import Asked, Kept
 HEADER = "idempotency-key"
 REPLAYED = (b"idempotent-replayed", b"true")
 LARGEST = 1024 * 1024  # bytes of an answer that are kept; a larger one is given and not kept
-WAITS = frozenset({"/api/v1/execute"})  # whoever repeats one of these waits for the first as the first waits
-LONGEST_WAIT, LOOK = 600.0, 0.25  # seconds
+WAITS = frozenset({"/api/v1/execute"})  # whoever repeats one of these waits for the first
+LOOK = 0.25  # seconds
 _METHODS = frozenset({"POST", "DELETE"})
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT = frozenset({b"content-type", b"location", b"etag"})
@@ -41,8 +42,12 @@ _KEPT = frozenset({b"content-type", b"location", b"etag"})
 class Idempotent:
     """ASGI middleware, behind the one that knows who calls."""
 
-    def __init__(self, app: ASGIApp, *, database: Database, clock: Callable[[], datetime]) -> None:
-        self._app, self._database, self._clock = app, database, clock
+    def __init__(
+        self, app: ASGIApp, *, database: Database, lease: Lease, patience: float, clock: Callable[[], datetime]
+    ) -> None:
+        """`lease`: whose replica this is. `patience`: seconds that a repeated request waits for the first one."""
+        self._app, self._database, self._lease = app, database, lease
+        self._patience, self._clock = patience, clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request without a key on; answer one that is known; remember the answer of the others."""
@@ -60,7 +65,7 @@ class Idempotent:
             return
         with suppress(ClientDisconnect):
             body = await request.body()
-            await self._under_key(request, _asked(request, key, body), again(body, receive), send)
+            await self._under_key(request, _asked(request, key, body, self._lease.replica), again(body, receive), send)
 
     async def _under_key(self, request: Request, asked: Asked, receive: Receive, send: Send) -> None:
         try:
@@ -75,10 +80,11 @@ class Idempotent:
 
     async def _known(self, request: Request, asked: Asked) -> Response | None:
         """The answer to a request that was begun before; None: this is the first one."""
-        until = asyncio.get_running_loop().time() + LONGEST_WAIT
+        until = asyncio.get_running_loop().time() + self._patience
         earlier: idempotency.Earlier | None = None
         while True:
-            earlier = earlier or await idempotency.claim(self._database, asked, self._clock())
+            lease = self._lease.ttl if self._lease.may_judge else None
+            earlier = earlier or await idempotency.claim(self._database, asked, self._clock(), lease=lease)
             if earlier is None:
                 return None
             if earlier.request != asked.request:
@@ -90,7 +96,7 @@ class Idempotent:
                 detail = "the request with this key is under way"
                 return problem(request, 409, "Request in progress", detail, headers={"Retry-After": "1"})
             await asyncio.sleep(LOOK)
-            earlier = await idempotency.seen(self._database, asked)
+            earlier = await idempotency.seen(self._database, asked, lease=lease)
 
     async def _first(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         said = _Said(send)
@@ -167,10 +173,16 @@ class _Said:
         return Kept(self._status, self._headers, b"".join(self._parts))
 
 
-def _asked(request: Request, key: str, body: bytes) -> Asked:
+def _asked(request: Request, key: str, body: bytes, replica: str) -> Asked:
     told = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
     caller = callers.caller_of(request)
-    return Asked(caller.name if caller else "", key, hashlib.sha256(told + body).hexdigest(), str(uuid.uuid4()))
+    return Asked(
+        caller.name if caller else "",
+        key,
+        request=hashlib.sha256(told + body).hexdigest(),
+        claim=str(uuid.uuid4()),
+        replica=replica,
+    )
 
 
 def _replayed(answer: Kept) -> Response:

@@ -89,6 +89,12 @@ def _allow(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join(methods)} if methods else {}
 
 
+def _broken(request: Request, item: Mapping[str, Any]) -> Violation:
+    if isinstance(item.get("input"), bytes):  # FastAPI reads only what is said to be JSON
+        return Violation("Content-Type", request.headers.get("content-type"), "must be application/json")
+    return Violation(".".join(map(str, item["loc"])), item.get("input"), item["msg"])
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` in this form."""
 
@@ -103,9 +109,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        violations = [
-            Violation(".".join(map(str, item["loc"])), item.get("input"), item["msg"]) for item in error.errors()
-        ]
+        violations = [_broken(request, item) for item in error.errors()]
         detail = "; ".join(map(str, violations))
         return problem(request, 400, "Invalid request", detail, violations=violations)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any, BinaryIO
 
 import click
 
 from workflow_service.cli import showing
-from workflow_service.cli.calling import NOT_COMPLETED, Service
+from workflow_service.cli.calling import NOT_COMPLETED, REFUSED, Service
+from workflow_service.cli.following import following
 from workflow_service.cli.options import speaks
+
+WAIT = 60  # seconds
 
 
 @click.group()
@@ -26,9 +30,14 @@ def send(service: Service, output: str, file: BinaryIO, *, wait: bool) -> None:
     """Send FILE (default: what comes on stdin), one alert or a notification of Alertmanager, as JSON."""
     body = file.read()
     if _is_notification(body):
-        _sent(service.call("POST", "api", "v1", "alerts", body=body)["alerts"], output)
+        found = service.call("POST", "api", "v1", "alerts", body=body)["alerts"]
+        _sent(found, output)
+        if found and all(one["outcome"] == "invalid" for one in found):
+            sys.exit(REFUSED)
+        if wait and not _all_completed(service, found):
+            sys.exit(NOT_COMPLETED)
         return
-    prefer = "wait=60" if wait else "respond-async"
+    prefer = f"wait={WAIT}" if wait else "respond-async"
     answer = service.call("POST", "api", "v1", "execute", body=body, Prefer=prefer)
     result = answer["result"]
     if output == "json":
@@ -76,6 +85,18 @@ def _is_notification(body: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(document, dict) and isinstance(document.get("alerts"), list)
+
+
+def _all_completed(service: Service, sent: list[dict[str, Any]]) -> bool:
+    """Whether every workflow of these alerts is completed within a minute, and no alert is invalid or undecided."""
+    until = time.monotonic() + WAIT
+    for workflow_id in dict.fromkeys(one["workflow_id"] for one in sent if one["workflow_id"]):
+        for found in following(service, workflow_id):
+            if not found["ended_at"] and time.monotonic() > until:
+                return False
+        if found["status"] != "completed":
+            return False
+    return all(one["outcome"] not in {"invalid", "undecided"} for one in sent)
 
 
 def _sent(found: list[dict[str, Any]], output: str) -> None:

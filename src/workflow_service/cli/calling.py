@@ -7,18 +7,40 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 REFUSED, UNREACHABLE, NOT_COMPLETED = 1, 3, 4  # exit codes; 2 is a wrong command line
+_ELSEWHERE, _PASSING = range(300, 400), frozenset({502, 503, 504})  # statuses
 
 
 class Failed(Exception):
     """It did not work: a line for each thing that is wrong, and the exit code that tells it to scripts."""
 
-    def __init__(self, *lines: str, code: int) -> None:
+    def __init__(self, *lines: str, code: int, passing: bool = False) -> None:
+        """`passing`: it may work in a moment."""
         super().__init__("\n".join(lines))
-        self.code = code
+        self.code, self.passing = code, passing
+
+
+class _Found(dict[str, Any]):
+    """An object of an answer. What it must have and has not: it is not the service that has answered."""
+
+    def __missing__(self, name: str) -> Any:
+        raise Failed(
+            f"what answers there is no workflow-service that this command knows: no {name!r}", code=UNREACHABLE
+        )
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows nobody elsewhere: the key is for the address that was given."""
+
+    def redirect_request(self, *_asked: object) -> None:
+        """Nothing more is asked; the answer is told as it is."""
+
+
+_OPENER = urllib.request.build_opener(_StayHere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +70,13 @@ class Service:
             self._address(path, query), data=data, method=method, headers=self._headers(headers)
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.patience) as answer:  # noqa: S310 - see above
-                return json.loads(answer.read() or b"null")
+            with _OPENER.open(request, timeout=self.patience) as answer:
+                return _understood(answer.read(), self.url)
         except urllib.error.HTTPError as error:
-            raise _refusal(error.code, error.read()) from None
-        except (OSError, ValueError) as error:  # a URLError is an OSError
+            raise _refusal(error) from None
+        except (OSError, HTTPException) as error:  # a URLError is an OSError
             reason = getattr(error, "reason", error)
-            raise Failed(f"{self.url} cannot be reached: {reason}", code=UNREACHABLE) from None
+            raise Failed(f"{self.url} cannot be reached: {reason}", code=UNREACHABLE, passing=True) from None
 
     def _address(self, path: tuple[str, ...], query: Mapping[str, object] | None) -> str:
         asked = {name: value for name, value in (query or {}).items() if value is not None}
@@ -83,14 +105,27 @@ def checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _refusal(status: int, body: bytes) -> Failed:
-    """What a problem+json says (RFC 9457), line by line."""
+def _understood(body: bytes, url: str) -> Any:
     try:
-        problem = json.loads(body)
-        lines = [f"{problem['title']}: {problem['detail']}"]
-        lines += [f"  {one['field']}: {one.get('value')!r} {one['rule']}" for one in problem.get("errors") or ()]
+        found = json.loads(body or b"{}", object_hook=_Found)
+    except ValueError:
+        found = None
+    if not isinstance(found, _Found):
+        raise Failed(f"{url} answers what is no JSON of a workflow-service", code=UNREACHABLE)
+    return found
+
+
+def _refusal(error: urllib.error.HTTPError) -> Failed:
+    """What a problem+json says (RFC 9457), line by line."""
+    if error.code in _ELSEWHERE:
+        there = error.headers.get("Location")
+        return Failed(f"it is elsewhere, and the key is not sent there: --url {there!r}", code=UNREACHABLE)
+    try:
+        problem = json.loads(error.read())
+        broken = [f"  {one['field']}: {one.get('value')!r} {one['rule']}" for one in problem.get("errors") or ()]
+        lines = [problem["title"] if broken else f"{problem['title']}: {problem['detail']}", *broken]
         if allowed := problem.get("allowed"):
             lines.append(f"  possible now: {', '.join(allowed)}")
-    except (ValueError, KeyError, TypeError):
-        lines = [f"the service answered {status}"]
-    return Failed(*lines, code=REFUSED)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        lines = [f"the service answered {error.code}"]
+    return Failed(*lines, code=REFUSED, passing=error.code in _PASSING)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,8 @@ import click
 
 from workflow_service.cli import showing
 from workflow_service.cli.calling import NOT_COMPLETED, Service
+from workflow_service.cli.following import following
 from workflow_service.cli.options import speaks
-
-LOOK = 1.0  # seconds between two looks of `watch`
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 _STEP = click.option("--step", help="Which step, when several wait for a word.")
@@ -106,29 +104,28 @@ def watch(service: Service, output: str, workflow_id: str) -> None:
 
 
 def _live(service: Service, workflow_id: str) -> str:
+    from rich.console import Console
     from rich.live import Live
 
     from workflow_service.cli.tree import tree
 
-    found = service.call("GET", "api", "v1", "workflows", workflow_id)
-    with Live(tree(found), auto_refresh=False) as live:
-        while not found["ended_at"]:
-            time.sleep(LOOK)
-            found = service.call("GET", "api", "v1", "workflows", workflow_id)
+    console, looks = Console(), following(service, workflow_id)
+    found = next(looks)
+    with Live(tree(found), console=console, auto_refresh=False) as live:
+        for found in looks:
             live.update(tree(found), refresh=True)
+    if not console.is_terminal:
+        console.line()  # which `Live` leaves out there
     return str(found["status"])
 
 
 def _lines(service: Service, workflow_id: str) -> str:
     told = 0
-    while True:
-        found = service.call("GET", "api", "v1", "workflows", workflow_id)
+    for found in following(service, workflow_id):
         for event in found["events"][told:]:
             click.echo(json.dumps(event))
         told = len(found["events"])
-        if found["ended_at"]:
-            return str(found["status"])
-        time.sleep(LOOK)
+    return str(found["status"])
 
 
 def _tell(verb: str, service: Service, output: str, workflow_id: str, **given: object) -> None:

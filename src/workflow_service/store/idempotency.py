@@ -13,8 +13,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from workflow_service.store.database import Database
 from workflow_service.store.tables import idempotency_keys as keys
+from workflow_service.store.tables import replicas
 
-ABANDONED = timedelta(minutes=15)  # longer than any request may take: whoever began it is gone
+ABANDONED = timedelta(minutes=15)  # longer than any request may take: whoever began it has lost it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Asked:
     key: str
     request: str
     claim: str
+    replica: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,20 @@ class Earlier:
     answer: Kept | None
 
 
-async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | None:
+async def claim(database: Database, asked: Asked, now: datetime, *, lease: float | None) -> Earlier | None:
     """Begin the request; or what was begun with that key before.
+
+    `lease`: seconds without a heartbeat after which another replica is gone, and with it what it had begun; None:
+    nobody can tell now.
 
     Raises:
         StoreUnavailable: the database is away; nothing was begun.
     """
-    row = {"caller": asked.caller, "key": asked.key, "request": asked.request, "begun_at": now, "claim": asked.claim}
+    names = ("caller", "key", "request", "claim", "replica")
+    row = {name: getattr(asked, name) for name in names} | {"begun_at": now}
     insert = (sqlite_insert if database.sqlite else postgresql_insert)(keys).values(row).on_conflict_do_nothing()
-    stale = sa.delete(keys).where(*_is(asked), keys.c.status.is_(None), keys.c.begun_at < now - ABANDONED)
+    old = keys.c.status.is_(None) & (keys.c.begun_at < now - ABANDONED)
+    stale = sa.delete(keys).where(*_is(asked), old | _orphaned(database, asked, lease))
     async with database.write() as connection:
         await connection.execute(stale)
         await connection.execute(insert)
@@ -60,14 +67,15 @@ async def claim(database: Database, asked: Asked, now: datetime) -> Earlier | No
     return None if found.claim == asked.claim else _earlier(found)
 
 
-async def seen(database: Database, asked: Asked) -> Earlier | None:
-    """What was begun with that key; None: nothing, or it came to nothing.
+async def seen(database: Database, asked: Asked, *, lease: float | None) -> Earlier | None:
+    """What was begun with that key; None: nothing, or it came to nothing. `lease`: as for `claim`.
 
     Raises:
         StoreUnavailable: the database is away.
     """
+    query = sa.select(keys).where(*_is(asked), ~_orphaned(database, asked, lease))
     async with database.read() as connection:
-        found = (await connection.execute(sa.select(keys).where(*_is(asked)))).one_or_none()
+        found = (await connection.execute(query)).one_or_none()
     return None if found is None else _earlier(found)
 
 
@@ -96,6 +104,16 @@ def _earlier(row: Any) -> Earlier:
     if row.status is None:
         return Earlier(row.request, None)
     return Earlier(row.request, Kept(row.status, [(name, value) for name, value in row.headers], row.body))
+
+
+def _orphaned(database: Database, asked: Asked, lease: float | None) -> sa.ColumnElement[bool]:
+    """Under way on a replica that is gone; what says no replica may be anybody's, and is not."""
+    if lease is None:
+        return sa.false()
+    heard = replicas.c.heartbeat >= database.clock() - lease
+    living = sa.exists().where(replicas.c.id == keys.c.replica, heard)
+    elsewhere = sa.func.coalesce(keys.c.replica, asked.replica) != asked.replica
+    return keys.c.status.is_(None) & elsewhere & ~living
 
 
 def _is(asked: Asked) -> tuple[sa.ColumnElement[bool], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-ENDS = ("left", "stopping", "lifetime", "too_slow", "stalled")
+ENDS = ("left", "stopping", "lifetime", "unauthorized", "too_slow", "stalled")
 
 
 class StreamMetrics:
