@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round with a quarter of the work")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every reading there")
     options = parser.parse_args()
+    print(f"Python {platform.python_version()}, {platform.python_compiler()}, {Path(sys.executable).resolve()}")
     missing = why_no_restate()
     cases = all_cases(restate=missing is None)
     readings = measure_all(cases, rounds=1 if options.quick else ROUNDS, share=4 if options.quick else 1)
