@@ -118,6 +118,29 @@ def test_people_speak_as_the_test_says(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "step", "undone"),
+    [("", "", []), ("  onFailure: rollback\n", "", ["undo"]), ("", ", onFailure: rollback", ["undo"])],
+    ids=["nothing said", "by the template", "by the step"],
+)
+def test_what_was_done_before_a_question_nobody_answers(
+    tmp_path: Path, spec: str, step: str, undone: list[str]
+) -> None:
+    """It stays, unless template or step have said in so many words that it is undone."""
+    more = """\
+  - id: more
+    action: scale_deployment
+    on: owner
+    approval: {timeout: 10s}STEP
+    with: {namespace: "${{ params.namespace }}", resource_name: "${{ params.deployment }}", replicas: 9}
+  verify:
+""".replace("STEP", step.replace(", ", "\n    "))
+    template = TEMPLATE.replace("  verify:\n", more).replace("  steps:\n", f"{spec}  steps:\n", 1)
+    nobody = HEALS.replace("  expect:", "  people: {approve_more: nobody}\n  expect:")
+    [found] = tried(tmp_path, nobody, template=template).verdicts
+    assert (found.happened["reason"], found.happened["undo"]) == ("approval_expired", undone)
+
+
 def test_an_undo_can_fail_too(tmp_path: Path) -> None:
     """What the test says about undos decides whether the rollback is complete."""
     text = HEALS.replace("ready_replicas: 3}", "ready_replicas: 2}").replace(

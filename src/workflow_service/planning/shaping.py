@@ -72,6 +72,7 @@ def with_approval(action: RuleAction, step: Step) -> tuple[Step, ...]:
         needs=step.needs,
         when=" && ".join(conditions) or None,
         deadline=action.approval.timeout,
+        on_failure=step.on_failure if action.on_failure is OnFailure.ROLLBACK else OnFailure.STOP,
         description=f"waits for a person's word: {step.description}",
     )
     return ask, replace(step, needs=(*step.needs, ask.id))

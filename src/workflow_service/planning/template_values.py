@@ -17,11 +17,11 @@ _STOPPING = frozenset({"action", "check", "template", "wait"})  # kinds whose fa
 
 def as_rule(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """A template's steps as the rule file would have them."""
-    stops = spec.get("onFailure") == "stop"
+    answer = spec.get("onFailure")
     rule: dict[str, Any] = {"name": name, "reason": spec["description"]["what"]}
     for there, here in LISTS.items():
         if there in spec:
-            rule[here] = _list(spec[there], stops=stops)
+            rule[here] = _list(spec[there], answer)
     return rule | ({"onResolved": spec["onResolved"]} if "onResolved" in spec else {})
 
 
@@ -96,17 +96,20 @@ def _reworded(broken: str) -> str:
     return broken
 
 
-def _list(steps: Sequence[Mapping[str, Any]], *, stops: bool) -> list[dict[str, Any]]:
-    return [_step(step, stops=stops) for step in with_needs(steps)]
+def _list(steps: Sequence[Mapping[str, Any]], answer: str | None) -> list[dict[str, Any]]:
+    return [_step(step, answer) for step in with_needs(steps)]
 
 
-def _step(raw: Mapping[str, Any], *, stops: bool) -> dict[str, Any]:
+def _step(raw: Mapping[str, Any], answer: str | None) -> dict[str, Any]:
+    """A step as the rule file has it; `answer` is the template's own to failures, None: it says nothing."""
     step = {_TO_RULE.get(key, key): value for key, value in raw.items()}
     if "steps" in step:
-        step["steps"] = _list(step["steps"], stops=stops)
+        step["steps"] = _list(step["steps"], answer)
     if "rollback" in step:
         step["rollback"] = {_TO_RULE.get(key, key): value for key, value in step["rollback"].items()}
     decided = "on_failure" in step or "alternative" in step or not step.get("critical", True)
-    if stops and not decided and step.get("kind", "action") in _STOPPING:
-        step["on_failure"] = "stop"
+    if answer == "stop" and not decided and step.get("kind", "action") in _STOPPING:
+        step["on_failure"] = answer
+    if answer == "rollback" and not decided and "approval" in step:
+        step["on_failure"] = answer  # what is so by default, said for the question before it too
     return step
