@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +115,7 @@ async def test_confidence(tmp_path: Path, confidence: float, status: str) -> Non
         workflow = await running.begin(HIGH_CPU)
         found = await running.until(workflow, lambda one: one["status"] == status, status)
         told = await why(running, workflow_id=workflow)
-    assert list(told) == ([] if status == "completed" else ["confidence"])
+    assert list(told) == ([] if status == "completed" else ["confidence", "approval"])
     assert found["result"]["execution_details"]["plan"]["hash"]
 
 
@@ -217,7 +218,7 @@ async def test_the_breaker_trips_and_is_reset(tmp_path: Path) -> None:
         workflow = await running.begin(alerts[2])
         await running.until(workflow, lambda one: one["status"] == "awaiting_approval", "a person is asked")
         assert (await running.http.get("/api/v1/latches")).json()["latches"][0]["environment"] == "default"
-        assert list(await why(running, workflow_id=workflow)) == ["breaker"]
+        assert list(await why(running, workflow_id=workflow)) == ["breaker", "approval"]
         assert (await running.http.delete("/api/v1/latches/default", headers=ANA)).status_code == 200
         assert (await running.result(alerts[3]))["status"] == "completed"
 
@@ -233,7 +234,29 @@ async def test_what_did_not_help_is_not_tried_again_and_again(tmp_path: Path) ->
             assert (await running.result(HIGH_CPU))["status"] in {"failed", "rolled_back"}
         workflow = await running.begin(HIGH_CPU)
         await running.until(workflow, lambda one: one["status"] == "awaiting_approval", "a person is asked")
-        assert list(await why(running, workflow_id=workflow)) == ["oscillation"]
+        assert list(await why(running, workflow_id=workflow)) == ["oscillation", "approval"]
+
+
+@pytest.mark.parametrize("answer", ["approve", "reject", None])
+async def test_questions_are_explained(tmp_path: Path, answer: str | None) -> None:
+    """Until when a person is asked about which plan; then that one has said yes or no, or nobody: rule `approval`."""
+    rules = rules_of(tmp_path, act("cure", on="target", approval={"timeout": "3s" if answer is None else "1h"}))
+    async with replica(tmp_path, ScriptedExecutor(), RULES_FILE=rules) as running:
+        workflow = await running.begin(HIGH_CPU)
+        await running.until(workflow, lambda one: one["status"] == "awaiting_approval", "a person is asked")
+        told = (await why(running, workflow_id=workflow))["approval"]
+        assert (told["word"], told["field"]) == ("needs_approval", "steps.approve_cure")
+        assert re.match("a person is asked about plan [0-9a-f]{64} until 20", told["why"])
+        if answer is not None:
+            body = {"reason": "the test says so"}
+            await running.http.post(f"/api/v1/workflows/{workflow}/{answer}", json=body, headers=ANA)
+        await running.ended(workflow)
+        found = await why(running, workflow_id=workflow, step="approve_cure")
+        if answer == "approve":
+            assert found == {}
+        else:
+            said = "the test says so" if answer else "approval_expired"
+            assert (found["approval"]["word"], said in found["approval"]["why"]) == ("denied", True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -29,8 +30,13 @@ class Finding:
     override: str | None = None  # whose word counts instead
 
     def __str__(self) -> str:
-        about = f" ({self.field}: {self.value!r})" if self.field else ""
+        about = f" ({self.field}: {_plain(self.value)})" if self.field else ""
         return f"{self.rule}{about}: {self.why}"[:500]
+
+
+def _plain(value: object) -> str:
+    """A value as people write it, quoted where it is a text."""
+    return repr(value.value if isinstance(value, Enum) else value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workflow_service.domain import guarded
+from workflow_service.domain import asked, guarded
 from workflow_service.domain.alert import Alert, alert_to_json
 from workflow_service.domain.errors import NotFound, Unfit, Violation
 from workflow_service.domain.fold import fold_all
 from workflow_service.domain.graph import Graph, validate
 from workflow_service.domain.guardrails import judge_plan, judge_step
 from workflow_service.domain.guardrails_about import About, Judgement
-from workflow_service.domain.plan import Plan
+from workflow_service.domain.plan import Plan, StepKind
 from workflow_service.domain.run_state import RunState
 from workflow_service.domain.states import StepStatus
 from workflow_service.engine.guards import Case, Guards
@@ -53,9 +53,11 @@ class Explainer:
             raise NotFound(f"workflow {workflow_id} has no plan")
         state = fold_all(record.events)
         about = await self._about(Case(workflow_id, record.alert, record.plan), state)
-        if step is None:
-            return self._of_plan(record.plan, about)
         graph = validate(record.plan).grown(state.items)
+        if step is None:
+            whole = self._of_plan(record.plan, about)
+            findings = (*whole.judgement.findings, *asked.words(graph, state))
+            return replace(whole, judgement=replace(whole.judgement, findings=findings))
         return self._explained(record.plan, about, self._of_step(graph, step, state, about))
 
     async def of_alert(self, alert: Alert) -> Explained:
@@ -89,8 +91,11 @@ class Explainer:
 
     def _of_step(self, graph: Graph, name: str, state: RunState, about: About) -> Judgement:
         step = graph.steps.get(name)
+        if step is not None and step.kind is StepKind.APPROVAL:
+            return Judgement((asked.word(graph, state, name),), self._guards.policy().version)
         if step is None or step.action is None:
-            wrong = Violation("step", name, f"must be an action of the plan: {', '.join(graph.order)[:500]}")
+            known = (one for one, it in graph.steps.items() if it.action or it.kind is StepKind.APPROVAL)
+            wrong = Violation("step", name, f"must be an action or a question of the plan: {', '.join(known)[:500]}")
             raise Unfit("there is nothing to explain", [wrong])
         about = replace(about, approved=guarded.approved(graph, state, name))
         attempts = state.steps[name].attempts if name in state.steps else ()
