@@ -42,7 +42,7 @@ def tree(detail: Any) -> Tree:
             if event["kind"] == "AttemptFailed" and event["step"] == step["id"]:
                 onward = "will be tried again" if event["retry_at"] else "no more tries"
                 branch.add(f"[red]{event['error_class']}[/]: {_text(event['message'][:110])} ({onward})")
-        if step["message"] and step["status"] == "succeeded":
+        if step["message"] and (step["status"] != "failed" or not step["attempts"]):
             branch.add(f"[dim]{_text(step['message'][:110])}[/]")
     return found
 
