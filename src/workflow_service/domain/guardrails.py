@@ -85,7 +85,7 @@ def budget(act: Act, about: About, policy: Policy, _now: datetime) -> Finding | 
 
 def spent(what: str, used: int, limit: int, act: Act) -> Finding:
     """The finding that a budget is used up."""
-    why = f"changes of its {what} within the hour; {limit} is the most (budgets.{what})"
+    why = f"{used} changes of its {what} within the hour, and {limit} is the most (budgets.{what})"
     return Finding(BUDGET, Word.HELD, why, act.at(), used)
 
 
