@@ -172,6 +172,7 @@ class Advisor(Protocol):
     """Who may know better than the rules. Asking never raises and never takes longer than the advisor's budget.
 
     Without an answer that may be used the reply says why, at once where nobody is there: planning goes on by the rules.
+    `within`: how many seconds are left for it, where that is less than the budget.
     """
 
     @property
@@ -183,19 +184,19 @@ class Advisor(Protocol):
         """Look whether somebody is there, and who; never raises."""
         ...
 
-    async def select(self, question: Question) -> Reply:
+    async def select(self, question: Question, *, within: float | None = None) -> Reply:
         """Which candidate fits the alert, with its parameters; none is an answer too."""
         ...
 
-    async def enhance(self, question: Question) -> Reply:
+    async def enhance(self, question: Question, *, within: float | None = None) -> Reply:
         """Better parameters, priorities and durations for planned steps (the candidates), and actions besides."""
         ...
 
-    async def generate(self, question: Question) -> Reply:
+    async def generate(self, question: Question, *, within: float | None = None) -> Reply:
         """The actions of a whole plan, among those that may be in one (the candidates), in order."""
         ...
 
-    async def recover(self, question: Question) -> Reply:
+    async def recover(self, question: Question, *, within: float | None = None) -> Reply:
         """Why a step has failed (`question.setback`), and which option heals it."""
         ...
 

@@ -80,6 +80,24 @@ def test_every_channel_gets_a_notification_with_its_key(teller: Executor, receiv
     assert '"disk is full"' in teller.log.read_text()
 
 
+def test_no_channel_gets_what_looks_like_a_secret(teller: Executor, receiver: Receiver) -> None:
+    """An alert's text with a password is told without it: in the log, too, and as the order's reason."""
+    receiver.got.clear()
+    said = {"message": "login failed: password=hunter2 at postgres://app:hunter2@db", "reason": "token: hunter2"}
+    alert = {"name": "Login", "resource": "api_key=hunter2"}
+    order = {"action": {"id": "a1", "type": "notify_team", "parameters": said}, "alert": alert}
+    assert teller.http.post("/api/v1/execute", json=order, headers={"Idempotency-Key": "hush"}).status_code in {
+        200,
+        202,
+    }
+    result = teller.finished("hush")
+    assert result["status"] == "completed", result
+    (hook, slack) = receiver.got
+    assert "login failed: [withheld] at postgres://[withheld]@db" in slack[2]["text"]
+    assert hook[2]["alert"] == {"name": "Login", "resource": "[withheld]"}
+    assert "hunter2" not in f"{receiver.got}{teller.log.read_text()}"
+
+
 def test_the_same_notification_is_not_sent_twice(teller: Executor, receiver: Receiver) -> None:
     """The same key answers the first result."""
     first = teller.execute("notify_only", {"message": "once"}, key="once")

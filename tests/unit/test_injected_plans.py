@@ -58,7 +58,7 @@ class Obedient:
     async def look(self) -> None:
         """It is there."""
 
-    async def _answer(self, task: Task, question: Question) -> Reply:
+    async def _answer(self, task: Task, question: Question, *, within: float | None = None) -> Reply:  # noqa: ARG002 - the port has it
         self.asked.append((task, question))
         for one in OBEDIENT:
             assert isinstance(check(one, task, question), tuple), one

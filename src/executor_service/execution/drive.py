@@ -14,6 +14,7 @@ from executor_service.contract import ActionFailedError, ErrorClass, Status
 from executor_service.execution.acceptance import later_undo
 from executor_service.ledger.rows import ActionRow, Ending
 from executor_service.telemetry.metrics import Metrics
+from executor_service.telemetry.redaction import redacted
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class Driver:
     async def drive(self, row: ActionRow, run: Run) -> None:
         """Perform the action and store its ending."""
         log = _log.bind(key=row.key, action_id=row.action_id, action=row.type, **_context(row))
-        log.info("action started", dry_run=row.dry_run, reason=row.parameters.get("reason"))
+        log.info("action started", dry_run=row.dry_run, reason=redacted(row.parameters.get("reason")))
         try:
             ending = await self._perform(row, run)
         except StoppingError:
@@ -59,7 +60,8 @@ class Driver:
         await self._world.ledger.finish(row.key, ending)
         self._metrics.actions.labels(row.type, ending.status.value).inc()
         self._metrics.duration.labels(row.type).observe(max(time.time() - row.created_at, 0.0))
-        log.info("action ended", status=ending.status.value, message=ending.message, error=ending.error)
+        told = {"message": redacted(ending.message), "error": redacted(ending.error)}
+        log.info("action ended", status=ending.status.value, **told)
 
     async def _perform(self, row: ActionRow, run: Run) -> Ending:
         try:

@@ -8,8 +8,10 @@ import orjson
 import structlog
 
 from executor_service.contract import ActionFailedError, ErrorClass, Json
+from executor_service.telemetry.redaction import redacted
 
 _log = structlog.get_logger(__name__)
+_TEXTS = ("message", "reason", "team", "alert")  # what strangers may have written
 
 
 class Channels:
@@ -26,7 +28,8 @@ class Channels:
         return ["log", *(name for name, url in self._urls.items() if url)]
 
     async def deliver(self, channel: str, notice: Mapping[str, Json]) -> None:
-        """One delivery. Raises ActionFailedError (transient; throttled on 429)."""
+        """One delivery, without what looks like a secret. Raises ActionFailedError (transient; throttled on 429)."""
+        notice = {**notice, **{name: redacted(notice[name]) for name in _TEXTS if name in notice}}
         if channel == "log":
             _log.log(_level(str(notice["severity"])), "notification", **notice)
             return

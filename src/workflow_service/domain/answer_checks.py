@@ -35,6 +35,7 @@ from workflow_service.domain.answer_schema import (
 )
 from workflow_service.domain.answer_text import Reason
 from workflow_service.domain.redaction import cleaned
+from workflow_service.domain.secret_references import FILE_ONLY, holds_secret
 
 MOST_FLAWS = 20
 _KEYS = frozenset({"picks", "suggested", "confidence_percent", "root_cause", "summary"})
@@ -166,6 +167,8 @@ class _Checking:
         if isinstance(value, str) and (len(value) > TEXT or cleaned(value, TEXT) != value):
             self._refuse(at, f"must be at most {TEXT} plain characters without a secret", Reason.PARAMETER)
             return value
+        if holds_secret(value):
+            self._refuse(at, FILE_ONLY, Reason.PARAMETER)
         validator = jsonschema.Draft202012Validator(dict(schema), registry=_NOWHERE)
         for error in validator.iter_errors(value):
             self._refuse(at, _rule(error), Reason.PARAMETER)

@@ -14,6 +14,7 @@ from workflow_service.domain.errors import InvalidExpression, Violation
 from workflow_service.domain.expression_source import MAX_SOURCE, SourceRefused, tokens
 from workflow_service.domain.expression_values import MAX_DEPTH, Meter, plain
 from workflow_service.domain.expressions import EvaluationFailed, Scope, compile_expression
+from workflow_service.domain.secret_references import FILE_ONLY, REFERENCE, holds_secret
 
 _OPEN, _CLOSE = "${{", "}}"
 _LITERAL = f"{_OPEN} '{_OPEN}' {_CLOSE}"  # what is written out as `${{`
@@ -75,7 +76,8 @@ def interpolate(value: Any, scope: Scope, values: Mapping[str, Any]) -> Any:
     compact JSON with sorted keys. Nothing is replaced in keys.
 
     Raises:
-        EvaluationFailed: an expression is not valid or fails, or the results are over the caps of expressions.
+        EvaluationFailed: an expression is not valid or fails, gives or chooses a secret reference, or the results are
+            over the caps of expressions.
     """
     return _Filling(scope, values, Meter()).value(value)
 
@@ -129,6 +131,8 @@ class _Filling:
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, Mapping):
+            if REFERENCE in value and has_expressions(value):
+                raise EvaluationFailed(f"{REFERENCE}: must be written out: no expression chooses a secret")
             return {key: self.value(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, depth + 1) for item in value]
@@ -148,7 +152,10 @@ class _Filling:
             program = compile_expression(hole.source, self.scope)
         except InvalidExpression as invalid:
             raise EvaluationFailed(str(invalid)) from None
-        return plain(program.evaluate(self.given), hole.source, self.meter)
+        found = plain(program.evaluate(self.given), hole.source, self.meter)
+        if holds_secret(found):
+            raise EvaluationFailed(f"{hole.source[:100]}: {FILE_ONLY}")
+        return found
 
 
 class _Settling(_Filling):

@@ -11,8 +11,10 @@ from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.controls import Command
 from workflow_service.domain.errors import InvalidPlan, Violation
 from workflow_service.domain.graph import validate
+from workflow_service.domain.levels import every
 from workflow_service.domain.plan import Plan, Step, StepKind
 from workflow_service.domain.run_state import StepState
+from workflow_service.domain.secret_references import FILE_ONLY, holds_secret
 
 Patch = Mapping[str, Mapping[str, Any]]  # by a step's path in the plan, by parameter; None takes a parameter away
 
@@ -39,7 +41,10 @@ def revised(plan: Plan, command: Command, catalogue: Catalogue | None) -> Plan:
     patch: Patch = command.arguments["parameters"]
     steps = tuple(_with(step, patch, step.id) for step in plan.steps)
     found = {path: step for path in patch if (step := _at(steps, path)) is not None}
-    broken = [one for path, step in found.items() for one in _violations(_at(plan.steps, path), step, path, catalogue)]
+    broken = [
+        *(one for path in found for one in _secrets(_at(plan.steps, path), patch[path], f"parameters.{path}")),
+        *(one for path, step in found.items() for one in _violations(_at(plan.steps, path), step, path, catalogue)),
+    ]
     if broken:
         raise InvalidPlan("the parameters cannot be used", broken)
     note = {"by": command.actor, "reason": command.reason, "from": plan.hash, "parameters": patch}
@@ -95,6 +100,21 @@ def _with(step: Step, patch: Patch, path: str) -> Step:
 
 def _merged(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**old, **given}.items() if value is not None or name not in given}
+
+
+def _secrets(old: Step | None, given: Mapping[str, Any], at: str) -> Iterator[Violation]:
+    """Nobody chooses a secret by hand, nor what else is done with one that the plan names."""
+    bound = old is not None and any(_uses_secret(step) for step, _ in every((old,)))
+    for name, value in given.items():
+        if holds_secret({name: value}):
+            yield Violation(f"{at}.{name}", value, FILE_ONLY)
+        elif bound:
+            yield Violation(f"{at}.{name}", value, "must stay: the step uses a secret, as its plan alone says")
+
+
+def _uses_secret(step: Step) -> bool:
+    undo = step.rollback.parameters if step.rollback else {}
+    return holds_secret((step.given_parameters, undo))
 
 
 def _violations(old: Step | None, new: Step, path: str, catalogue: Catalogue | None) -> Iterator[Violation]:

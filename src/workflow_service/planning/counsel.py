@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from workflow_service.domain.advice import Outcome, Question, Reply, Task
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.projection import Projection
 from workflow_service.planning import generating, selecting
@@ -38,31 +36,27 @@ class Counsel:
         no remedy, a whole plan is asked for.
         """
         until, told = time.monotonic() + self.budget, self.projection(here)
-        plan, *instead = await self._select(plan, here, about, rules)
+        plan, *instead = await self._select(plan, here, about, rules, until=until)
         if about.limits.rollback_enabled and generating.no_remedy(plan, rules):
             wanted = generating.question(plan, told, about)
             if wanted is not None:
-                reply = await _within(until, Task.GENERATE, self.advisor.generate, wanted)
+                reply = await self.advisor.generate(wanted, within=until - time.monotonic())
                 return (*generating.generated(plan, reply, about), *instead)
         asked = question(plan, told, about)
         if asked is None:
             return (plan, *instead)
-        return (*ways(plan, await _within(until, Task.ENHANCE, self.advisor.enhance, asked), about), *instead)
+        reply = await self.advisor.enhance(asked, within=until - time.monotonic())
+        return (*ways(plan, reply, about), *instead)
 
-    async def _select(self, first: Plan, here: Situation, about: About, rules: Rules) -> tuple[Plan, ...]:
+    async def _select(
+        self, first: Plan, here: Situation, about: About, rules: Rules, *, until: float
+    ) -> tuple[Plan, ...]:
         """The plan that it picks among those that fit, then the rules' own; the rules' own where there is no choice."""
         if not self.advisor.there:
             return (first,)
         found = choices(here, about.catalogue, rules, about.limits)
         asked = selecting.question(found, self.projection(here))
-        return (first,) if asked is None else selecting.selected(found, first, await self.advisor.select(asked))
-
-
-async def _within(until: float, task: Task, ask: Callable[[Question], Awaitable[Reply]], about: Question) -> Reply:
-    """The answer, if it comes in what is left of the time for the plan."""
-    try:
-        async with asyncio.timeout(max(0.0, until - time.monotonic())):
-            return await ask(about)
-    except TimeoutError:
-        detail = "the time for this plan's questions was over"
-        return Reply(task, Outcome.UNAVAILABLE, "none", reason="timeout", detail=detail)
+        if asked is None:
+            return (first,)
+        reply = await self.advisor.select(asked, within=until - time.monotonic())
+        return selecting.selected(found, first, reply)

@@ -13,6 +13,7 @@ from workflow_service.domain.alert import Alert, alert_to_json
 from workflow_service.domain.errors import Violation
 from workflow_service.domain.expressions import EvaluationFailed, Type, compile_expression
 from workflow_service.domain.scope import alert_values
+from workflow_service.domain.secret_references import FILE_ONLY, holds_secret
 from workflow_service.domain.target import Target
 from workflow_service.planning.situation import DoesNotFit, Situation
 from workflow_service.planning.templates import KNOWN, Template
@@ -73,15 +74,17 @@ def ordered(template: Template, given: Mapping[str, Any]) -> Derived:
 
 
 def violations(template: Template, values: Mapping[str, Any]) -> list[Violation]:
-    """Every rule of the parameters' schema that the values break."""
+    """Every rule of the parameters' schema that the values break, and secrets that they would choose."""
     validator = jsonschema.Draft202012Validator(
         {"additionalProperties": False, **template.parameters}, registry=_NOWHERE
     )
     found = sorted(validator.iter_errors(dict(values)), key=lambda error: list(map(str, error.path)))
-    return [
+    broken = [
         Violation(".".join(("parameters", *map(str, error.absolute_path))), error.instance, error.message[:200])
         for error in found
     ]
+    choosing = [(name, value) for name, value in values.items() if holds_secret({name: value})]
+    return broken + [Violation(f"parameters.{name}", value, FILE_ONLY) for name, value in choosing]
 
 
 def _derived(template: Template, name: str, schema: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[Any, str]:

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workflow_service.domain.catalogue import Catalogue, canonical
+from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.plan import StepKind
+from workflow_service.domain.secret_references import holds_secret
 from workflow_service.planning.rules import Rule, RuleAction
 from workflow_service.planning.situation import PLACEHOLDER
 from workflow_service.planning.step_format import Flaw, Place
 
 _LATER = "${{ later }}"  # stands for what is known only when a plan is made
+_WRITTEN_OUT = "must be written out, {secretRef: {name, key}}: nothing else chooses a secret"
 
 
 def unfit(rule: Rule, at: Place, catalogue: Catalogue) -> Iterator[Flaw]:
@@ -35,8 +38,26 @@ def _action(name: str, parameters: Mapping[str, Any], at: Place, catalogue: Cata
     if entry is None:
         yield (*at, "type"), name, f"is no action of the executor's catalogue: there is no {canonical(name)}"
         return
+    offered = entry.parameters.get("properties", {})
+    for key, value in parameters.items():
+        if holds_secret(offered.get(key)):
+            yield from _chosen(value, (*at, "parameters", key))
     for violation in entry.violations({key: _settled(value) for key, value in parameters.items()}, at="parameters"):
         yield (*at, *violation.field.split(".")), violation.value, violation.rule
+
+
+def _chosen(value: Any, at: Place) -> Iterator[Flaw]:
+    """What would choose a secret, where the action takes one: everything there stands in the file as it is."""
+    if isinstance(value, Mapping):
+        if "observed" in value:
+            yield at, value, _WRITTEN_OUT
+        for key, item in value.items():
+            yield from _chosen(item, (*at, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _chosen(item, (*at, index))
+    elif isinstance(value, str) and (PLACEHOLDER.search(value) or has_expressions(value)):
+        yield at, value, _WRITTEN_OUT
 
 
 def _settled(value: Any) -> Any:

@@ -10,6 +10,7 @@ from workflow_service.domain.alert import alert_to_json
 from workflow_service.domain.expressions import EvaluationFailed, Type
 from workflow_service.domain.interpolation import has_expressions, literal, settle, with_words
 from workflow_service.domain.scope import ALERT, alert_values
+from workflow_service.domain.secret_references import FILE_ONLY, holds_secret
 from workflow_service.planning.situation import PLACEHOLDER, DoesNotFit, Situation
 
 _SAFE_IN_QUERY = re.compile(r"[-\w.:/]*")  # nothing that could end a string of PromQL
@@ -111,6 +112,8 @@ def _observed(value: Mapping[str, Any], here: Situation, on: str | None) -> Any:
     fact = here.fact(name, on)
     if fact is None:
         raise DoesNotFit(f"{name} was not observed")
+    if holds_secret(fact):
+        raise DoesNotFit(f"{name} {FILE_ONLY}")
     if "plus" not in value:
         return _harmless(fact)
     if isinstance(fact, bool) or not isinstance(fact, int):

@@ -68,30 +68,31 @@ class Consulting:
         """Look whether somebody is there, and who."""
         await self._detection.look()
 
-    async def select(self, question: Question) -> Reply:
+    async def select(self, question: Question, *, within: float | None = None) -> Reply:
         """Which candidate fits the alert, with its parameters."""
-        return await self._consult(Task.SELECT, question)
+        return await self._consult(Task.SELECT, question, within)
 
-    async def enhance(self, question: Question) -> Reply:
+    async def enhance(self, question: Question, *, within: float | None = None) -> Reply:
         """Better parameters, priorities and durations for planned steps, and actions besides."""
-        return await self._consult(Task.ENHANCE, question)
+        return await self._consult(Task.ENHANCE, question, within)
 
-    async def generate(self, question: Question) -> Reply:
+    async def generate(self, question: Question, *, within: float | None = None) -> Reply:
         """The actions of a whole plan, in order."""
-        return await self._consult(Task.GENERATE, question)
+        return await self._consult(Task.GENERATE, question, within)
 
-    async def recover(self, question: Question) -> Reply:
+    async def recover(self, question: Question, *, within: float | None = None) -> Reply:
         """Why a step has failed, and which option heals it."""
-        return await self._consult(Task.RECOVER, question)
+        return await self._consult(Task.RECOVER, question, within)
 
-    async def _consult(self, task: Task, question: Question) -> Reply:
+    async def _consult(self, task: Task, question: Question, within: float | None) -> Reply:
         notes = Notes(task, self._clock)
+        budget = self._terms.budget if within is None else min(self._terms.budget, within)
         try:
-            verdict = await self._within_budget(notes, question)
+            verdict = await self._within_budget(notes, question, budget)
         except AdvisorAway as away:
             verdict = Verdict(Outcome.UNAVAILABLE, reason=away.reason, detail=str(away))
         except TimeoutError:
-            said = f"no answer that may be used came within {self._terms.budget:g} s"
+            said = f"no answer that may be used came within {max(0.0, budget):.3g} s"
             verdict = Verdict(Outcome.UNAVAILABLE, reason="timeout", detail=said)
         except Exception as error:
             # The boundary to planning: what answers is a stranger's, and none of it may end a plan.
@@ -102,11 +103,13 @@ class Consulting:
         self._tell(question, reply)
         return reply
 
-    async def _within_budget(self, notes: Notes, question: Question) -> Verdict:
-        until = self._clock() + self._terms.budget
-        async with asyncio.timeout(self._terms.budget):
+    async def _within_budget(self, notes: Notes, question: Question, budget: float) -> Verdict:
+        until = self._clock() + budget
+        async with asyncio.timeout(max(0.0, budget)):
             provider = await self._detection.provider()
         notes.asks(provider)
+        if self._clock() >= until:  # it is not asked any more, which says nothing of it
+            raise TimeoutError
         with self._circuit.passed():
             async with asyncio.timeout(max(0.0, until - self._clock())):
                 return await self._dialogue(notes, provider, question, until=until)

@@ -16,19 +16,19 @@ class NoAdvisor:
     async def look(self) -> None:
         """There is nobody to look for."""
 
-    async def select(self, _question: Question) -> Reply:
+    async def select(self, _question: Question, *, within: float | None = None) -> Reply:  # noqa: ARG002 - the port has it
         """No advice."""
         return _nothing(Task.SELECT)
 
-    async def enhance(self, _question: Question) -> Reply:
+    async def enhance(self, _question: Question, *, within: float | None = None) -> Reply:  # noqa: ARG002 - the port has it
         """No advice."""
         return _nothing(Task.ENHANCE)
 
-    async def generate(self, _question: Question) -> Reply:
+    async def generate(self, _question: Question, *, within: float | None = None) -> Reply:  # noqa: ARG002 - the port has it
         """No advice."""
         return _nothing(Task.GENERATE)
 
-    async def recover(self, _question: Question) -> Reply:
+    async def recover(self, _question: Question, *, within: float | None = None) -> Reply:  # noqa: ARG002 - the port has it
         """No advice."""
         return _nothing(Task.RECOVER)
 
