@@ -71,6 +71,15 @@ def assemble(sources: Iterable[Source], catalogue: Catalogue | None = None) -> L
     return Library(found)
 
 
+def strange(sources: Iterable[Source]) -> tuple[LocatedFlaw, ...]:
+    """What sound files ask for that is no action of the executor's, as far as this version knows it."""
+    try:
+        assemble(sources, known_actions())
+    except InvalidTemplate as invalid:
+        return invalid.flaws
+    return ()
+
+
 def read(files: Iterable[tuple[str, str]]) -> list[Source]:
     """The sources of these files, given by name and text.
 
