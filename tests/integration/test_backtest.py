@@ -130,6 +130,7 @@ async def test_a_template_is_tried_with_what_was_seen_then(
         ((), 2, "nothing is tried"),
         (("--policy", "broken.yaml"), 1, "plan_size"),
         (("--template", "broken.yaml"), 1, "broken.yaml"),
+        (("--template", "unknown.yaml"), 1, "there is no scale_moon"),
         (("--rules", "broken.yaml"), 1, ""),
         (("--rules", "rules.yaml", "--since", "yesterday"), 2, "yesterday"),
         (("--rules", "rules.yaml"), 1, "the database cannot be used"),
@@ -139,6 +140,8 @@ def test_what_cannot_be_tested(tmp_path: Path, arguments: tuple[str, ...], code:
     """A flaw of a file with its field, a wrong command line, a database that is not there; never a traceback."""
     written(tmp_path, "broken", {"version": 1, "plan_size": "many"})
     written(tmp_path, "rules", rules(act("cure")))
+    unknown = json.loads(json.dumps(TEMPLATE).replace("scale_deployment", "scale_moon"))
+    written(tmp_path, "unknown", unknown)
     paths = [str(tmp_path / one) if one.endswith(".yaml") else one for one in arguments]
     done = run("backtest", *paths, DATA_DIR=str(tmp_path / "nothing"))
     assert done.returncode == code, (done.stdout, done.stderr)

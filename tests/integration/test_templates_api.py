@@ -68,6 +68,11 @@ async def listed(running: Running, holds: Callable[[dict[str, Any]], object]) ->
     return found
 
 
+def troubled(found: dict[str, Any]) -> set[str]:
+    """The files that something is wrong with."""
+    return {one["file"] for one in found["trouble"]}
+
+
 async def test_templates_are_kept_listed_and_shown(tmp_path: Path) -> None:
     """Those of the directory and those that are shipped, each with its digest; the format is served to anybody."""
     async with replica(tmp_path, ScriptedExecutor(), TEMPLATES_DIR=folder(tmp_path, a=TOUCH)) as running:
@@ -157,7 +162,7 @@ async def test_files_are_read_again_when_they_change(tmp_path: Path) -> None:
         assert (await running.result(LONELY))["execution_details"]["plan"]["rule"] == "touch-it@1.1.0"
 
         (where / "b.yaml").write_text(newer.replace("timeout", "timout").replace("steps:", "stps:"), encoding="utf-8")
-        told = await listed(running, lambda found: found["trouble"])
+        told = await listed(running, lambda found: "stps" in str(found["trouble"]))
         assert (told["trouble"][0]["file"], told["trouble"][0]["line"]) == ("b.yaml", 16)
         other = {**LONELY, "resource": "deployment/api"}
         assert (await running.result(other))["execution_details"]["plan"]["rule"] == "touch-it@1.1.0"
@@ -167,7 +172,7 @@ async def test_files_are_read_again_when_they_change(tmp_path: Path) -> None:
         assert "-      times: {type: integer, minimum: 1, default: 2}" in changed["trouble"][0]["rule"]
 
         (where / "b.yaml").unlink()
-        back = await listed(running, lambda found: not found["trouble"])
+        back = await listed(running, lambda found: "b.yaml" not in troubled(found))
         versions = {one["version"]: one["lifecycle"] for one in back["templates"] if one["name"] == "touch-it"}
         assert versions == {"1.0.0": "active", "1.1.0": None}
         third = {**LONELY, "resource": "deployment/third"}
@@ -178,6 +183,21 @@ async def test_files_are_read_again_when_they_change(tmp_path: Path) -> None:
             True,
             "touch-it@1.1.0 is gone",
         ]
+
+
+async def test_an_action_that_is_not_known_is_told(tmp_path: Path) -> None:
+    """It is in use, since an executor may offer it, with its place in `trouble` and in the log; flaws come and go."""
+    where = Path(folder(tmp_path, a=TOUCH))
+    async with replica(tmp_path, ScriptedExecutor(), TEMPLATES_DIR=str(where)) as running:
+        [told] = (await templates(running))["trouble"]
+        assert (told["file"], told["field"], told["value"]) == ("a.yaml", "spec.steps.0.action", "touch")
+        assert [entry["event"] for entry in running.log if "not known here" in entry["event"]]
+        (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
+        (where / "leak.yaml").symlink_to(tmp_path / "secret")
+        leaking = await listed(running, lambda found: "leak.yaml" in troubled(found))
+        assert "hunter2" not in f"{leaking}{running.log}"
+        (where / "leak.yaml").unlink()
+        await listed(running, lambda found: found["trouble"] == [told])
 
 
 async def test_a_bad_set_refuses_the_start(tmp_path: Path) -> None:

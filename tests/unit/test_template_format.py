@@ -134,7 +134,7 @@ def test_stop_is_the_answer_of_what_says_nothing_itself() -> None:
         ("    action: restart_pod\n", "", "id: restart", "spec.steps.2", "needs `action`"),
         ("type: deployment}", "type: car}", "resource_type", "spec.steps.2.with.resource_type", "breaks restart_pod"),
         ("{alert}: rolled", "{alrt}: rolled", 'message: "{alrt}', "spec.steps.3.with.message", "is no placeholder"),
-        ("kind: WorkflowTemplate", "kind: Workflow", "kind: Workflow", "kind", "was expected"),
+        ("kind: WorkflowTemplate", "kind: Workflow", "kind: Workflow", "kind", "must be WorkflowTemplate"),
         ("  onResolved: stop", "  timeout: 16m", "timeout: 16m", "spec.timeout", "is given twice"),
     ],
 )

@@ -40,6 +40,7 @@ from workflow_service.api.gate import Access, Gate
 from workflow_service.api.halting import Declaring
 from workflow_service.api.health import Health
 from workflow_service.api.observing import Observing
+from workflow_service.api.readable import Readable
 from workflow_service.api.workflows import Workflows
 from workflow_service.engine.explaining import Explainer
 from workflow_service.engine.lease import Lease
@@ -95,6 +96,7 @@ def application(
     app.add_middleware(Gate, access=parts.access)
     app.add_middleware(Auditing, access=parts.access, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit, per_path={alert_routes.PATH: alert_routes.MAX_BODY})
+    app.add_middleware(Readable)
     app.add_middleware(Observing, metrics=metrics)
     document.install(app, parts.access)
     return app

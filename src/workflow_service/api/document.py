@@ -13,6 +13,7 @@ from workflow_service.api import (
     idempotent,
     observing,
     problems,
+    readable,
     security,
     selecting,
     simulating,
@@ -57,6 +58,7 @@ def _completed(document: dict[str, Any], access: Access) -> dict[str, Any]:
                 del operation["responses"]["422"]  # we answer 400 for what FastAPI calls 422
     command_bodies.describe(known, EXTRA)
     selecting.describe(document)
+    readable.describe(document)
     idempotent.describe(document)
     security.describe(document, required=access.authenticator is not None, signed=bool(access.webhook_secrets()))
     observing.describe(document)

@@ -57,7 +57,7 @@ class TemplatesOut(BaseModel):
     """Every version that was ever loaded."""
 
     templates: list[TemplateOut]
-    trouble: list[FlawOut] = Field(description="why the files as they are now are not in use")
+    trouble: list[FlawOut] = Field(description="why the files are not in use, or may fail: unknown actions")
 
 
 def routes(shelf: Shelf, database: Database) -> APIRouter:

@@ -17,6 +17,7 @@ from workflow_service.meaning import limits_of, policy_defaults, policy_of
 from workflow_service.planning import library as files
 from workflow_service.planning.filling import PlanLimits
 from workflow_service.planning.library import Library, assemble, read
+from workflow_service.planning.linting import check
 from workflow_service.planning.make_plan import make_ordered, make_plan
 from workflow_service.planning.ordering import order_of
 from workflow_service.planning.policy_file import read_policy
@@ -94,9 +95,12 @@ def _present(settings: Settings) -> list[tuple[str, str]]:
 
 def _with(settings: Settings, paths: Iterable[Path]) -> Library:
     """The library with these files in it; a version that is there already gives way to the given one."""
-    given = read([one for path in paths for one in _files(path)])
+    tried, present = [one for path in paths for one in _files(path)], _present(settings)
+    if flaws := check(tried, others=present, catalogue=files.known_actions()).flaws:
+        raise InvalidTemplate(flaws)
+    given = read(tried)
     named = {one.reference for one in given}
-    kept = [one for one in read(_present(settings)) if one.reference not in named]
+    kept = [one for one in read(present) if one.reference not in named]
     found = assemble([*kept, *given]).templates
     return Library(
         {name: replace(one, lifecycle=Lifecycle.ACTIVE) if name in named else one for name, one in found.items()}

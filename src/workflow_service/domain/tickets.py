@@ -74,7 +74,9 @@ def _text(given: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
+    """What the text stands for; nothing where another text is the one for it: a ticket counts once by its text."""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return b""
+    return found if _text(found) == text else b""

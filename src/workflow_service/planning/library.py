@@ -13,7 +13,7 @@ from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.template import Lifecycle, Reference, digest_of
 from workflow_service.planning.differences import difference
-from workflow_service.planning.template_file import InvalidTemplate, LocatedFlaw, Source, source, template
+from workflow_service.planning.template_file import MAX_BYTES, InvalidTemplate, LocatedFlaw, Source, source, template
 from workflow_service.planning.templates import Template
 
 MAX_FILES = 1000
@@ -71,6 +71,15 @@ def assemble(sources: Iterable[Source], catalogue: Catalogue | None = None) -> L
     return Library(found)
 
 
+def strange(sources: Iterable[Source]) -> tuple[LocatedFlaw, ...]:
+    """What sound files ask for that is no action of the executor's, as far as this version knows it."""
+    try:
+        assemble(sources, known_actions())
+    except InvalidTemplate as invalid:
+        return invalid.flaws
+    return ()
+
+
 def read(files: Iterable[tuple[str, str]]) -> list[Source]:
     """The sources of these files, given by name and text.
 
@@ -99,16 +108,29 @@ def files_in(directory: Path) -> list[tuple[str, str]]:
     """The template files of a directory and of those in it, in order; what is hidden does not count.
 
     Raises:
-        InvalidTemplate: one of them, or the directory, cannot be read.
+        InvalidTemplate: one of them, or the directory, cannot be read, or is a link to what lies outside.
     """
-    found = []
+    found, root = [], directory.resolve()
     for path in sorted(_paths(directory)):
         name = str(path.relative_to(directory))
         try:
-            found.append((name, path.read_text("utf-8")))
+            found.append((name, _text(path, root)))
         except (OSError, ValueError) as error:
             raise InvalidTemplate([LocatedFlaw(name, 1, 1, "file", str(path), f"cannot be read: {error}")]) from error
     return found
+
+
+def _text(path: Path, root: Path) -> str:
+    """What a file says; of one that is too long no more than shows that it is.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    place = path.resolve()
+    if not place.is_relative_to(root):  # its text would be quoted to whoever may list templates
+        raise ValueError("it is a link that leads out of the directory")
+    with place.open(encoding="utf-8") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def shipped() -> list[tuple[str, str]]:

@@ -31,9 +31,10 @@ class Shelf:
         """`directory` None: only what is shipped, if that is wanted."""
         self._database, self._directory, self._clock = database, directory, clock
         self._shipped = library.shipped() if shipped else []
-        self._files: list[tuple[str, str]] = []  # of the set that was tried last
+        self._files: list[tuple[str, str]] = []  # of the set that is in use
+        self._strange: tuple[LocatedFlaw, ...] = ()  # actions in it that this version does not know
         self.library = Library()
-        self.trouble: tuple[LocatedFlaw, ...] = ()  # why the files as they are now are not in use
+        self.trouble: tuple[LocatedFlaw, ...] = ()  # why the files as they are now are not in use, or may fail
 
     async def start(self) -> None:
         """Read everything for the first time.
@@ -42,8 +43,8 @@ class Shelf:
             InvalidTemplate: something is wrong with it; there is nothing to go on with.
             StoreUnavailable: the database is away.
         """
-        self._files = await asyncio.to_thread(self._read)
-        self.library = await self._loaded(self._files)
+        files = await asyncio.to_thread(self._read)
+        await self._take(files, await self._loaded(files))
 
     async def refresh(self) -> None:
         """Take up what has changed, or say why not and go on with what there was.
@@ -56,6 +57,7 @@ class Shelf:
         try:
             files = await asyncio.to_thread(self._read)
             if files == self._files:
+                self.trouble = self._strange  # what was wrong meanwhile has been put back
                 return
             found = await self._loaded(files)
         except InvalidTemplate as invalid:
@@ -63,7 +65,14 @@ class Shelf:
             return
         for line in _news(self.library, found):
             log.info("templates have changed", what=line)
-        self.library, self._files, self.trouble = found, files, ()
+        await self._take(files, found)
+
+    async def _take(self, files: list[tuple[str, str]], found: Library) -> None:
+        """Use them, and say which actions a newer executor would have to offer."""
+        self._strange = await asyncio.to_thread(library.strange, library.read(files))
+        self.library, self._files, self.trouble = found, files, self._strange
+        if self._strange:
+            log.warning("templates ask for what is not known here", what=[str(one) for one in self._strange])
 
     def _refuse(self, invalid: InvalidTemplate) -> None:
         if invalid.flaws != self.trouble:  # said once, not at every look

@@ -14,7 +14,7 @@ from typing import Any
 from workflow_service.domain.alert import shown
 from workflow_service.domain.catalogue import Catalogue
 from workflow_service.domain.errors import Rejected, Violation
-from workflow_service.domain.template import Lifecycle, Reference, digest_of
+from workflow_service.domain.template import KIND, Lifecycle, Reference, digest_of
 from workflow_service.planning import shaping, step_flaws, template_flaws, template_schema
 from workflow_service.planning.inheriting import Find, composed, extended, own_place, parents
 from workflow_service.planning.offered import unfit
@@ -87,7 +87,7 @@ class Source:
 
 
 def source(file: str, body: str) -> Source:
-    """A file's document, whose shape is that of a template.
+    """A file's document, whose shape is that of a template; nothing is quoted of what does not say that it is one.
 
     Raises:
         InvalidTemplate: with every flaw of its shape.
@@ -96,7 +96,9 @@ def source(file: str, body: str) -> Source:
     try:
         document = reading.document(body)
     except NotYaml as error:
-        raise InvalidTemplate([not_yaml(file, body, error)]) from error
+        raise InvalidTemplate([not_yaml(file, error)]) from error
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise InvalidTemplate([located(file, reading, (("kind",), None, f"must be {KIND}"))])
     broken = [*reading.flaws] or [*template_schema.flaws(document)]
     if broken:
         raise InvalidTemplate(located(file, reading, flaw) for flaw in broken)
@@ -148,10 +150,10 @@ def _refuse(given: Source, whole: Mapping[str, Any], broken: Iterable[Flaw]) -> 
     return given.refuse((own_place(at, whole, given.document["spec"]), value, rule) for at, value, rule in broken)
 
 
-def not_yaml(file: str, body: str, error: NotYaml) -> LocatedFlaw:
-    """The flaw that a file is no YAML."""
+def not_yaml(file: str, error: NotYaml) -> LocatedFlaw:
+    """The flaw that a file is no YAML; it quotes nothing, since nobody knows what the file is."""
     mark = error.mark or Mark(1, 1)
-    return LocatedFlaw(file, mark.line, mark.column, "template", shown(body[:40]), f"is not YAML: {error}")
+    return LocatedFlaw(file, mark.line, mark.column, "template", None, f"is not YAML: {error}")
 
 
 def located(file: str, reading: Reading, flaw: Flaw) -> LocatedFlaw:

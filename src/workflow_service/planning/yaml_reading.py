@@ -55,8 +55,9 @@ class Reading:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             return self._value(node, ()) if node else None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            found = getattr(error, "problem_mark", None)
-            raise NotYaml(str(error), _mark(found) if found else None) from error
+            found, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+            # The whole message would quote the lines around, whatever the file is.
+            raise NotYaml(problem or str(error), _mark(found) if found else None) from error
 
     def mark(self, at: Place) -> Mark | None:
         """Where the value at that place begins, or the nearest one around it that is in the text."""

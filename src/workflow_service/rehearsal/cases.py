@@ -135,7 +135,7 @@ def cases(file: str, body: str) -> tuple[Case, ...]:
     try:
         document = reading.document(body)
     except NotYaml as error:
-        raise InvalidTemplate([not_yaml(file, body, error)]) from error
+        raise InvalidTemplate([not_yaml(file, error)]) from error
     broken = [*reading.flaws] or [*against(SCHEMA, document, ())]
     broken = broken or [*_flaws(document)]
     if broken:
