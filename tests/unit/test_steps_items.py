@@ -269,3 +269,15 @@ def test_items_that_wait_for_a_retry_hold_their_place() -> None:
     engine.obey()
     assert (engine.statuses()["recycle[0]"], engine.live) == ("waiting", {})
     assert engine.state.steps["recycle[1]"].status is StepStatus.PENDING
+
+
+def test_a_stand_in_within_a_group_that_stops_is_ended_once() -> None:
+    """Nobody needs it since its step was left out, and its group goes no further: two reasons, and one end."""
+    inside = (
+        a_step("spare"),
+        a_step("one", when="false", alternative="spare"),
+        a_step("two", when="1 / 0 == 1"),
+    )
+    engine = engine_of(a_template("group", steps=inside, critical=False, on_failure=OnFailure.SKIP))
+    assert engine.statuses()["group/spare"] == "skipped"
+    assert engine.state.final

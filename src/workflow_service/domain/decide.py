@@ -75,9 +75,11 @@ def decide(
 
 def _run(graph: Graph, state: RunState, here: Here) -> Decision:
     resumes = tuple(_resumes(graph, state, here.live)) if StepStatus.RUNNING in here.by else ()
-    # First, so that what nobody needs is never called late or cancelled.
+    # First, so that what nobody needs is never called late or cancelled; and alone, so that no step is ended twice.
     tidied = (*halting.unwatched(state, here.live), *groups.unneeded(graph, state))
-    if tidied := (*tidied, *(groups.tidy(graph, state, here.live) if graph.children else ())):
+    if not tidied and graph.children:
+        tidied = tuple(groups.tidy(graph, state, here.live))
+    if tidied:
         return Decision((*resumes, *tidied))
     present = {status for status, names in here.by.items() if not names <= graph.last}
     broken = [name for name in graph.top if broken_for_good(graph, state, name)] if present & BROKEN else []
