@@ -124,7 +124,7 @@ async def test_a_link_counts_for_its_plan_only(tmp_path: Path) -> None:
         await asks(running, workflow, "approve_plan")
         old = await links(sink, "approval.asked")
         assert (await approve(running, workflow))[0] in {200, 202}
-        await asks(running, workflow, "recovery-1/approve_plan")
+        await asks(running, workflow, "recovery-1/approve_recovery")
         refused = await press(running, old["Approve"])
         assert (refused.status_code, executor.orders("recovery-1/again")) == (409, [])
         assert "the plan has changed since" in refused.text
