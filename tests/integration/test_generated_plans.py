@@ -54,7 +54,8 @@ async def test_a_plan_is_executed_at_the_threshold_and_asked_about_below(
             await running.until(workflow, lambda found: found["status"] == "awaiting_approval", "a person is asked")
             assert sent(executor) == LOOKS
             told = (await running.http.post("/api/v1/explain", json={"workflow_id": workflow})).json()
-            [finding] = [one for one in told["findings"] if one["word"] == "needs_approval"]
+            finding, asked = [one for one in told["findings"] if one["word"] == "needs_approval"]
+            assert asked["rule"] == "approval"
             assert (finding["rule"], finding["value"]) == ("confidence", 0.69)
             await running.http.post(f"/api/v1/workflows/{workflow}/approve", json={"step": "approve_plan"})
         found = await running.ended(workflow)
