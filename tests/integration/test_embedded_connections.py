@@ -26,3 +26,17 @@ async def test_closing_twice_at_once_ends(tmp_path: Path, embedded: ModuleType) 
     """Both closings are over, and the connection is closed."""
     connection = await embedded.connect(str(tmp_path / "test.sqlite"))
     await asyncio.wait_for(asyncio.gather(connection.close(), connection.close()), timeout=10)
+
+
+async def test_a_closed_connection_locks_nobody_out(tmp_path: Path, embedded: ModuleType) -> None:
+    """A transaction ends with its connection, though a cursor with rows to come is known to somebody."""
+    path = str(tmp_path / "test.sqlite")
+    connection, other = await embedded.connect(path), await embedded.connect(path, timeout=0)
+    await connection.execute("BEGIN IMMEDIATE")
+    left = await connection.execute("SELECT 1 UNION SELECT 2")  # more is to be fetched
+    await connection.close()
+    try:
+        await other.execute("BEGIN IMMEDIATE")
+    finally:
+        await other.close()
+    del left

@@ -7,11 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 import aiosqlite
 
 _ROWS = 64  # fetched at once, as aiosqlite does by default
+
+
+class _RolledBack(sqlite3.Connection):
+    """A connection whose transaction ends with it.
+
+    SQLite keeps a closed connection, with its transaction and its locks, for as long as one of its statements is
+    known to somebody. After a cancelled call that is a cursor in a cycle of garbage, and nobody else could write until
+    Python looks for garbage.
+    """
+
+    def close(self) -> None:
+        """Roll back and close; closing again does nothing."""
+        with suppress(sqlite3.Error):  # it is closed, or broken and closed now
+            self.rollback()
+        super().close()
 
 
 class _StoppedOnce(aiosqlite.Connection):
@@ -34,6 +50,6 @@ class _StoppedOnce(aiosqlite.Connection):
 
 def connect(database: str, **given: Any) -> aiosqlite.Connection:
     """A connection that is to be awaited, for `create_async_engine(connect_args={"async_creator_fn": connect})`."""
-    connection = _StoppedOnce(lambda: sqlite3.connect(database, **given), _ROWS)
+    connection = _StoppedOnce(lambda: sqlite3.connect(database, factory=_RolledBack, **given), _ROWS)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does with those that it makes itself
     return connection
