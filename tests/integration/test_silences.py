@@ -79,6 +79,26 @@ async def test_there_is_a_bound_on_silences(tmp_path: Path) -> None:
         assert (await running.http.post("/api/v1/silences", json=body())).status_code == 201
 
 
+async def test_long_lists_come_in_pages(tmp_path: Path) -> None:
+    """Each silence is on one page, those that end last first, two that end at once too."""
+    now = datetime.now(UTC)
+    row = {"kind": "silence", "match": "false", "comment": "", "created_by": "ana", "created_at": now, "starts_at": now}
+    ends = [now + timedelta(hours=hours) for hours in (1, 3, 3, 2, 3)]
+    rows = [{**row, "id": f"s{number}", "ends_at": at} for number, at in enumerate(ends)]
+    async with replica(tmp_path, ScriptedExecutor()) as running:
+        async with running.parts.database.write() as connection:
+            await connection.execute(sa.insert(silences), rows)
+        pages, asked = [], {"limit": 2}
+        while "cursor" not in asked or asked["cursor"]:
+            answer = await running.http.get("/api/v1/silences", params=asked)
+            holds(await document_of(running), LIST, answer)
+            pages.append([one["id"] for one in answer.json()["silences"]])
+            asked = {"limit": 2, "cursor": answer.json()["next_cursor"]}
+        refused = await running.http.get("/api/v1/silences", params={"cursor": "elsewhere"})
+    assert pages == [["s4", "s2"], ["s1", "s3"], ["s0"]]
+    assert refused.status_code == 400
+
+
 async def test_a_window_that_is_not_open_holds_nothing_back(tmp_path: Path) -> None:
     """A weekly time on another day is kept, and lets alerts pass."""
     day = (datetime.now(UTC) + timedelta(days=3)).strftime("%a").lower()

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from workflow_service.api import selecting
 from workflow_service.api.callers import visible_to
 from workflow_service.api.instant import Instant
+from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.domain.states import UndoStatus
 from workflow_service.store import rollbacks
@@ -49,11 +50,22 @@ class RollbackRow(BaseModel):
 
 
 class RollbacksOut(BaseModel):
-    """The newest rollbacks, and how all that are over went."""
+    """A page of rollbacks, newest first, and how all that are over went."""
 
     rollbacks: list[RollbackRow]
+    next_cursor: str | None = Field(description="for the next page; null: there is none")
     total: int = Field(description="that are over")
     success_rate: float | None = Field(description="of those that are over, 0..1; null when there are none")
+
+
+class RollbackQuery(BaseModel):
+    """Which rollbacks a list shows."""
+
+    namespace: str | None = Field(None, max_length=253)
+    since: Instant | None = None
+    until: Instant | None = None
+    cursor: Cursor
+    limit: int = Field(50, ge=1, le=200)
 
 
 def routes(database: Database) -> APIRouter:
@@ -66,19 +78,15 @@ def routes(database: Database) -> APIRouter:
         responses={200: {"model": RollbacksOut}, **documented(400, 503)},
         openapi_extra={"parameters": [selecting.offered(RollbackRow)]},
     )
-    async def history(
-        request: Request,
-        namespace: Annotated[str | None, Query(max_length=253)] = None,
-        since: Instant | None = None,
-        until: Instant | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> Response:
-        fields = selecting.chosen(request, RollbackRow)
-        span = rollbacks.Span(namespace, since, until, within=visible_to(request))
-        found, over, done = await rollbacks.rollbacks(database, span, limit=limit)
+    async def history(request: Request, asked: Annotated[RollbackQuery, Query()]) -> Response:
+        fields, before = selecting.chosen(request, RollbackRow), read_cursor(asked.cursor)
+        span = rollbacks.Span(asked.namespace, asked.since, asked.until, within=visible_to(request))
+        found, over, done = await rollbacks.rollbacks(database, span, before=before, limit=asked.limit + 1)
+        page = found[: asked.limit]
+        onward = cursor(page[-1]["created_at"], page[-1]["rollback_id"]) if len(found) > asked.limit else None
         rate = round(done / over, 4) if over else None
-        rows = selecting.pick(fields, [_row(one) for one in found])
-        body = {"rollbacks": rows, "total": over, "success_rate": rate}
+        rows = selecting.pick(fields, [_row(one) for one in page])
+        body = {"rollbacks": rows, "next_cursor": onward, "total": over, "success_rate": rate}
         return Response(orjson.dumps(body), media_type="application/json")
 
     return router

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from workflow_service.api import conditional, selecting
 from workflow_service.api.callers import expect_within, sight_of, source_of
 from workflow_service.api.instant import Instant
+from workflow_service.api.paging import Cursor, cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import NotFound, Stale, Unfit, Violation
 from workflow_service.domain.silence import Silence, Weekly, flaws
@@ -78,9 +79,18 @@ class SilenceOut(SilenceIn):
 
 
 class SilencesOut(BaseModel):
-    """Silences and maintenance windows, those that end last first."""
+    """A page of silences and maintenance windows, those that end last first."""
 
     silences: list[SilenceOut]
+    next_cursor: str | None = Field(description="for the next page; null: there is none")
+
+
+class SilenceQuery(BaseModel):
+    """Which silences a list shows."""
+
+    over: bool = Field(False, description="those that are over too")
+    cursor: Cursor
+    limit: int = Field(200, ge=1, le=1000)
 
 
 def routes(database: Database) -> APIRouter:
@@ -113,15 +123,16 @@ def routes(database: Database) -> APIRouter:
         responses={200: {"model": SilencesOut}, **documented(400, 503)},
         openapi_extra={"parameters": [selecting.offered(SilenceOut)]},
     )
-    async def listed(
-        request: Request,
-        over: Annotated[bool, Query(description="those that are over too")] = False,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-    ) -> Response:
+    async def listed(request: Request, asked: Annotated[SilenceQuery, Query()]) -> Response:
         fields, now = selecting.chosen(request, SilenceOut), datetime.now(UTC)
-        ending_after, sight = None if over else now, sight_of(request)
-        found = await silences.listed(database, ending_after=ending_after, limit=limit, sight=sight)
-        return _json({"silences": selecting.pick(fields, [_shown(one, now) for one in found])})
+        ending_after, before = None if asked.over else now, read_cursor(asked.cursor)
+        found = await silences.listed(
+            database, ending_after=ending_after, before=before, limit=asked.limit + 1, sight=sight_of(request)
+        )
+        page = found[: asked.limit]
+        onward = cursor(page[-1]["ends_at"], page[-1]["id"]) if len(found) > asked.limit else None
+        shown = selecting.pick(fields, [_shown(one, now) for one in page])
+        return _json({"silences": shown, "next_cursor": onward})
 
     @router.get(
         "/silences/{silence_id}",

@@ -39,8 +39,12 @@ async def keep(connection: AsyncConnection, execution_id: str, undos: Undos) -> 
     await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(undos=document))
 
 
-async def rollbacks(database: Database, span: Span, *, limit: int) -> tuple[Sequence[dict[str, Any]], int, int]:
-    """The newest `limit` of them, how many there are in all, and how many of those undid everything they could.
+async def rollbacks(
+    database: Database, span: Span, *, before: tuple[datetime, str] | None, limit: int
+) -> tuple[Sequence[dict[str, Any]], int, int]:
+    """The newest `limit` of them that are older than `before` (created_at, id).
+
+    Then how many are over in all, and how many of those undid everything they could.
 
     Raises:
         StoreUnavailable: the database is away.
@@ -72,6 +76,9 @@ async def rollbacks(database: Database, span: Span, *, limit: int) -> tuple[Sequ
         .order_by(executions.c.created_at.desc(), executions.c.id.desc())
         .limit(limit)
     )
+    if before is not None:
+        at = sa.literal(before[0], executions.c.created_at.type)
+        rows = rows.where(sa.tuple_(executions.c.created_at, executions.c.id) < sa.tuple_(at, before[1]))
     done = sa.func.count().filter(executions.c.rollback == RollbackStatus.DONE)
     ended = sa.func.count().filter(executions.c.ended_at.is_not(None))
     counts = sa.select(ended.label("ended"), done.label("done")).select_from(joined).where(*chosen)

@@ -104,16 +104,24 @@ def _within(namespaces: Sequence[str] | None, sight: Sight) -> bool:
 
 
 async def listed(
-    database: Database, *, ending_after: datetime | None, limit: int, sight: Sight | None = None
+    database: Database,
+    *,
+    ending_after: datetime | None,
+    before: tuple[datetime, str] | None,
+    limit: int,
+    sight: Sight | None = None,
 ) -> Sequence[Mapping[str, Any]]:
-    """Those that end last first; `ending_after` None: those that are over too.
+    """Those that end last first, from behind `before` (ends_at, id); `ending_after` None: those that are over too.
 
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = sa.select(silences).order_by(silences.c.ends_at.desc(), silences.c.id)
+    query = sa.select(silences).order_by(silences.c.ends_at.desc(), silences.c.id.desc())
     if ending_after is not None:
         query = query.where(silences.c.ends_at > ending_after)
+    if before is not None:
+        at = sa.literal(before[0], silences.c.ends_at.type)
+        query = query.where(sa.tuple_(silences.c.ends_at, silences.c.id) < sa.tuple_(at, before[1]))
     if sight is None:
         query = query.limit(limit)
     async with database.read() as connection:
