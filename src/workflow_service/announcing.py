@@ -40,6 +40,7 @@ class Announcing:
         self._period = settings.orchestration.monitoring_interval
         self.notifying, self.alarms = notifying_of(settings, tuple(channels)), tuple(alarms)
         self.link_secrets = current(settings, "notify.link_secret")
+        self.link_readers = frozenset((settings.notify.link_identities or {}).values())
         links = self._links(settings)
         self._postman = Postman(
             database, {**channels, **alarms}, metrics, links=links.of if links else _none, clock=clock

@@ -161,6 +161,7 @@ class Replica:
             simulate=self.foresight.simulate,
             declaring=Declaring(self.database, now, self.foresight.guards.look_again),
             link_secrets=self.announcing.link_secrets,
+            link_readers=self.announcing.link_readers,
         )
 
     @asynccontextmanager

@@ -159,6 +159,19 @@ async def test_without_a_name_no_link_acts(tmp_path: Path) -> None:
     assert list(found) == ["Details"]
 
 
+async def test_links_end_with_their_reader(tmp_path: Path) -> None:
+    """Whoever is no longer named as a channel's reader acts by no link that was sent before."""
+    rules = asking(tmp_path)
+    async with told(tmp_path, rules, ScriptedExecutor()) as (running, sink):
+        workflow = await running.begin(HIGH_CPU)
+        found = await links(sink, "approval.asked")
+        assert (await running.http.get(found["Approve"])).status_code == 200
+    async with told(tmp_path, rules, ScriptedExecutor(), LINK_IDENTITIES="webhook=bo") as (running, _sink):
+        for refused in (await running.http.get(found["Approve"]), await press(running, found["Approve"])):
+            assert (refused.status_code, "acts in this name" in refused.text) == (404, True)
+        assert (await running.detail(workflow))["status"] == "awaiting_approval"
+
+
 async def test_a_page_escapes_what_it_quotes(tmp_path: Path) -> None:
     """An alert's name is text on the page, whatever is in it."""
     async with told(tmp_path, asking(tmp_path), ScriptedExecutor()) as (running, sink):

@@ -186,8 +186,8 @@ async def test_the_history_is_filtered_and_outlives_the_journal(tmp_path: Path) 
         assert all(row["steps"] == {**NOTHING, "undone": 1} for row in everything["rollbacks"])
         assert [row["workflow_id"] for row in (await history(running, namespace="staging"))["rollbacks"]] == [there]
         for asked in ({"since": later}, {"until": began}, {"namespace": "elsewhere"}):
-            nothing = {"rollbacks": [], "next_cursor": None, "total": 0, "success_rate": None}
-            assert await history(running, **asked) == nothing
+            found = await history(running, **asked)
+            assert found == {"rollbacks": [], "next_cursor": None, "total": 0, "success_rate": None}
         first = await history(running, limit=1)
         second = await history(running, limit=1, cursor=first["next_cursor"])
         assert first["rollbacks"] + second["rollbacks"] == everything["rollbacks"]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.template_cases import small
 from workflow_service.planning.library import files_in, read
+from workflow_service.planning.linting import lint
 from workflow_service.planning.template_file import MAX_BYTES, InvalidTemplate, LocatedFlaw
 
 pytestmark = pytest.mark.requirement("BR-WF-027")
@@ -77,3 +78,14 @@ def test_what_is_no_template_is_not_quoted(tmp_path: Path, body: str) -> None:
     told = flaws_in(tmp_path)
     assert {flaw.file for flaw in told} == {"other.yaml"}
     assert SECRET not in "".join(map(str, told))
+
+
+def test_lint_looks_at_the_other_files_too(tmp_path: Path) -> None:
+    """One that cannot be read is named beside what is wrong with the next, and the sound one is checked."""
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe")
+    (tmp_path / "b.yaml").write_text(small("two").replace("kind:", "kinds:"), encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(small("three"), encoding="utf-8")
+    found = lint(tmp_path, None)
+    assert {flaw.file for flaw in found.flaws} == {"a.yaml", "b.yaml"}
+    assert [one.reference.name for one in found.templates] == ["three"]
+    assert {flaw.file for flaw in flaws_in(tmp_path)} == {"a.yaml"}

@@ -64,6 +64,7 @@ class Parts:
     simulate: Simulate
     declaring: Declaring
     link_secrets: Callable[[], Sequence[bytes] | None]
+    link_readers: frozenset[str]
 
 
 def application(
@@ -115,7 +116,10 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
     yield halting.routes(parts.declaring)
     yield judging.routes(parts.explainer)
     yield simulating.routes(parts.simulate, database, parts.shelf)
-    yield links.routes(links.Linking(database, parts.controls.orders, parts.link_secrets, parts.access.failures))
+    linking = links.Linking(
+        database, parts.controls.orders, parts.link_secrets, parts.link_readers, parts.access.failures
+    )
+    yield links.routes(linking)
     yield control_routes.routes(parts.controls)
     yield rollback_routes.routes(parts.controls.database)
     yield notifications.routes(parts.controls.database)

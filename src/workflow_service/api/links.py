@@ -52,6 +52,7 @@ class Linking:
     database: Database
     orders: Orders
     secrets: Callable[[], Sequence[bytes] | None]
+    readers: frozenset[str]  # in whose names links act
     failures: Rates  # of those who bring what is no ticket of ours, by address
 
 
@@ -113,6 +114,8 @@ def _ticket(parts: Linking, workflow_id: str, text: str) -> Ticket:
     ticket = read(text, parts.secrets() or (), now=time.time())
     if ticket.workflow_id != workflow_id:
         raise BadTicket("this link is not one of ours")
+    if ticket.who not in parts.readers:
+        raise BadTicket("no link acts in this name any more")
     return ticket
 
 

@@ -108,16 +108,30 @@ def files_in(directory: Path) -> list[tuple[str, str]]:
     """The template files of a directory and of those in it, in order; what is hidden does not count.
 
     Raises:
-        InvalidTemplate: one of them, or the directory, cannot be read, or is a link to what lies outside.
+        InvalidTemplate: some of them, or the directory, cannot be read, or are links to what lies outside.
     """
-    found, root = [], directory.resolve()
+    found, broken = readable(directory)
+    if broken:
+        raise InvalidTemplate(broken)
+    return found
+
+
+def readable(directory: Path) -> tuple[list[tuple[str, str]], list[LocatedFlaw]]:
+    """The same, and what is wrong with those that cannot be read.
+
+    Raises:
+        InvalidTemplate: the directory cannot be read.
+    """
+    found: list[tuple[str, str]] = []
+    broken: list[LocatedFlaw] = []
+    root = directory.resolve()
     for path in sorted(_paths(directory)):
         name = str(path.relative_to(directory))
         try:
             found.append((name, _text(path, root)))
         except (OSError, ValueError) as error:
-            raise InvalidTemplate([LocatedFlaw(name, 1, 1, "file", str(path), f"cannot be read: {error}")]) from error
-    return found
+            broken.append(LocatedFlaw(name, 1, 1, "file", str(path), f"cannot be read: {error}"))
+    return found, broken
 
 
 def _text(path: Path, root: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workflow_service.domain.catalogue import Catalogue
@@ -26,13 +26,14 @@ def lint(path: Path, catalogue: Catalogue | None) -> Checked:
     What they extend or take steps from is looked for beside them, then among those that come with the service.
     """
     try:
-        files = library.files_in(path) if path.is_dir() else [(str(path), path.read_text("utf-8"))]
+        files, unread = library.readable(path) if path.is_dir() else ([(str(path), path.read_text("utf-8"))], [])
     except InvalidTemplate as invalid:
         return Checked((), invalid.flaws)
     except (OSError, ValueError) as error:
         flaw = LocatedFlaw(str(path), 1, 1, "file", str(path), f"cannot be read: {error}")
         return Checked((), (flaw,))
-    return check(files, others=[*_beside(path), *library.shipped()], catalogue=catalogue)
+    found = check(files, others=[*_beside(path), *library.shipped()], catalogue=catalogue)
+    return replace(found, flaws=InvalidTemplate([*unread, *found.flaws]).flaws) if unread else found
 
 
 def check(files: list[tuple[str, str]], *, others: list[tuple[str, str]], catalogue: Catalogue | None) -> Checked:
@@ -61,5 +62,5 @@ def _twice(sources: list[Source]) -> tuple[LocatedFlaw, ...]:
 
 def _beside(path: Path) -> list[tuple[str, str]]:
     with suppress(InvalidTemplate):
-        return [] if path.is_dir() else library.files_in(path.parent)
+        return [] if path.is_dir() else library.readable(path.parent)[0]
     return []
