@@ -70,6 +70,18 @@ def judged(plan: Plan, judgement: Judgement, instead_of: Sequence[str] = ()) -> 
     return replace(plan, metadata={**plan.metadata, GUARDRAILS: said})
 
 
+def spotless(plan: Plan) -> bool:
+    """Whether nothing at all was found of it when it was judged."""
+    said = plan.metadata.get(GUARDRAILS)
+    return said is not None and not said["findings"]
+
+
+def judged_by(plan: Plan) -> str | None:
+    """The version of the policy by which it was judged."""
+    said = plan.metadata.get(GUARDRAILS)
+    return None if said is None else str(said["policy"])
+
+
 def shown(finding: Finding) -> dict[str, Any]:
     """A finding as plain JSON."""
     body: dict[str, Any] = {"rule": finding.rule, "word": str(finding.word), "why": finding.why}

@@ -77,7 +77,8 @@ class Guards:
             async with self._looking:
                 if not self._fresh(now := self.clock()):
                     news = self._news
-                    self._standing = await declared.standing(self._database, now)
+                    found = await declared.standing(self._database, now)
+                    self._standing = self._standing if found == self._standing else found
                     self._known_at = now if news == self._news else None
         return self._standing
 
