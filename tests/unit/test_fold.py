@@ -14,7 +14,7 @@ from workflow_service.domain import stored_events
 from workflow_service.domain.errors import ErrorClass, IllegalTransition
 from workflow_service.domain.failure_class import FailureClass
 from workflow_service.domain.fold import fold, fold_all
-from workflow_service.domain.run_state import Attempt, Changes, Recovery, RunState, StepState
+from workflow_service.domain.run_state import Attempt, Changes, Recovery, RunState, StepState, changed
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, StepStatus, UndoStatus, Verb
 
 GRAPH = a_graph(a_step("scale"), a_step("log", "scale"))
@@ -318,3 +318,12 @@ def test_an_attempt_that_was_never_sent_has_not_begun() -> None:
     again = ev.AttemptFailed(at(1), "scale", KEY, ErrorClass.TRANSIENT, "busy", retry_at=at(2))
     resent = ev.AttemptUnsent(at(3), "scale", key_of("scale", 1))
     assert a_run(GRAPH, started("scale"), again, started("scale", 1), resent).steps["scale"].started_at is not None
+
+
+@pytest.mark.parametrize("part", [RunState(), RunState(steps={"a": StepState()}), StepState()])
+def test_a_copy_has_the_same_fields(part: Any) -> None:
+    """A name that is none of them is refused, whatever is known of the original already."""
+    if isinstance(part, RunState):
+        assert part.by_status is not None
+    with pytest.raises(TypeError, match=f"{type(part).__name__} has no statsu"):
+        changed(part, statsu="running")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -202,7 +202,6 @@ class RunState:
 
 
 _NOBODY: frozenset[str] = frozenset()
-_NAMES = {kind: frozenset(one.name for one in fields(kind)) for kind in (RunState, StepState, Attempt)}
 
 
 def changed(part: Part, **values: Any) -> Part:
@@ -211,12 +210,13 @@ def changed(part: Part, **values: Any) -> Part:
     Raises:
         TypeError: there is no such field.
     """
-    if not values.keys() <= _NAMES[type(part)]:
-        raise TypeError(f"{type(part).__name__} has no {', '.join(values.keys() - _NAMES[type(part)])}")
     copy: Part = object.__new__(type(part))
-    vars(copy).update(vars(part), **values)
+    before, after = vars(part), vars(copy)
+    after.update(before, **values)
+    if len(after) != len(before):
+        raise TypeError(f"{type(part).__name__} has no {', '.join(values.keys() - before.keys())}")
     if "steps" in values:
-        vars(copy).pop("by_status", None)
+        after.pop("by_status", None)
     return copy
 
 
@@ -226,8 +226,8 @@ def with_steps(state: RunState, steps: Mapping[str, StepState]) -> RunState:
     Who knew where all steps stand knows it of the copy without looking at them all again.
     """
     copy = changed(state, steps={**state.steps, **steps})
-    if "by_status" in vars(state):
-        found = dict(state.by_status)
+    if (known := vars(state).get("by_status")) is not None:
+        found = dict(known)
         for name, step in steps.items():
             before = state.steps.get(name)
             if before is not None and before.status is not step.status:

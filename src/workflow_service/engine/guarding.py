@@ -150,8 +150,10 @@ class Guarding:
     def counting(self, events: Sequence[ev.Event], graph: Graph, also: Also | None) -> Also | None:
         """What happens in the transaction of these events: the changes that begin with them are counted."""
         policy, about = self._guards.policy(), self._about
+        if about is None or not policy.counts:
+            return also
         begun = [event for event in events if isinstance(event, ev.StepStarted) and graph.steps[event.step].changes]
-        if not begun or about is None or not policy.counts:
+        if not begun:
             return also
         taken = [self._change(event, graph, about, policy) for event in begun]
 

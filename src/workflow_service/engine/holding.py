@@ -30,6 +30,9 @@ class _Refused:
         return f"{target} is being changed by " + (f"workflow {self.by[target]}" if self.by[target] else "another")
 
 
+_NOBODY = _Refused({})
+
+
 class Holding:
     """Keeps count of what this drive knows to be its own.
 
@@ -40,7 +43,7 @@ class Holding:
     def __init__(self, means: Means, graph: Graph, state: RunState) -> None:
         self._means, self._graph = means, graph
         self._held = self._all(state) if locking.holds(graph, state) else frozenset[str]()
-        self._refused = _Refused({})
+        self._refused = _NOBODY
 
     def grow(self, graph: Graph) -> None:
         """From now on the plan has these steps."""
@@ -68,8 +71,9 @@ class Holding:
 
     def written(self, grip: Grip) -> None:
         """That entry is committed."""
-        self._held = frozenset(grip.takes) if grip.lets_go else self._held.union(grip.takes)
-        self._refused = _Refused({})
+        if grip is not NO_GRIP:
+            self._held = frozenset(grip.takes) if grip.lets_go else self._held.union(grip.takes)
+        self._refused = _NOBODY
 
     async def refused(self, targets: frozenset[str]) -> None:
         """Remember who has these.
@@ -88,7 +92,7 @@ class Holding:
 
     def delay(self, action: StartStep, state: RunState, now: datetime) -> list[ev.Event]:
         """The step's own target is another's: it is tried again, until its deadline."""
-        target = self._lock(action.step, action.parameters)
+        target = self._lock(action.step, action.parameters) if self._refused.by else None
         if target is None or target not in self._refused.by:
             return []
         step, message = state.steps[action.step], self._refused.words(target)

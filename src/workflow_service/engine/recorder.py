@@ -173,14 +173,13 @@ class Recorder:
         step = self.state.steps[event.step]
         planned = graph.steps[event.step].action if graph else None
         action = planned.type if planned else "unknown"
-        started = next((attempt.started_at for attempt in step.attempts if attempt.key == event.key), event.at)
-        seconds = (event.at - started).total_seconds()
+        seconds = sum((event.at - one.started_at).total_seconds() for one in step.attempts if one.key == event.key)
         self._means.metrics.step_ended(action=action, status=step.status, seconds=seconds)
         self._log.info(
             "workflow action ended" if step.final else "workflow action will be tried again",
             action_id=event.step,
             action_type=action,
-            action_result=step.status,
+            action_result=step.status.value,
             message=event.message[:300],
             seconds=round(seconds, 3),
             **self._place(event.step, graph, ended),
