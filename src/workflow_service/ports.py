@@ -42,6 +42,7 @@ class ActionRequest:
     priority: int = 5
     estimated_duration: float | None = None
     dry_run: bool = False
+    ledger_id: str | None = None  # the ledger that is to remember the key; an executor with another begins nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,11 @@ class Executor(Protocol):
         ...
 
     async def execute(self, request: ActionRequest) -> ActionOutcome:
-        """Ask for the action; the answer may still be `running`."""
+        """Ask for the action; the answer may still be `running`.
+
+        Raises:
+            OtherLedger: the request is for another ledger than the present one; nothing was begun.
+        """
         ...
 
     async def by_key(self, key: str) -> ActionOutcome | NeverSeen:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from workflow_service.clients.executor import ANSWER_CAP, HttpExecutor, Patience
 from workflow_service.clients.session import SharedSession
-from workflow_service.domain.errors import ErrorClass, Misunderstood, Unanswered, Unreachable
+from workflow_service.domain.errors import ErrorClass, Misunderstood, OtherLedger, Unanswered, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.domain.trace import Trace
 from workflow_service.ports import ActionRequest, Executor, NeverSeen
@@ -420,6 +420,27 @@ async def test_refused_requests(peer: ScriptedExecutor, client: HttpExecutor, st
     for call in (*EFFECTS, READS[1]):
         with pytest.raises(Misunderstood, match=r"cannot do that; parameters\.replicas: -1 must be at least 0"):
             await call(client)
+
+
+async def test_an_order_for_another_ledger(peer: ScriptedExecutor, client: HttpExecutor) -> None:
+    """The order names its ledger; that another refuses it is told, and the other is known from then on."""
+    peer.says(problem(412, detail="not for me", ledger_id="L2"))
+    with pytest.raises(OtherLedger, match="keeps ledger L2 now, and the order was for L1"):
+        await client.execute(replace(REQUEST, ledger_id="L1"))
+    assert [headers["Ledger-Id"] for _, _, headers, _ in peer.asked] == ["L1"]
+    assert await client.ledger_id() == "L2"
+    assert len(peer.asked) == 1
+
+
+@pytest.mark.parametrize(("asked", "named"), [("L1", "L1"), ("L1", None), ("L1", 5), ("a\r\nb", None)])
+async def test_other_412s_are_the_requests_fault(
+    peer: ScriptedExecutor, client: HttpExecutor, asked: str, named: object
+) -> None:
+    """Whoever names no other ledger has not said that nothing was begun; no header is made of what is none."""
+    peer.says(problem(412, detail="no", ledger_id=named))
+    with pytest.raises(Misunderstood):
+        await client.execute(replace(REQUEST, ledger_id=asked))
+    assert [headers.get("Ledger-Id") for _, _, headers, _ in peer.asked] == ["L1" if asked == "L1" else None]
 
 
 async def test_throttled_request_did_not_arrive(peer: ScriptedExecutor, client: HttpExecutor) -> None:

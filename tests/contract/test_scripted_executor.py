@@ -11,7 +11,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 
 from workflow_service.clients.executor import HttpExecutor
 from workflow_service.clients.session import SharedSession
-from workflow_service.domain.errors import ErrorClass, ExecutorError, Misunderstood, Unreachable
+from workflow_service.domain.errors import ErrorClass, ExecutorError, Misunderstood, OtherLedger, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.ports import ActionRequest, Executor, NeverSeen
 
@@ -103,6 +103,18 @@ async def test_a_key_nobody_has_seen(peer: tuple[Executor, Effects]) -> None:
     """The answer names the ledger that has not seen it."""
     executor, _ = peer
     assert await executor.by_key("never-seen") == NeverSeen(await executor.ledger_id())
+
+
+async def test_an_order_is_for_the_ledger_that_it_names(peer: tuple[Executor, Effects]) -> None:
+    """Another ledger begins nothing, and knows nothing of the key; the one that is meant does it."""
+    executor, effects = peer
+    before, request = effects(), cordon("node-3")
+    with pytest.raises(OtherLedger, match="the order was for gone"):
+        await executor.execute(replace(request, ledger_id="gone"))
+    assert effects() == before
+    assert await executor.by_key(request.key) == NeverSeen(await executor.ledger_id())
+    assert (await executor.execute(replace(request, ledger_id=await executor.ledger_id()))).success
+    await executor.execute(undo_of(request))
 
 
 async def test_a_cancel_that_comes_first_forbids_the_key(peer: tuple[Executor, Effects]) -> None:

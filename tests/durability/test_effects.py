@@ -240,7 +240,7 @@ def test_the_ledger_is_lost_after_the_effect(bench: Bench) -> None:
 
 
 def test_the_ledger_is_lost_before_the_order_arrives(bench: Bench) -> None:
-    """Unknown as well, but dead: held back and delivered later it changes nothing.
+    """Unknown as well, but dead: held back and delivered later it is for a ledger that is gone, and changes nothing.
 
     A retry that finds the old ledger again settles the old key there, and begins anew under a key of its own.
     """
@@ -252,7 +252,7 @@ def test_the_ledger_is_lost_before_the_order_arrives(bench: Bench) -> None:
     found = bench.ended(workflow_id)
     assert step(found)["status"] == "unknown"
     (late,) = bench.wire.deliver()
-    assert late["status"] == "cancelled"
+    assert late["status"] == 412
     bench.old_ledger(kept)
     bench.command(workflow_id, "retry")
     again = bench.ended(workflow_id)
@@ -260,6 +260,20 @@ def test_the_ledger_is_lost_before_the_order_arrives(bench: Bench) -> None:
     old, new = step(found)["keys"][0], f"{again['execution_id']}:cure"
     assert bench.wire.keys("order") == [old, new]
     assert bench.changes(name) == 1
+
+
+def test_an_order_arrives_after_its_copy_was_done_and_forgotten(bench: Bench) -> None:
+    """Sent again and done meanwhile, then the ledger is lost: nobody remembers the key, and nothing is done anew."""
+    bench.wire.strike("order", Fate.HOLD)
+    workflow_id, name = bench.begin("restart")
+    eventually(lambda: bench.wire.held("order"), "it is on its way")
+    bench.restart()
+    assert bench.ended(workflow_id)["status"] == "completed"
+    kept = bench.other_ledger()
+    (late,) = bench.wire.deliver()
+    assert late["status"] == 412
+    assert bench.changes(name) == 1
+    bench.old_ledger(kept)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

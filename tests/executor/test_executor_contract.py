@@ -82,6 +82,7 @@ def test_what_a_rule_forbids_is_403_with_the_result(executor: Executor, cluster:
         ("{}", {"Idempotency-Key": "k"}, 400, "action"),
         ('{"action": {"type": "notify_only", "parameters": {"message": "m"}}}', {}, 400, "Idempotency-Key"),
         ('{"action": {"type": "x"}}', {"Idempotency-Key": "x" * 257}, 400, "Idempotency-Key"),
+        ('{"action": {"type": "x"}}', {"Idempotency-Key": "k", "Ledger-Id": ""}, 400, "Ledger-Id"),
         ('{"action": {"type": 5}}', {"Idempotency-Key": "k"}, 400, "action.type"),
         ('{"action": {"type": "x"}, "context": {"remaining_seconds": "soon"}}', {"Idempotency-Key": "k"}, 400, None),
     ],
@@ -145,6 +146,19 @@ def test_unknown_keys_and_ids_are_404_with_the_ledger(executor: Executor) -> Non
         assert (answer.status_code, answer.json()["ledger_id"]) == (404, ledger)
     refused = executor.execute("undo", {"key": "never"}, key="never:undo")
     assert (refused["status"], refused["error"]["class"]) == ("refused", "not_found")
+
+
+def test_an_order_for_another_ledger_is_412(executor: Executor) -> None:
+    """It says which ledger this is, and nothing is known of the key."""
+    order = {"action": {"type": "notify_only", "parameters": {"message": "m"}}}
+    headers = {"Idempotency-Key": "elsewhere", "Ledger-Id": "gone"}
+    answer = executor.http.post("/api/v1/execute", json=order, headers=headers)
+    ledger = executor.http.get("/api/v1/actions").json()["ledger_id"]
+    assert (answer.status_code, answer.json()["ledger_id"]) == (412, ledger)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert executor.by_key("elsewhere").status_code == 404
+    answer = executor.http.post("/api/v1/execute", json=order, headers={**headers, "Ledger-Id": ledger})
+    assert answer.json()["status"] == "completed"
 
 
 def test_status_by_action_id_and_keys_with_slashes(executor: Executor) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from executor_service.actions.catalogue import Catalogue as OfferedByExecutor
 from executor_service.kubernetes.surroundings import Surroundings
 from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
-from workflow_service.domain.errors import ErrorClass, Misunderstood, Unanswered, Unreachable
+from workflow_service.domain.errors import ErrorClass, Misunderstood, OtherLedger, Unanswered, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.ports import ActionOutcome, ActionRequest, NeverSeen, Observation
 
@@ -119,6 +119,8 @@ class ScriptedExecutor:
     async def execute(self, request: ActionRequest) -> ActionOutcome:
         """Go as the script says; a known key gives its first answer."""
         await self._arrive()
+        if request.ledger_id not in (None, self.ledger):
+            raise OtherLedger(f"executor keeps ledger {self.ledger} now, and the order was for {request.ledger_id}")
         answer = self._next(request) if request.key not in self._rows else Answer()
         if answer.lost:
             self._turn_over(answer)

@@ -10,8 +10,8 @@ import pytest
 from tests.support.replica import eventually
 from tests.support.scripted_executor import Answer, ScriptedExecutor
 from workflow_service.domain.errors import ErrorClass, Misunderstood, Unanswered
-from workflow_service.engine.attempt import Call, Courier, Lost, Withdrawn
-from workflow_service.ports import ActionOutcome, ActionRequest
+from workflow_service.engine.attempt import Call, Courier, Lost, Unsent, Withdrawn
+from workflow_service.ports import ActionOutcome, ActionRequest, NeverSeen
 
 KEY = "e1:cure"
 pytestmark = pytest.mark.requirement("BR-WF-004")
@@ -113,6 +113,34 @@ async def test_another_ledger_gets_the_key_too() -> None:
     assert answer == Lost("the executor's ledger changed from ledger-1 to ledger-2")
     assert (await late(executor)).status == "cancelled"
     assert executor.effects == []
+
+
+async def test_an_order_that_finds_another_ledger_is_not_sent() -> None:
+    """Sent for the first time to an executor that has lost its ledger since: nothing has happened, and it is told."""
+    executor = ScriptedExecutor(ledger="ledger-2")
+    answer = await courier(executor).carry(call(), wanted)
+    assert isinstance(answer, Unsent)
+    assert "keeps ledger ledger-2 now" in answer.message
+    assert (executor.sent, executor.effects, executor.cancelled) == ([], [], [])
+
+
+class Forgetful(ScriptedExecutor):
+    """Loses its ledger between the question about a key and what comes next."""
+
+    async def by_key(self, key: str) -> ActionOutcome | NeverSeen:
+        """As said, once."""
+        found = await super().by_key(key)
+        if self.ledger == "ledger-1":
+            self.forget()
+        return found
+
+
+async def test_a_ledger_that_is_lost_before_the_second_order() -> None:
+    """The second order finds another ledger and is not taken there; nobody knows of the first, so the key is dead."""
+    executor = Forgetful()
+    answer = await courier(executor).carry(call(fresh=False), wanted)
+    assert answer == Lost("the executor's ledger changed from ledger-1 to ledger-2")
+    assert (executor.sent, executor.effects, executor.cancelled) == ([], [], [KEY])
 
 
 async def test_a_cancel_in_another_ledger_proves_nothing() -> None:

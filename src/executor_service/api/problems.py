@@ -61,7 +61,7 @@ def _entry(item: dict[str, Any]) -> dict[str, Json]:
     if item["type"] == "json_invalid":
         return {"field": "body", "value": None, "rule": "must be valid JSON"}
     names = place[1:] if len(place) > 1 else place
-    name = "Idempotency-Key" if place[0] == "header" else ".".join(names)
+    name = ".".join(names)
     value = item.get("input")
     shown = value if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return {"field": name, "value": shown, "rule": item["msg"]}

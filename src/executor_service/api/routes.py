@@ -26,6 +26,9 @@ _FORBIDDEN: dict[int | str, dict[str, Any]] = {
         "description": "a rule forbids it (the result, `refused`, with `error.rule`), or the caller may not call",
     }
 }
+_ELSEWHERE: dict[int | str, dict[str, Any]] = {
+    412: PROBLEM | {"description": "the order names another ledger (`Ledger-Id`); `ledger_id` is this one's"}
+}
 _RUNNING: dict[int | str, dict[str, Any]] = {202: {"model": models.Result, "description": "still running; poll by key"}}
 _ABSENT: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 503), PROBLEM)
 
@@ -55,7 +58,8 @@ class Routes:
         router = APIRouter(prefix="/api/v1")
         add = router.add_api_route
         result = {"response_model": models.Result}
-        add("/execute", self.execute, methods=["POST"], responses=_ERRORS | _FORBIDDEN | _RUNNING, **result)  # type: ignore[arg-type]
+        answers = _ERRORS | _FORBIDDEN | _ELSEWHERE | _RUNNING
+        add("/execute", self.execute, methods=["POST"], responses=answers, **result)  # type: ignore[arg-type]
         add("/actions", self.actions, methods=["GET"], response_model=models.CatalogueAnswer, responses=_CLOSED)
         by_key = "/actions/by-key/{key:path}"
         add(f"{by_key}/cancel", self.cancel, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
@@ -76,8 +80,20 @@ class Routes:
         body: models.ExecuteRequest,
         idempotency_key: Annotated[models.Key, Header(alias="Idempotency-Key")],
         request: Request,
+        ledger_id: Annotated[
+            models.LedgerId | None,
+            Header(alias="Ledger-Id", description="the ledger that is to remember the key; any other begins nothing"),
+        ] = None,
     ) -> Response:
-        """Perform an action exactly once per key."""
+        """Perform an action exactly once per key.
+
+        A key has one effect as long as one ledger remembers it: an order that was on its way while the ledger was lost
+        may have been done before, so an order that names its ledger is for no other.
+        """
+        if ledger_id not in (None, self._ledger.ledger_id):
+            there = self._ledger.ledger_id
+            detail = f"the order is for ledger {ledger_id!r}, and this is {there!r}: nothing was begun"
+            return problem(412, detail, instance=request.url.path, ledger_id=there)
         context = body.context
         order = Order(
             key=idempotency_key,

@@ -23,7 +23,7 @@ import structlog
 
 from workflow_service.domain.breaker import Breaker, BreakerState
 from workflow_service.domain.catalogue import Catalogue
-from workflow_service.domain.errors import ExecutorError, Misunderstood, Unanswered, Unreachable
+from workflow_service.domain.errors import ExecutorError, Misunderstood, OtherLedger, Unanswered, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.ports import ActionOutcome, ActionRequest, Executor, NeverSeen, Observation
 
@@ -104,7 +104,7 @@ class BreakingExecutor:
         except (Unreachable, Unanswered) as error:
             self._failed(error, probe=probe)
             raise
-        except Misunderstood:
+        except (Misunderstood, OtherLedger):
             self._move(self._breaker.answered())
             raise
         except BaseException:

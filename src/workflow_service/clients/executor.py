@@ -7,6 +7,7 @@ What a call ends with, when it brings no result:
 | name unknown, refused, no route, connect timeout, TLS refused, 429 | `Unreachable`: nothing was taken in |
 | cut, reset or silent once sending may have begun | `Unanswered` |
 | 408, 5xx without a result, any answer that is no JSON, too large or makes no sense | `Unanswered` |
+| 412 to an order, with the `ledger_id` of another ledger than it was for | `OtherLedger`: nothing was begun |
 | other 4xx without a refusal; 301, 307, 308 (a wrong address: the request was not processed) | `Misunderstood` |
 
 502, 503 and 504 stay `Unanswered` even for reads: a proxy may have passed the request on, and whoever asks by key must
@@ -22,6 +23,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -32,7 +34,7 @@ from yarl import URL
 from workflow_service.clients import executor_wire as wire
 from workflow_service.clients.session import SharedSession
 from workflow_service.domain.catalogue import Catalogue, catalogue_from_wire
-from workflow_service.domain.errors import ExecutorError, Misunderstood, Unanswered, Unreachable
+from workflow_service.domain.errors import ExecutorError, Misunderstood, OtherLedger, Unanswered, Unreachable
 from workflow_service.domain.target import Target
 from workflow_service.ports import ActionOutcome, ActionRequest, NeverSeen, Observation
 from workflow_service.telemetry import tracing
@@ -65,6 +67,12 @@ class _Answer:
     status: int
     document: object  # parsed JSON; None when it is none
     location: str | None
+
+    @property
+    def ledger_id(self) -> str | None:
+        """The ledger that it names."""
+        found = self.document.get("ledger_id") if isinstance(self.document, Mapping) else None
+        return found if isinstance(found, str) and found else None
 
     def mapping(self) -> Mapping[str, Any]:
         """The JSON object of a 200; raises what the answer stands for instead."""
@@ -114,12 +122,23 @@ class HttpExecutor:
         return await asyncio.shield(self._asking)  # one question for all who wait, and no waiter cancels it
 
     async def execute(self, request: ActionRequest) -> ActionOutcome:
-        """Send the action once; its result, or that it still runs."""
+        """Send the action once; its result, or that it still runs.
+
+        Raises:
+            OtherLedger: the request is for another ledger than the present one; nothing was begun.
+        """
         if not _KEY.fullmatch(request.key):
             raise Misunderstood(f"key: {request.key!r} must be 1 to 256 printable ASCII characters")
         within = min(self._patience.effect, max(0.0, request.remaining_seconds) + self._patience.last_word)
+        given = {"Idempotency-Key": request.key}
+        if request.ledger_id is not None and _KEY.fullmatch(request.ledger_id):
+            given["Ledger-Id"] = request.ledger_id
         body = wire.execute_body(request)
-        return self._outcome(await self._send("POST", "/api/v1/execute", body=body, key=request.key, within=within))
+        answer = await self._send("POST", "/api/v1/execute", body=body, given=given, within=within)
+        if answer.status == 412 and (there := answer.ledger_id) not in {None, request.ledger_id}:
+            self._heard(there)
+            raise OtherLedger(f"executor keeps ledger {there} now, and the order was for {request.ledger_id}")
+        return self._outcome(answer)
 
     async def cancel(self, key: str) -> ActionOutcome:
         """Forbid the key for ever, or stop it, or learn that it is done; may still answer `running`."""
@@ -132,8 +151,7 @@ class HttpExecutor:
             found = self._outcome(answer)
             self._heard(found.ledger_id)
             return found
-        ledger_id = answer.document.get("ledger_id") if isinstance(answer.document, Mapping) else None
-        if not isinstance(ledger_id, str) or not ledger_id:
+        if (ledger_id := answer.ledger_id) is None:
             raise Unanswered("executor answered 404 by key without naming its ledger: it may not know what it did")
         self._heard(ledger_id)
         return NeverSeen(ledger_id)
@@ -211,7 +229,13 @@ class HttpExecutor:
         return await self._send(method, path, body=body, within=deadline - clock())
 
     async def _send(
-        self, method: str, path: str, *, within: float, body: Mapping[str, Any] | None = None, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        within: float,
+        body: Mapping[str, Any] | None = None,
+        given: Mapping[str, str] = MappingProxyType({}),
     ) -> _Answer:
         timeout = aiohttp.ClientTimeout(total=max(within, 0.001), connect=_CONNECT_SECONDS)
         data = None if body is None else _written(body)
@@ -220,7 +244,7 @@ class HttpExecutor:
                 method,
                 URL(self._base + path, encoded=True),
                 data=data,
-                headers=self._headers(key),
+                headers={**self._headers(), **given},
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
@@ -230,10 +254,8 @@ class HttpExecutor:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unanswered(f"executor at {self._base} did not answer: {str(error) or 'no answer in time'}") from error
 
-    def _headers(self, key: str | None) -> dict[str, str]:
+    def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json", **tracing.onward()}
-        if key is not None:
-            headers["Idempotency-Key"] = key
         if token := self._token():
             headers["Authorization"] = f"Bearer {token}"
         return headers

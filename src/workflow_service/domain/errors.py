@@ -23,6 +23,7 @@ WorkflowServiceError
 └── ExecutorError            a call to the executor brought no result
     ├── Unreachable          the request certainly did not arrive: nothing can have happened
     ├── Unanswered           the request may have arrived: the outcome is unknown until asked for by key
+    ├── OtherLedger          the order was for a ledger that is gone: this time nothing was begun
     └── Misunderstood        the executor refused the request as malformed (4xx): sending it again cannot help
 
 What a *finished* action answers is never an exception: it is a value with an `ErrorClass`.
@@ -197,6 +198,10 @@ class Unreachable(ExecutorError):
 
 class Unanswered(ExecutorError):
     """The request may have arrived; only a question by key tells."""
+
+
+class OtherLedger(ExecutorError):
+    """The executor keeps another ledger than the one that the order was for: nothing was begun."""
 
 
 class Misunderstood(ExecutorError):

@@ -2,8 +2,9 @@
 
 The rules of this module are promise two. A key is sent again only while the ledger that would remember it is the one
 that has never seen it, and while the step is still wanted. No attempt is given up before cancel-by-key has answered:
-what may still be on its way finds its key dead. When nobody answers until the execution's very last moment, the
-outcome is *lost* and the key is never sent again.
+what may still be on its way finds its key dead. Every order names that ledger and is for no other: what is on its way
+while the ledger is lost would find nobody who remembers its key. When nobody answers until the execution's very last
+moment, the outcome is *lost* and the key is never sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from datetime import datetime
 
 import structlog
 
-from workflow_service.domain.errors import ErrorClass, ExecutorError, Misunderstood, Unanswered, Unreachable
+from workflow_service.domain.errors import (
+    ErrorClass,
+    ExecutorError,
+    Misunderstood,
+    OtherLedger,
+    Unanswered,
+    Unreachable,
+)
 from workflow_service.ports import ActionOutcome, ActionRequest, Executor, NeverSeen
 
 FIRST_POLL, POLL_FACTOR, LAST_POLL = 0.1, 1.6, 2.0  # seconds between questions
@@ -88,7 +96,7 @@ class Courier:
         """Send a key for the first time."""
         try:
             return await self._execute(call)
-        except Unreachable as error:
+        except (Unreachable, OtherLedger) as error:
             return Unsent(str(error))
         except Misunderstood as error:
             return ActionOutcome(status="failed", message=str(error), error_class=ErrorClass.PERMANENT)
@@ -97,7 +105,7 @@ class Courier:
         """Send a key again that may still be on its way from the first time."""
         try:
             return await self._execute(call)
-        except Unreachable:
+        except (Unreachable, OtherLedger):
             return None
         except Misunderstood as error:
             outcome = await self._cancel(call)
@@ -108,7 +116,8 @@ class Courier:
     async def _execute(self, call: Call) -> ActionOutcome | None:
         await self._lease_held()
         try:
-            return await self._executor.execute(replace(call.request, remaining_seconds=max(0.0, self._left(call))))
+            left = max(0.0, self._left(call))
+            return await self._executor.execute(replace(call.request, remaining_seconds=left, ledger_id=call.ledger_id))
         except Unanswered as error:
             log.warning("the executor did not answer; asking by key", key=call.request.key, error=str(error))
             return None
