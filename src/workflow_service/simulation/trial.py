@@ -106,9 +106,9 @@ class Trial:
         return answer
 
     async def _dry_run(self, request: ActionRequest) -> ActionOutcome:
-        if await self._executor.ledger_id() is None:
+        if (ledger := await self._executor.ledger_id()) is None:
             raise Unreachable("the executor keeps no ledger, so it may not know what a dry run is, and is not asked")
-        answer: ActionOutcome | NeverSeen = await self._executor.execute(request)
+        answer: ActionOutcome | NeverSeen = await self._executor.execute(replace(request, ledger_id=ledger))
         while isinstance(answer, ActionOutcome) and not answer.final:
             await asyncio.sleep(POLL)
             answer = await self._executor.by_key(request.key)
