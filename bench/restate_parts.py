@@ -49,7 +49,13 @@ def _fetch_server() -> None:
     _run([npm, "pack", f"@restatedev/restate-server-linux-{machine}@{SERVER}"], cwd=directory)
     (archive,) = directory.glob("*.tgz")
     with tarfile.open(archive) as packed:
-        packed.extractall(directory, filter="data")
+        binary = packed.extractfile(str(BINARY.relative_to(directory)))  # nothing else of it is wanted
+        if binary is None:
+            raise NotToBeHad(f"{archive.name} has no server in it")
+        BINARY.parent.mkdir(parents=True, exist_ok=True)
+        with BINARY.open("wb") as file:
+            shutil.copyfileobj(binary, file)
+    BINARY.chmod(0o755)
     archive.unlink()
 
 
