@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workflow_service.cli.calling import NOT_COMPLETED
-from workflow_service.cli.showing import Column, Row, as_json, printable, table
+from workflow_service.cli.showing import Column, Row, as_json, printable, shortened, table
 
 if TYPE_CHECKING:
     from workflow_service.backtest.replaying import Found
@@ -178,4 +178,5 @@ def _tell(told: dict[str, Any]) -> None:
 def _choice(choice: Row) -> str:
     word = "" if choice["word"] == "allowed" else f" ({choice['word']})"
     asked = f", {choice['approvals']} approvals" if choice["approvals"] else ""
-    return f"{choice['rule']}{word}: {', '.join(choice['actions'])[:120]}{asked}, risk {choice['risk'] or 'none'}"
+    actions = shortened(", ".join(choice["actions"]), 120)
+    return f"{choice['rule']}{word}: {actions}{asked}, risk {choice['risk'] or 'none'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -68,6 +69,18 @@ def age(moment: str) -> str:
 def printable(text: str) -> str:
     """Text without line breaks and without anything that a terminal would obey: others have written it."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most `most` characters of the text: what is too long is cut at a word's end, and says so with an ellipsis.
+
+    Only a word that is longer than all of that is cut itself.
+    """
+    if len(text) <= most:
+        return text
+    # White space is kept, so that there is a first line even where there is nothing else.
+    first, *_ = textwrap.wrap(text, most - 1, break_on_hyphens=False, drop_whitespace=False)
+    return f"{first.rstrip()}…"
 
 
 def _word(value: object) -> str:

@@ -11,7 +11,7 @@ import click
 
 from workflow_service.cli.calling import NOT_COMPLETED, REFUSED, Failed, Service
 from workflow_service.cli.options import speaks
-from workflow_service.cli.showing import Column, Row, as_json, printable, table
+from workflow_service.cli.showing import Column, Row, as_json, printable, shortened, table
 
 _FORMS = frozenset({"alert", "template", "workflow_id", "plan"})
 _STEPS: Sequence[Column] = (
@@ -20,7 +20,7 @@ _STEPS: Sequence[Column] = (
     ("action", lambda row: row["type"] or row["kind"]),
     ("status", lambda row: row["status"]),
     ("undo", lambda row: _undo(row["undo"])),
-    ("message", lambda row: row["message"][:100]),
+    ("message", lambda row: shortened(row["message"], 100)),
 )
 _CHANGES: Sequence[Column] = (
     ("step", lambda row: row["step"]),
@@ -113,4 +113,4 @@ def _undo(undo: Mapping[str, Any] | None) -> str:
 
 
 def _short(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)[:60]
+    return shortened(json.dumps(value, ensure_ascii=False), 60)

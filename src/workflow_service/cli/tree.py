@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from workflow_service.cli.showing import printable
+from workflow_service.cli.showing import printable, shortened
 
 _MARKS = {
     "succeeded": "[green]done   [/]",
@@ -41,14 +41,18 @@ def tree(detail: Any) -> Tree:
         for event in detail["events"]:
             if event["kind"] == "AttemptFailed" and event["step"] == step["id"]:
                 onward = "will be tried again" if event["retry_at"] else "no more tries"
-                branch.add(f"[red]{event['error_class']}[/]: {_text(event['message'][:110])} ({onward})")
+                branch.add(f"[red]{event['error_class']}[/]: {_message(event)} ({onward})")
         if step["message"] and (step["status"] != "failed" or not step["attempts"]):
-            branch.add(f"[dim]{_text(step['message'][:110])}[/]")
+            branch.add(f"[dim]{_message(step)}[/]")
     return found
 
 
 def _text(text: str) -> str:
     return escape(printable(text))
+
+
+def _message(told: Any) -> str:
+    return _text(shortened(told["message"], 110))
 
 
 def _time(step: Any) -> str:
