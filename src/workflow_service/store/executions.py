@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -92,14 +92,8 @@ async def load_from(connection: AsyncConnection, execution_id: str) -> Record:
         raise NotFound(f"no execution {execution_id}")
     if row.format > FORMAT:
         raise TooNew(f"execution {execution_id} was driven by a newer version (format {row.format}, here {FORMAT})")
-    return Record(
-        execution_id=row.id,
-        workflow_id=row.workflow_id,
-        alert=row.alert,
-        severity=row.severity,
-        queue=row.queue,
-        priority=row.priority,
-        created_at=row.created_at,
+    return replace(
+        _bare(row),
         seq=entries[-1].seq if entries else 0,
         plan=plan_from_json(row.plan) if row.plan is not None else None,
         events=[event_from_json(entry.kind, entry.at, entry.data) for entry in entries],
@@ -142,6 +136,10 @@ async def load_bare(database: Database, execution_id: str) -> Record:
         row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise NotFound(f"no execution {execution_id}")
+    return _bare(row)
+
+
+def _bare(row: Any) -> Record:
     return Record(
         execution_id=row.id,
         workflow_id=row.workflow_id,

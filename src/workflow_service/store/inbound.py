@@ -12,6 +12,7 @@ from workflow_service.domain.errors import NotFound
 from workflow_service.domain.permissions import Sight
 from workflow_service.store.database import Database
 from workflow_service.store.kept_alerts import HIDDEN
+from workflow_service.store.keyset import behind
 from workflow_service.store.tables import alerts, deliveries, workflows
 
 _QUARANTINED = sa.func.coalesce(deliveries.c.quarantined, 0)
@@ -49,8 +50,7 @@ async def summaries(
     if sight is not None:
         query = query.where(_of(sight))
     if before is not None:
-        at = sa.literal(before[0], deliveries.c.received_at.type)
-        query = query.where(sa.tuple_(deliveries.c.received_at, deliveries.c.id) < sa.tuple_(at, before[1]))
+        query = query.where(behind(before, deliveries.c.received_at, deliveries.c.id))
     if quarantined is not None:
         query = query.where(deliveries.c.quarantined > 0 if quarantined else _QUARANTINED == 0)
     query = query.order_by(deliveries.c.received_at.desc(), deliveries.c.id.desc()).limit(limit)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from workflow_service.domain.errors import NotFound
 from workflow_service.domain.permissions import Sight
 from workflow_service.store.database import Database
-from workflow_service.store.tables import Moment, alerts, workflows
+from workflow_service.store.keyset import behind
+from workflow_service.store.tables import alerts, workflows
 
 _SHOWN = (
     alerts.c.id.label("alert_id"),
@@ -55,8 +56,7 @@ async def page(
     if chosen.sight is not None:
         query = query.where(alerts.c.namespace.in_(chosen.sight.namespaces))
     if before is not None:
-        bound = sa.literal(before[0], Moment), sa.literal(before[1])
-        query = query.where(sa.tuple_(alerts.c.received_at, alerts.c.id) < sa.tuple_(*bound))
+        query = query.where(behind(before, alerts.c.received_at, alerts.c.id))
     for column in ("workflow_id", "fingerprint"):
         if (value := getattr(chosen, column)) is not None:
             query = query.where(alerts.c[column] == value)

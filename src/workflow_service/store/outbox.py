@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.errors import NotFound
 from workflow_service.store.database import Database
+from workflow_service.store.keyset import behind
 from workflow_service.store.queries import plain
 from workflow_service.store.tables import Moment, letters
 
@@ -160,8 +161,7 @@ async def page(
     """
     query = sa.select(letters)
     if before is not None:
-        bound = sa.literal(before[0], Moment), sa.literal(before[1])
-        query = query.where(sa.tuple_(letters.c.at, letters.c.id) < sa.tuple_(*bound))
+        query = query.where(behind(before, letters.c.at, letters.c.id))
     for column in ("workflow_id", "status", "kind", "channel"):
         if (value := getattr(chosen, column)) is not None:
             query = query.where(letters.c[column] == value)

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from workflow_service.store.database import Database
+from workflow_service.store.keyset import behind
 from workflow_service.store.tables import alerts, executions, plans, workflows
 
 PAGE = 200  # alerts read at once: no transaction outlasts a moment
@@ -56,5 +57,5 @@ async def admitted(database: Database, *, since: datetime, most: int) -> AsyncIt
         if len(rows) < size:
             return
         most -= size
-        at = sa.literal(rows[-1].created_at, workflows.c.created_at.type)
-        query = newest.where(sa.tuple_(workflows.c.created_at, workflows.c.id) < sa.tuple_(at, rows[-1].workflow_id))
+        last = (rows[-1].created_at, rows[-1].workflow_id)
+        query = newest.where(behind(last, workflows.c.created_at, workflows.c.id))

@@ -16,6 +16,7 @@ from workflow_service.domain.errors import NotFound
 from workflow_service.store import caused, commands
 from workflow_service.store.database import Database
 from workflow_service.store.executions import Record, load_from
+from workflow_service.store.keyset import behind
 from workflow_service.store.tables import Moment, catalogues, caused_alerts, executions, journal, workflows
 from workflow_service.store.waiting import stuck_because
 
@@ -76,7 +77,7 @@ async def summaries(
     """
     query = _summaries(database)
     if before is not None:
-        query = query.where(sa.tuple_(workflows.c.created_at, workflows.c.id) < sa.tuple_(*_bound(before)))
+        query = query.where(behind(before, workflows.c.created_at, workflows.c.id))
     if chosen.status is not None:
         query = query.where(executions.c.status == chosen.status)
     for column in ("severity", "namespace", "alert_name"):
@@ -241,7 +242,3 @@ async def _summary(database: Database, connection: AsyncConnection, workflow_id:
 def plain(row: sa.RowMapping) -> dict[str, Any]:
     """A row for JSON."""
     return {str(name): value for name, value in row.items()}  # SQLAlchemy's names are not plain strings for JSON
-
-
-def _bound(before: tuple[datetime, str]) -> tuple[Any, Any]:
-    return sa.literal(before[0], workflows.c.created_at.type), sa.literal(before[1])

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflow_service.domain.states import ExecutionStatus, RollbackStatus, UndoStatus
 from workflow_service.store.database import Database
+from workflow_service.store.keyset import behind
 from workflow_service.store.tables import executions, workflows
 
 
@@ -77,8 +78,7 @@ async def rollbacks(
         .limit(limit)
     )
     if before is not None:
-        at = sa.literal(before[0], executions.c.created_at.type)
-        rows = rows.where(sa.tuple_(executions.c.created_at, executions.c.id) < sa.tuple_(at, before[1]))
+        rows = rows.where(behind(before, executions.c.created_at, executions.c.id))
     done = sa.func.count().filter(executions.c.rollback == RollbackStatus.DONE)
     ended = sa.func.count().filter(executions.c.ended_at.is_not(None))
     counts = sa.select(ended.label("ended"), done.label("done")).select_from(joined).where(*chosen)

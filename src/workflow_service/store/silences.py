@@ -13,6 +13,7 @@ from workflow_service.domain.errors import NotFound, Stale, Unfit, Violation
 from workflow_service.domain.permissions import Sight
 from workflow_service.domain.silence import MOST, Silence, Weekly
 from workflow_service.store.database import Database
+from workflow_service.store.keyset import behind
 from workflow_service.store.queries import plain
 from workflow_service.store.tables import Moment, silences
 
@@ -120,8 +121,7 @@ async def listed(
     if ending_after is not None:
         query = query.where(silences.c.ends_at > ending_after)
     if before is not None:
-        at = sa.literal(before[0], silences.c.ends_at.type)
-        query = query.where(sa.tuple_(silences.c.ends_at, silences.c.id) < sa.tuple_(at, before[1]))
+        query = query.where(behind(before, silences.c.ends_at, silences.c.id))
     if sight is None:
         query = query.limit(limit)
     async with database.read() as connection:
