@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from workflow_service.api import selecting
 from workflow_service.api.alerts import DeliveryOutcomeOut, answer
 from workflow_service.api.callers import hindrance, sight_of, source_of, within_sight
-from workflow_service.api.paging import Cursor, cursor, read_cursor
+from workflow_service.api.paging import Cursor, next_cursor, read_cursor
 from workflow_service.api.problems import documented, problem
 from workflow_service.api.replaying import SimulatedDeliveryOut, simulated
 from workflow_service.intake.intake import Delivery
@@ -118,7 +118,7 @@ def routes(reception: Reception, database: Database, simulate: Simulate) -> APIR
         found = await inbound.summaries(
             database, quarantined=asked.quarantined, before=before, limit=limit + 1, sight=sight_of(request)
         )
-        onward = cursor(found[limit - 1]["received_at"], found[limit - 1]["id"]) if len(found) > limit else None
+        onward = next_cursor(found, limit, at="received_at", name="id")
         page = [_summary(one) for one in found[:limit]]
         return _json({"deliveries": selecting.pick(fields, page), "next_cursor": onward})
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, WithJsonSc
 
 from workflow_service.api import selecting
 from workflow_service.api.callers import sight_of
-from workflow_service.api.paging import Cursor, cursor, read_cursor
+from workflow_service.api.paging import Cursor, next_cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.domain.admission import OUTCOMES
 from workflow_service.store import kept_alerts
@@ -93,7 +93,7 @@ def routes(database: Database) -> APIRouter:
         before = read_cursor(asked.cursor)
         found = await kept_alerts.page(database, chosen=chosen, before=before, limit=asked.limit + 1)
         page = found[: asked.limit]
-        onward = cursor(page[-1]["received_at"], page[-1]["alert_id"]) if len(found) > asked.limit else None
+        onward = next_cursor(found, asked.limit, at="received_at", name="alert_id")
         return _json({"alerts": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from workflow_service.api import selecting
 from workflow_service.api.callers import visible_to
-from workflow_service.api.paging import Cursor, cursor, read_cursor
+from workflow_service.api.paging import Cursor, next_cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.domain.letters import headline
 from workflow_service.domain.notices import Kind
@@ -76,7 +76,7 @@ def routes(database: Database) -> APIRouter:
         before = read_cursor(asked.cursor)
         found = await outbox.page(database, chosen=chosen, before=before, limit=asked.limit + 1)
         page = found[: asked.limit]
-        onward = cursor(page[-1]["at"], page[-1]["id"]) if len(found) > asked.limit else None
+        onward = next_cursor(found, asked.limit, at="at", name="id")
         shown = selecting.pick(fields, [_shown(row) for row in page])
         return Response(orjson.dumps({"notifications": shown, "next_cursor": onward}), media_type="application/json")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -18,9 +19,15 @@ Cursor = Annotated[str | None, Field(None, pattern=CURSOR, description="next_cur
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def cursor(at: datetime, name: str) -> str:
-    """The place behind the entry of that moment and id."""
-    return f"{(at - _EPOCH) // timedelta(microseconds=1)}.{name}"
+def next_cursor(found: Sequence[Mapping[str, Any]], limit: int, *, at: str, name: str) -> str | None:
+    """The place behind the first `limit` of what was found; None: no more was found, and so the list is over.
+
+    `at`, `name`: the keys of an entry under which the moment and the id are that the list is sorted by.
+    """
+    if len(found) <= limit:
+        return None
+    last = found[limit - 1]
+    return f"{(last[at] - _EPOCH) // timedelta(microseconds=1)}.{last[name]}"
 
 
 def read_cursor(text: str | None) -> tuple[datetime, str] | None:

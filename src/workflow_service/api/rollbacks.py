@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from workflow_service.api import selecting
 from workflow_service.api.callers import visible_to
 from workflow_service.api.instant import Instant
-from workflow_service.api.paging import Cursor, cursor, read_cursor
+from workflow_service.api.paging import Cursor, next_cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.domain.states import UndoStatus
 from workflow_service.store import rollbacks
@@ -83,7 +83,7 @@ def routes(database: Database) -> APIRouter:
         span = rollbacks.Span(asked.namespace, asked.since, asked.until, within=visible_to(request))
         found, over, done = await rollbacks.rollbacks(database, span, before=before, limit=asked.limit + 1)
         page = found[: asked.limit]
-        onward = cursor(page[-1]["created_at"], page[-1]["rollback_id"]) if len(found) > asked.limit else None
+        onward = next_cursor(found, asked.limit, at="created_at", name="rollback_id")
         rate = round(done / over, 4) if over else None
         rows = selecting.pick(fields, [_row(one) for one in page])
         body = {"rollbacks": rows, "next_cursor": onward, "total": over, "success_rate": rate}

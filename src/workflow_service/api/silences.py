@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from workflow_service.api import conditional, selecting
 from workflow_service.api.callers import expect_within, sight_of, source_of
 from workflow_service.api.instant import Instant
-from workflow_service.api.paging import Cursor, cursor, read_cursor
+from workflow_service.api.paging import Cursor, next_cursor, read_cursor
 from workflow_service.api.problems import documented
 from workflow_service.domain.errors import NotFound, Stale, Unfit, Violation
 from workflow_service.domain.silence import Silence, Weekly, flaws
@@ -130,7 +130,7 @@ def routes(database: Database) -> APIRouter:
             database, ending_after=ending_after, before=before, limit=asked.limit + 1, sight=sight_of(request)
         )
         page = found[: asked.limit]
-        onward = cursor(page[-1]["ends_at"], page[-1]["id"]) if len(found) > asked.limit else None
+        onward = next_cursor(found, asked.limit, at="ends_at", name="id")
         shown = selecting.pick(fields, [_shown(one, now) for one in page])
         return _json({"silences": shown, "next_cursor": onward})
 

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 
 from workflow_service.api import conditional, results, schemas, selecting
 from workflow_service.api.callers import expect_orders_for, source_of, visible_to, within_sight
-from workflow_service.api.paging import cursor, read_cursor
+from workflow_service.api.paging import next_cursor, read_cursor
 from workflow_service.api.problems import RETRY_AFTER, documented, problem
 from workflow_service.api.standing import outlooks, tag_now, tag_of
 from workflow_service.domain.alert import alert_from_json
@@ -82,7 +82,7 @@ def routes(parts: Workflows) -> APIRouter:
         found = await queries.summaries(parts.database, chosen=chosen, before=before, limit=limit + 1)
         ahead = await outlooks(parts.database, found[:limit])
         page = [results.workflow(one, ahead[one["workflow_id"]]) for one in found[:limit]]
-        onward = cursor(found[limit - 1]["created_at"], found[limit - 1]["workflow_id"]) if len(found) > limit else None
+        onward = next_cursor(found, limit, at="created_at", name="workflow_id")
         return _json({"workflows": selecting.pick(fields, page), "next_cursor": onward})
 
     @router.get(
