@@ -129,7 +129,7 @@ async def test_ai_model_and_ai_structured(tmp_path: Path) -> None:
 
 async def test_ai_api_key_follows_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a bearer token, masked wherever settings are shown, and a new one in its file is used at once."""
-    monkeypatch.setattr("workflow_service.settings.rereading.EVERY", 0.0)
+    monkeypatch.setattr("workflow_service.watched_file.EVERY", 0.0)
     file = tmp_path / "key"
     file.write_text("old")
     async with StubAi(OPENAI).serving() as stub:

@@ -34,8 +34,8 @@ from workflow_service.domain.silence import Silence, Weekly, flaws
 from workflow_service.planning.policy_format import FreezeIn, PolicyIn, ScopeIn
 from workflow_service.planning.step_format import Flaw
 from workflow_service.planning.yaml_reading import NotYaml, Reading
+from workflow_service.watched_file import WatchedFile
 
-EVERY = 1.0  # seconds between looks at the file
 MAX_BYTES = 1024 * 1024
 _WORDS: Mapping[str, Word] = {"allow": Word.ALLOWED, "approve": Word.NEEDS_APPROVAL, "deny": Word.DENIED}
 _LONG_AGO, _FAR = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -97,19 +97,14 @@ class PolicyFile:
         Raises:
             InvalidPolicy: it cannot be used.
         """
-        self._path, self._defaults, self._monotonic = path, defaults, monotonic
-        self._stamp, self._looked_at = _stamp(path), monotonic()
+        self._path, self._defaults = path, defaults
+        self._file = WatchedFile(path, monotonic=monotonic)
         self._policy = read_policy(path, defaults)
 
     def __call__(self) -> Policy:
         """The policy."""
-        now = self._monotonic()
-        if now - self._looked_at >= EVERY:
-            self._looked_at = now
-            stamp = _stamp(self._path)
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._reread()
+        if self._file.changed():
+            self._reread()
         return self._policy
 
     def _reread(self) -> None:
@@ -214,11 +209,3 @@ def _violation(reading: Reading, flaw: Flaw) -> Violation:
 
 def _invalid(violations: list[Violation]) -> InvalidPolicy:
     return InvalidPolicy("the policy file is not valid", violations)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size

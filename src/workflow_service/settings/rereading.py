@@ -16,8 +16,7 @@ import structlog
 from workflow_service.settings.load import rule_of
 from workflow_service.settings.rules import Reader
 from workflow_service.settings.tree import Settings
-
-EVERY = 1.0  # seconds between looks at a file
+from workflow_service.watched_file import WatchedFile
 
 log = structlog.get_logger(__name__)
 
@@ -28,19 +27,13 @@ class SecretFile:
     def __init__(
         self, path: Path, read: Reader = str, *, first: Any = None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._path, self._read, self._value, self._monotonic = path, read, first, monotonic
-        self._stamp = _stamp(path) if first is not None else None
-        self._looked_at = float("-inf")
+        self._path, self._read, self._value = path, read, first
+        self._file = WatchedFile(path, read=first is not None, monotonic=monotonic)
 
     def __call__(self) -> Any:
         """The value."""
-        now = self._monotonic()
-        if now - self._looked_at >= EVERY:
-            self._looked_at = now
-            stamp = _stamp(self._path)
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._reread()
+        if self._file.changed():
+            self._reread()
         return self._value
 
     def _reread(self) -> None:
@@ -61,11 +54,3 @@ def current(settings: Settings, path: str) -> Callable[[], Any]:
     if origin is None or origin.file is None:
         return lambda: value
     return SecretFile(origin.file, rule_of(path).read, first=value)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
