@@ -1,6 +1,6 @@
 """Connections to the embedded ledger, which can be closed whatever else happens to them.
 
-The other package has the same lines: the two share no code.
+The other package has these lines, too: the two share no code.
 """
 
 from __future__ import annotations

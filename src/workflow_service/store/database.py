@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ class Database:
         if self.sqlite:
             Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
             target = self.url.set(drivername="sqlite+aiosqlite")
-            self._writer = _sqlite(target, size=1, begin="BEGIN IMMEDIATE")
-            self._reader = _sqlite(target, size=4, begin="BEGIN")
+            self._writer = _sqlite(target, embedded.connect_writer, size=1, begin="BEGIN IMMEDIATE")
+            self._reader = _sqlite(target, embedded.connect, size=4, begin="BEGIN")
         else:
             target = self.url.set(drivername="postgresql+psycopg")
             self._writer = self._reader = create_async_engine(
@@ -121,10 +121,8 @@ class translated:  # noqa: N801 - reads as a word at the call site
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
 
 
-def _sqlite(url: sa.URL, *, size: int, begin: str) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=size, max_overflow=0, connect_args={"async_creator_fn": embedded.connect}
-    )
+def _sqlite(url: sa.URL, connect: Callable[..., Any], *, size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, connect_args={"async_creator_fn": connect})
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:

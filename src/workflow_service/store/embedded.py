@@ -1,12 +1,13 @@
 """Connections to the embedded database, which can be closed whatever else happens to them.
 
-The other package has the same lines: the two share no code.
+The other package has much of this, too: the two share no code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -48,8 +49,43 @@ class _StoppedOnce(aiosqlite.Connection):
         return super().stop()
 
 
+class _Writing(_StoppedOnce):
+    """A connection whose transactions begin IMMEDIATE: once one has begun, nothing in it waits for anybody.
+
+    Only the beginning, which waits for other writers, and the end, which waits for the disk, are left to the worker.
+    What is in between costs less than to ask another thread for it, which is done three or four times a statement.
+    """
+
+    _cut_off = False  # what the worker was asked for may be under way still
+
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        connection = self._connection
+        if connection is not None and not self._cut_off and _waits_for_nobody(connection, fn):
+            return fn(*args, **kwargs)
+        try:
+            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call] # aiosqlite's own
+        except asyncio.CancelledError:
+            self._cut_off = True
+            raise
+
+
+def _waits_for_nobody(connection: sqlite3.Connection, fn: Any) -> bool:
+    if fn == connection.cursor:
+        return True
+    return connection.in_transaction and fn not in (connection.commit, connection.rollback, connection.close)
+
+
 def connect(database: str, **given: Any) -> aiosqlite.Connection:
     """A connection that is to be awaited, for `create_async_engine(connect_args={"async_creator_fn": connect})`."""
-    connection = _StoppedOnce(lambda: sqlite3.connect(database, factory=_RolledBack, **given), _ROWS)
+    return _made(_StoppedOnce, database, given)
+
+
+def connect_writer(database: str, **given: Any) -> aiosqlite.Connection:
+    """One whose transactions begin IMMEDIATE; statements within block the event loop as long as they take."""
+    return _made(_Writing, database, given)
+
+
+def _made(kind: type[_StoppedOnce], database: str, given: Mapping[str, Any]) -> aiosqlite.Connection:
+    connection = kind(lambda: sqlite3.connect(database, factory=_RolledBack, **given), _ROWS)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does with those that it makes itself
     return connection

@@ -22,7 +22,7 @@ from workflow_service.store.tables import (
     workflows,
 )
 
-BATCH = 500  # rows at once: short transactions beside a running service
+BATCH = 100  # rows at once: short transactions beside a running service
 KEYS_KEPT = timedelta(days=1)  # for which a request that is sent again gets the answer of the first one
 CHANGES_KEPT = timedelta(days=2)  # longer than guardrails look back
 UNREADABLE_KEPT = 10_000  # deliveries in which no alert can be told; each is cut to 64 KB
