@@ -137,6 +137,29 @@ async def test_an_outage_loses_nothing_and_doubles_nothing(database: Database) -
     assert (await verified(database))[0] == []
 
 
+async def test_what_comes_while_a_group_is_written_waits_for_company() -> None:
+    """Entries for which nobody waits make up few groups, however long each takes to be written."""
+    groups: list[int] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def append(entries: Sequence[Entry], *, again: bool) -> None:
+        groups.append(len(entries))
+        begun.set()
+        await go_on.wait()
+
+    log = AuditLog(append)
+    await log.start()
+    first = log.note(entry(0), soon=0)
+    await asyncio.wait_for(begun.wait(), timeout=10)
+    others = [log.note(entry(1))]
+    go_on.set()
+    await asyncio.wait_for(first, timeout=10)
+    others.append(log.note(entry(2)))
+    await asyncio.wait_for(asyncio.gather(*others), timeout=10)
+    await log.stop()
+    assert groups == [1, 2]
+
+
 async def test_stopping_writes_what_is_left(database: Database) -> None:
     """What was noted just before the end is in the log after it."""
     log = AuditLog(partial(audit.append, database))

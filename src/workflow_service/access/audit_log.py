@@ -38,6 +38,7 @@ class AuditLog:
         self._append, self._pause = append, pause or _pause
         self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
+        self._due: asyncio.TimerHandle | None = None  # when those for which nobody waits are written at last
         self._writer: asyncio.Task[None] | None = None
         self._again = False  # the group at the front may be written already
 
@@ -68,9 +69,13 @@ class AuditLog:
         self._waiting.append((entry, done))
         if soon <= 0:
             self._news.set()
-        elif len(self._waiting) == 1:
-            asyncio.get_running_loop().call_later(soon, self._news.set)
+        elif self._due is None:
+            self._due = asyncio.get_running_loop().call_later(soon, self._ring)
         return done
+
+    def _ring(self) -> None:
+        self._due = None
+        self._news.set()
 
     async def noted(self, entry: Entry) -> None:
         """Have it written, and wait for that, though not for long: what was done is done."""
@@ -83,9 +88,10 @@ class AuditLog:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._waiting:
+            left = len(self._waiting)  # what comes meanwhile says itself when it is to be written
+            while left > 0:
                 try:
-                    await self._write_group()
+                    left -= await self._write_group()
                 except StoreUnavailable as error:
                     log.warning("the audit log waits for the database", error=str(error), waiting=len(self._waiting))
                     await self._retry_later()
@@ -94,7 +100,7 @@ class AuditLog:
                     log.exception("the audit log cannot be written", waiting=len(self._waiting))
                     await self._retry_later()
 
-    async def _write_group(self) -> None:
+    async def _write_group(self) -> int:
         group = self._waiting[:GROUP]
         await self._append([entry for entry, _ in group], again=self._again)
         del self._waiting[: len(group)]
@@ -102,6 +108,7 @@ class AuditLog:
         for _, done in group:
             if not done.done():
                 done.set_result(None)
+        return len(group)
 
     async def _retry_later(self) -> None:
         self._again = True
