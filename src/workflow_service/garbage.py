@@ -2,8 +2,8 @@
 
 import gc
 
-_NEW_OBJECTS = 50_000  # containers made and not freed, between two searches among the young
-_YOUNG, _MIDDLE = 20, 50  # searches among these, until one among those that survived them
+_NEW_OBJECTS = 10_000  # containers made and not freed, between two searches among the young: five to ten milliseconds
+_YOUNG, _MIDDLE = 50, 50  # searches among these, until one among those that survived them
 
 
 def search_seldom() -> None:
