@@ -17,9 +17,12 @@ from workflow_service.domain.alert import alert_from_json
 from workflow_service.domain.errors import StoreUnavailable
 from workflow_service.domain.queueing import turn
 from workflow_service.engine.on_dbos import DbosEngine
+from workflow_service.intake import admitting
+from workflow_service.intake.admitting import Rows
 from workflow_service.intake.intake import Delivery, Intake
 from workflow_service.intake.receiving import Form
 from workflow_service.store.database import Database
+from workflow_service.store.executions import Record
 from workflow_service.store.tables import (
     active_identities,
     alerts,
@@ -99,6 +102,36 @@ async def test_an_admitted_alert_is_whole(intake: Intake, database: Database) ->
     assert key.endswith(".1")
     created = (await execution(database, key.removesuffix(".1"))).created_at
     assert (row["queue_name"], row["priority"]) == ("planning", turn(1, created))
+
+
+async def test_what_is_admitted_reads_back_as_it_was_written(database: Database) -> None:
+    """Every value of every row is stored, whether in one statement or in several."""
+    alert_id, at = await an_alert(database, outcome=None), now()
+    record = Record("run", "flow", {}, "critical", "planning", 1, at, seq=0, plan=None, events=())
+    verdict = {"own": "alert:é", "outcome": "admitted", "outcome_reason": 'says "no"', "workflow_id": "flow"}
+    times = {"decided_at": at, "reconsider_at": at + timedelta(hours=1)}
+    named = {
+        "alert_name": "\\x",
+        "severity": "critical",
+        "namespace": None,
+        "cluster": "here",
+        "target": "production/pod/x",
+    }
+    rows = Rows(
+        decided=[{"id": alert_id, **verdict, **times, "trace": [{"saw": "\0"}]}],
+        workflows=[{"id": "flow", "alert_id": alert_id, "execution_id": "run", **named, "created_at": at}],
+        identities=[{"identity": name, "workflow_id": "flow"} for name in ("b", "a")],
+        executions=[admitting.execution(record, "me")],
+    )
+    async with database.write() as connection:
+        await admitting.write(connection, rows)
+    tables = (alerts, workflows, executions, identities, active_identities)
+    written = (rows.decided, rows.workflows, rows.executions, rows.identities, rows.identities)
+    async with database.read() as connection:
+        for table, wanted in zip(tables, written, strict=True):
+            names = [table.c[name] for name in wanted[0]]
+            found = await connection.execute(sa.select(*names).order_by(names[0].desc()))
+            assert [dict(row) for row in found.mappings()] == wanted, table.name
 
 
 async def test_a_duplicate_is_attached(intake: Intake) -> None:

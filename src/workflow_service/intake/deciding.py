@@ -18,19 +18,18 @@ from workflow_service.domain.admission_facts import (
     about,
 )
 from workflow_service.domain.alert import Alert, alert_from_json, severity_rank
-from workflow_service.domain.queueing import QUEUE_BOUND, turn
+from workflow_service.domain.queueing import turn
 from workflow_service.domain.silence import Matchers
-from workflow_service.domain.states import ExecutionStatus, RollbackStatus
 from workflow_service.domain.watchdog import which
+from workflow_service.intake import admitting
 from workflow_service.intake import statements as sql
+from workflow_service.intake.admitting import Rows, Values, execution
 from workflow_service.intake.knowing import known_of
 from workflow_service.intake.starter import Starts
 from workflow_service.ports import Drive, Engine
 from workflow_service.store import alarms, caused, resolutions
 from workflow_service.store.executions import Record, trace_from
 from workflow_service.store.locks import Wake
-
-Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +59,6 @@ class _Asked:
     about: About
 
 
-@dataclass(slots=True)
-class _Admitted:
-    """Rows of the workflows that the alerts of one transaction begin, and what has to be queued."""
-
-    workflows: list[Values] = field(default_factory=list)
-    identities: list[Values] = field(default_factory=list)
-    executions: list[Values] = field(default_factory=list)
-    queued: list[Record] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class Decider:
     """Decides within a transaction of the caller's."""
@@ -88,28 +77,28 @@ class Decider:
             IntegrityError: another replica has just admitted an alert about the same thing.
         """
         order = {alert_id: place for place, alert_id in enumerate(alert_ids)}
-        rows = sorted(await connection.execute(sql.ALERTS, {"ids": list(order)}), key=lambda row: order[row.id])
+        found = sorted(await connection.execute(sql.ALERTS, {"ids": list(order)}), key=lambda row: order[row.id])
         outcomes = {
             row.id: Outcome(row.id, row.outcome, row.outcome_reason or "", row.workflow_id)
-            for row in rows
+            for row in found
             if row.outcome is not None
         }
-        asked = [self._asked(row) for row in rows if row.outcome is None]
+        asked = [self._asked(row) for row in found if row.outcome is None]
         if not asked:
             return Decided(outcomes)
         abouts = [one.about for one in asked]
         known = await known_of(connection, abouts, limits=self.limits, matchers=self.matchers, now=now)
-        admitted, decided = _Admitted(), []
+        pairs, rows = [], Rows()
         for one in asked:
             choice = choose(one.alert, one.about, known, self.limits, now)
             if choice.outcome == "admitted":
                 choice = replace(choice, workflow_id=str(uuid.uuid4()))
                 known.begins(choice.about, str(choice.workflow_id))
-                _admit(admitted, one, choice, starts, now)
-            decided.append(choice)
-        await self._write(connection, admitted)
-        pairs = list(zip(asked, decided, strict=True))
-        await connection.execute(sql.DECIDED, [_decided(one.row, choice, now) for one, choice in pairs])
+                _admit(rows, one, choice, starts, now)
+            rows.decided.append(_decided(one.row, choice, now))
+            pairs.append((one, choice))
+        await admitting.write(connection, rows)
+        await self._enqueue(connection, rows.queued)
         await alarms.seen(connection, self._watchdogs(pairs))
         news = await _against(connection, pairs, now)
         news = await self._resolve(connection, pairs, now) or news
@@ -128,15 +117,8 @@ class Decider:
                 found[dog.name] = max(one.row.received_at, found.get(dog.name, one.row.received_at))
         return found
 
-    async def _write(self, connection: AsyncConnection, admitted: _Admitted) -> None:
-        if admitted.workflows:
-            # Sorted, so that replicas that decide about the same things wait for each other in one order.
-            identities = sorted(admitted.identities, key=lambda row: str(row["identity"]))
-            await connection.execute(sql.ADMIT_WORKFLOWS, admitted.workflows)
-            await connection.execute(sql.HOLD_IDENTITIES, identities)
-            await connection.execute(sql.KEEP_IDENTITIES, identities)
-            await connection.execute(sql.ADMIT_EXECUTIONS, admitted.executions)
-        for record in admitted.queued:
+    async def _enqueue(self, connection: AsyncConnection, queued: Sequence[Record]) -> None:
+        for record in queued:
             place = turn(record.priority, record.created_at)
             await self.engine.enqueue(connection, Drive(record.execution_id, 1), queue=record.queue, priority=place)
 
@@ -190,7 +172,7 @@ async def _against(connection: AsyncConnection, decided: Sequence[tuple[_Asked, 
     return over or bool(notes)
 
 
-def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:
+def _admit(rows: Rows, one: _Asked, choice: Choice, starts: Starts, now: datetime) -> None:
     """The workflow, its identities, its execution and the start of its planning: here, or through the queue."""
     row, alert, execution_id, workflow_id = one.row, one.alert, str(uuid.uuid4()), str(choice.workflow_id)
     record = Record(
@@ -210,8 +192,8 @@ def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now
     )
     owner = starts.reserve(record)
     if owner is None:
-        admitted.queued.append(record)
-    admitted.workflows.append(
+        rows.queued.append(record)
+    rows.workflows.append(
         {
             "id": workflow_id,
             "alert_id": row.id,
@@ -224,32 +206,8 @@ def _admit(admitted: _Admitted, one: _Asked, choice: Choice, starts: Starts, now
             "created_at": now,
         }
     )
-    admitted.identities += [{"identity": name, "workflow_id": workflow_id} for name in choice.about.held]
-    admitted.executions.append(_execution(record, owner))
-
-
-def _execution(record: Record, owner: str | None) -> Values:
-    return {
-        "id": record.execution_id,
-        "workflow_id": record.workflow_id,
-        "kind": "run",
-        "status": ExecutionStatus.CREATED,
-        "queue": record.queue,
-        "priority": record.priority,
-        "owner": owner,
-        "generation": 0 if owner is None else 1,
-        "enqueued": 1,
-        "enqueued_at": record.created_at,
-        "seq": 0,
-        "actions_total": 0,
-        "actions_ended": 0,
-        "reason": "",
-        "cause": "",
-        "rollback": RollbackStatus.NONE,
-        "created_at": record.created_at,
-        "updated_at": record.created_at,
-        "must_end_by": record.created_at + QUEUE_BOUND,
-    }
+    rows.identities += [{"identity": name, "workflow_id": workflow_id} for name in choice.about.held]
+    rows.executions.append(execution(record, owner))
 
 
 def _outcome(row: sa.Row[Any], choice: Choice) -> Outcome:
@@ -258,14 +216,14 @@ def _outcome(row: sa.Row[Any], choice: Choice) -> Outcome:
 
 def _decided(row: sa.Row[Any], choice: Choice, now: datetime) -> Values:
     return {
-        "alert_id": row.id,
-        "b_own": choice.about.own,
-        "b_outcome": choice.outcome,
-        "b_outcome_reason": choice.reason,
-        "b_workflow_id": choice.workflow_id,
-        "b_decided_at": now,
+        "id": row.id,
+        "own": choice.about.own,
+        "outcome": choice.outcome,
+        "outcome_reason": choice.reason,
+        "workflow_id": choice.workflow_id,
+        "decided_at": now,
         # A source that does not tell when it is over would have its alert acted on long after that.
         # What only waits for its turn has been promised one.
-        "b_reconsider_at": choice.reconsider_at if row.tracked or choice.outcome == OVER_BUDGET else None,
-        "b_trace": choice.trace,
+        "reconsider_at": choice.reconsider_at if row.tracked or choice.outcome == OVER_BUDGET else None,
+        "trace": choice.trace,
     }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,42 +32,48 @@ async def known_of(
     connection: AsyncConnection, abouts: Sequence[About], *, limits: Limits, matchers: Matchers, now: datetime
 ) -> Known:
     """All that is known about these things, as `connection` sees it."""
-    names = {name for about in abouts for name in about.names}
+    names = sorted({name for about in abouts for name in about.names})
     storms = limits.storm_in_namespace or limits.storm_in_cluster
-    wide = {name for about in abouts for name in storm_names(about)} if storms else set[str]()
+    wide = sorted({*names, *[name for about in abouts for name in storm_names(about)]}) if storms else names
+    times = {"now": now, "since": now - limits.memory, "since_nothing": now - limits.no_action_memory}
+    statement = sql.KNOWN
+    if storms or limits.budget_in_namespace or limits.budget_in_cluster:
+        statement, times = sql.KNOWN_AND_BEGUN, times | _counted(limits, now)
     known = Known()
-    for row in await connection.execute(sql.ACTIVE, {"names": sorted(names | wide)}):
-        known.active[row.identity] = Running(row.workflow_id, row.started_at)
     ended: defaultdict[str, list[Ended]] = defaultdict(list)
-    since = {"since": now - limits.memory, "since_nothing": now - limits.no_action_memory}
-    for end in await connection.execute(sql.ENDED, {"names": sorted(names), **since}):
-        ended[end.identity].append(_ended(end))
-    known.ended = ended
-    if standing := matchers.standing(await silences.current(connection, now), now):
-        known.quiet = partial(_quiet, standing)
-    await _count(connection, known, limits, now)
+    for row in await connection.execute(statement, {"names": names, "wide": wide, **times}):
+        match row.kind:
+            case "active":
+                known.active[row.name] = Running(row.workflow_id, row.at)
+            case "ended":
+                ended[row.name].append(_ended(row))
+            case "quiet":
+                standing = matchers.standing(await silences.current(connection, now), now)
+                known.quiet = partial(_quiet, standing) if standing else known.quiet
+            case _:
+                _count(known, row, row.cluster or limits.clusters.own)
+    known.ended = {name: sorted(ends, key=attrgetter("at"), reverse=True) for name, ends in ended.items()}
     return known
 
 
-async def _count(connection: AsyncConnection, known: Known, limits: Limits, now: datetime) -> None:
-    """How many workflows have begun where, for storms and budgets."""
-    storm = now - limits.storm_window
-    storms = limits.storm_in_namespace or limits.storm_in_cluster
+def _counted(limits: Limits, now: datetime) -> dict[str, datetime]:
+    """Since when workflows are counted, for storms and for budgets."""
+    storm, budget = now - limits.storm_window, now - BUDGET_WINDOW
     budgets = limits.budget_in_namespace or limits.budget_in_cluster
-    if not storms and not budgets:
-        return
-    since = min(storm, now - BUDGET_WINDOW) if budgets else storm
-    for row in await connection.execute(sql.BEGUN, {"since": since, "storm": storm, "budget": now - BUDGET_WINDOW}):
-        cluster = row.cluster or limits.clusters.own
-        for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
-            known.begun[place] = known.begun.get(place, 0) + row.number
-            known.spent[place] = known.spent.get(place, 0) + row.spent
-            if row.oldest is not None:
-                known.oldest[place] = min(row.oldest, known.oldest.get(place, row.oldest))
+    return {"storm": storm, "budget": budget, "counted": min(storm, budget) if budgets else storm}
+
+
+def _count(known: Known, row: Any, cluster: str) -> None:
+    """How many workflows have begun where, for storms and budgets."""
+    for place in (cluster, f"{cluster}/{row.namespace}") if row.namespace else (cluster,):
+        known.begun[place] = known.begun.get(place, 0) + row.begun
+        known.spent[place] = known.spent.get(place, 0) + row.spent
+        if row.at is not None:
+            known.oldest[place] = min(row.at, known.oldest.get(place, row.at))
 
 
 def _ended(row: Any) -> Ended:
-    end = Ended(row.workflow_id, row.status, row.ended_at, row.reason, row.started_at)
+    end = Ended(row.workflow_id, row.status, row.ended_at, row.reason, row.at)
     if row.document is None:
         return end
     alert = alert_from_json(row.document)

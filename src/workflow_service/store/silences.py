@@ -18,7 +18,8 @@ from workflow_service.store.queries import plain
 from workflow_service.store.tables import Moment, silences
 
 _NOW = sa.bindparam("now", type_=Moment)
-_CURRENT = sa.select(silences).where(silences.c.ends_at > _NOW, silences.c.starts_at <= _NOW)
+CURRENT = sa.and_(silences.c.ends_at > _NOW, silences.c.starts_at <= _NOW)  # whether or not it is a weekly time
+_CURRENT = sa.select(silences).where(CURRENT)
 
 
 async def current(connection: AsyncConnection, now: datetime) -> Sequence[Silence]:
