@@ -131,6 +131,8 @@ class HttpExecutor:
             raise Misunderstood(f"key: {request.key!r} must be 1 to 256 printable ASCII characters")
         within = min(self._patience.effect, max(0.0, request.remaining_seconds) + self._patience.last_word)
         given = {"Idempotency-Key": request.key}
+        # The id is the executor's own word. What no header can carry is not sent: the order is for any ledger then, as
+        # with an executor that does not know the header.
         if request.ledger_id is not None and _KEY.fullmatch(request.ledger_id):
             given["Ledger-Id"] = request.ledger_id
         body = wire.execute_body(request)
