@@ -83,10 +83,10 @@ def _settings(ports: dict[str, int]) -> dict[str, str]:
 
 
 def _serve(port: int, born: dict[str, float], starts: list[float], stop: asyncio.Event) -> asyncio.Task[None]:
-    from hypercorn.asyncio import serve  # type: ignore[import-not-found] # with it
-    from hypercorn.config import Config  # type: ignore[import-not-found] # with it
+    from hypercorn.asyncio import serve  # type: ignore[import-not-found]  # with it
+    from hypercorn.config import Config  # type: ignore[import-not-found]  # with it
 
-    import restate  # type: ignore[import-not-found] # only in `.bench`, see restate_parts
+    import restate  # type: ignore[import-not-found]  # only in `.bench`, see restate_parts
 
     service = restate.Service(SERVICE)
 

@@ -239,7 +239,7 @@ def _health_check(config: Path | None) -> int:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
     connection = http.client.HTTPConnection(host, settings.service_port, timeout=5)
     if settings.tls.cert_file is not None:  # ourselves, by an address that no certificate names: no secret is sent
-        unchecked = ssl._create_unverified_context()  # noqa: S323, SLF001
+        unchecked = ssl._create_unverified_context()  # noqa: S323, SLF001 - see above
         connection = http.client.HTTPSConnection(host, settings.service_port, timeout=5, context=unchecked)
     try:
         connection.request("GET", "/health")

@@ -172,9 +172,11 @@ class Kubernetes:
             for kind in kinds:
                 body = self.kube.create(custom_kind(group, *kind))
                 made = Thing("CustomResourceDefinition", "", body["metadata"]["name"])
+                # mypy infers no lambda that has a default.
                 eventually(lambda made=made: established(self.kube.get(made)), f"{made.name} is served")  # type: ignore[misc]
         for body in FURNITURE:
             path = self.kube.collection(str(body["kind"]))
+            # mypy infers no lambda that has a default.
             eventually(lambda path=path: self.kube.call("GET", path)[0] == 200, f"{path} is served")  # type: ignore[misc]
             self.kube.create(body)
 

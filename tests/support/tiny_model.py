@@ -31,6 +31,7 @@ Tensor = tuple[str, tuple[int, ...], "array[float]"]  # name, dimensions with th
 def write(path: Path, *, seed: int = 0) -> Path:
     """Write the model; another seed is another model."""
     tokens = list(_vocabulary())
+    # Numbers of a toy, no secrets.
     tensors = list(_tensors([text for text, _, _ in tokens], [kind for _, _, kind in tokens], random.Random(seed)))  # noqa: S311
     head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 0))
     count = 0

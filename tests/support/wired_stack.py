@@ -73,7 +73,7 @@ class Bench(Stack):
         assert answer.status_code == 200, answer.text
         return "large"
 
-    def ended(self, workflow_id: str) -> dict[str, Any]:  # type: ignore[override]
+    def ended(self, workflow_id: str) -> dict[str, Any]:  # type: ignore[override]  # of one workflow, not of so many
         """The workflow once it is over."""
         eventually(lambda: self.workflow_detail(workflow_id)["ended_at"], "the workflow ends")
         return self.workflow_detail(workflow_id)

@@ -38,6 +38,7 @@ def _telling(audience: str) -> Callable[[Run, Notify], Awaitable[Done]]:
         delivered: list[str] = []
         for channel in run.world.channels.configured:
             try:
+                # mypy infers no lambda that has a default.
                 await run.deliver(channel, lambda to=channel: run.world.channels.deliver(to, notice))  # type: ignore[misc]
             except ActionFailedError as error:
                 error.result = {"channels": delivered, "failed_channel": channel}

@@ -57,14 +57,14 @@ class Routes:
         """All routes of this class."""
         router = APIRouter(prefix="/api/v1")
         add = router.add_api_route
-        result = {"response_model": models.Result}
+        result: dict[str, Any] = {"response_model": models.Result}
         answers = _ERRORS | _FORBIDDEN | _ELSEWHERE | _RUNNING
-        add("/execute", self.execute, methods=["POST"], responses=answers, **result)  # type: ignore[arg-type]
+        add("/execute", self.execute, methods=["POST"], responses=answers, **result)
         add("/actions", self.actions, methods=["GET"], response_model=models.CatalogueAnswer, responses=_CLOSED)
         by_key = "/actions/by-key/{key:path}"
-        add(f"{by_key}/cancel", self.cancel, methods=["POST"], responses=_ERRORS | _RUNNING, **result)  # type: ignore[arg-type]
-        add(by_key, self.by_key, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
-        add("/status/{action_id}", self.status, methods=["GET"], responses=_ABSENT, **result)  # type: ignore[arg-type]
+        add(f"{by_key}/cancel", self.cancel, methods=["POST"], responses=_ERRORS | _RUNNING, **result)
+        add(by_key, self.by_key, methods=["GET"], responses=_ABSENT, **result)
+        add("/status/{action_id}", self.status, methods=["GET"], responses=_ABSENT, **result)
         observed = models.ObservationAnswer
         add(
             "/observe",

@@ -134,14 +134,15 @@ class KubeClient:
     async def close(self) -> None:
         """Close the connections; the next use opens them again."""
         if self._client is not None:
-            await self._client.close()  # type: ignore[no-untyped-call]
+            await self._client.close()  # type: ignore[no-untyped-call]  # theirs
             self._client = None
 
     async def _exchange(self, request: BasicRequest) -> bytes:
         client = self._connected()
         request.headers = {"User-Agent": FIELD_MANAGER} | (request.headers or {})
         try:
-            response = await client.send(client.build_adapter_request(request))  # type: ignore[no-untyped-call]
+            adapted = client.build_adapter_request(request)
+            response = await client.send(adapted)  # type: ignore[no-untyped-call]  # theirs
         except (
             httpx2.ConnectError,
             httpx2.ConnectTimeout,

@@ -1,4 +1,7 @@
-"""What looks like a secret in texts of strangers (messages about alerts, reasons, errors), taken out on suspicion."""
+"""What looks like a secret in texts of strangers (messages about alerts, reasons, errors), taken out on suspicion.
+
+The other package has nearly the same patterns: the two share no code.
+"""
 
 import re
 from collections.abc import Mapping

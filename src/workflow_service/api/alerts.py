@@ -74,8 +74,8 @@ class AlertmanagerAlertIn(BaseModel):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     startsAt: str | None = None  # noqa: N815 - Alertmanager's names
-    endsAt: str | None = None  # noqa: N815
-    generatorURL: str | None = None  # noqa: N815
+    endsAt: str | None = None  # noqa: N815 - see above
+    generatorURL: str | None = None  # noqa: N815 - see above
     fingerprint: str | None = None
 
 

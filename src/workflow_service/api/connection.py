@@ -51,7 +51,7 @@ class GuardedConnection(HttpToolsProtocol):
     _brings_alerts = False
     _body_until = 0.0  # loop time at which a body must have come
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock for the first request."""
         super().connection_made(transport)
         self._arm(self.limits.head_seconds)
@@ -125,6 +125,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Answer what is no HTTP as a problem document."""
         self._refuse(400, msg)
 
+    # uvicorn has a type of its own for the same thing.
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         super()._start_asgi_task(cycle, crowded if app is service_unavailable else app)  # type: ignore[arg-type]
 

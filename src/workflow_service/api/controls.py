@@ -103,7 +103,7 @@ def routes(parts: Controls) -> APIRouter:
         return Response(orjson.dumps({"commands": selecting.pick(fields, shown)}), media_type="application/json")
 
     @router.post("/workflows/{workflow_id}/{verb}", include_in_schema=False)
-    async def unknown(request: Request, workflow_id: WorkflowId, verb: str) -> Response:  # noqa: ARG001
+    async def unknown(request: Request, workflow_id: WorkflowId, verb: str) -> Response:  # noqa: ARG001 - the path's
         methods = methods_of(request.url.path)
         if "POST" not in methods:  # it is a name that only others lead to
             raise HTTPException(405)

@@ -40,7 +40,7 @@ def install(app: FastAPI, access: Access) -> None:
             app.openapi_schema = _completed(made(), access)
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way
 
 
 def _completed(document: dict[str, Any], access: Access) -> dict[str, Any]:

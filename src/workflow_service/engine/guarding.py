@@ -101,8 +101,9 @@ class Guarding:
         self._known_for: Policy | None = None  # another may need to know more
         made_here = not any(isinstance(event, ev.Planned | ev.Inherited) for event in record.events)
         self._judged = record.plan if made_here else None  # the revision that `_denied` is about
-        self._fit = record.plan if made_here and record.plan and guarded.spotless(record.plan) else None
         self._denied: Finding | None = None  # why it may not be executed (any more); None: it may
+        # The plan, if this drive has made it and nothing at all was found of it: its steps need not be judged again.
+        self._fit = record.plan if made_here and record.plan and guarded.spotless(record.plan) else None
         self._spent: dict[str, str] = {}  # by step: why its start was refused
 
     def refused(self, spent: BudgetSpent) -> None:
@@ -143,6 +144,7 @@ class Guarding:
 
         It saves asking all rules twice about every step of nearly every plan.
         """
+        # What counts as a suggestion was not judged with its plan, and by its names a step of a rule can count as one.
         same = graph.plan is self._fit and action.parameters is None and not is_suggestion(graph.steps[action.step])
         quiet = about.standing == _NOTHING and not policy.freezes and not about.by_advisor
         return same and quiet and guarded.judged_by(graph.plan) == policy.version

@@ -40,6 +40,7 @@ class Injector:
         """Do everything, each once so many alerts were accepted; return when the last one is over."""
         for index, planned in enumerate(schedule):
             self._let_send(planned.after)
+            # It is awaited before the loop goes on.
             await self._flow.until(lambda: len(self._flow.accepted) >= planned.after)  # noqa: B023
             self._let_send(schedule[index + 1].after if index + 1 < len(schedule) else None)
             self._tell(f"{len(self._flow.accepted)} accepted, {len(self._flow.open)} open: {planned.fault}")

@@ -114,6 +114,7 @@ class Load:
 
     async def _send(self, waiting: Any, may_send: Callable[[int], bool]) -> None:
         for alert in waiting:
+            # It is awaited before the loop goes on.
             await self.flow.until(lambda: len(self.flow.open) < self._at_once and may_send(alert.number))  # noqa: B023
             for trouble in alert.troubles:
                 await self._cluster.trouble(alert.target, trouble)

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 class _Gone:
     """Stands for a channel that was configured when the notification was written."""
 
-    async def tell(self, message: Message) -> None:  # noqa: ARG002
+    async def tell(self, message: Message) -> None:  # noqa: ARG002 - the port's
         """Nobody is there; it may be configured again before the notification is given up.
 
         Raises:

@@ -87,8 +87,8 @@ def _rules(section: type[Any], prefix: str) -> Iterator[tuple[str, Rule]]:
             yield prefix + item.name, item.metadata["rule"]
             continue
         below: Any = item.default_factory
-        if is_dataclass(below):
-            yield from _rules(below, f"{prefix}{item.name}.")  # type: ignore[arg-type]
+        if isinstance(below, type) and is_dataclass(below):
+            yield from _rules(below, f"{prefix}{item.name}.")
 
 
 _RULES: Mapping[str, Rule] = dict(_rules(Settings, ""))
