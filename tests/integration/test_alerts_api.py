@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from tests.integration.test_openapi import document_of, holds
-from tests.support.replica import HIGH_CPU, Running, eventually, replica
+from tests.support.replica import HIGH_CPU, Running, act, eventually, replica, rules_of
 from tests.support.rows import an_alert as stored_alert
 from tests.support.rows import away, count
-from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.scripted_executor import Answer, ScriptedExecutor
 from tests.unit.test_alertmanager import a_notification, an_alert
 from tests.unit.test_cloud_events import an_event
 from tests.unit.test_pagerduty import SECRET, a_signature, a_webhook
@@ -194,7 +194,10 @@ async def test_without_a_secret_nobody_is_pagerduty(tmp_path: Path) -> None:
 
 async def test_the_other_forms(tmp_path: Path) -> None:
     """A batch of events with a broken one between two good ones; a signed incident, acknowledged, then resolved."""
-    async with replica(tmp_path, ScriptedExecutor(), WEBHOOK_SECRETS=SECRET.decode()) as running:
+    executor = ScriptedExecutor()
+    executor.script("one", Answer(slow=True), Answer(slow=True))  # they are under way until the end
+    rules = rules_of(tmp_path, act("one"))
+    async with replica(tmp_path, executor, RULES_FILE=rules, WEBHOOK_SECRETS=SECRET.decode()) as running:
         document = await document_of(running)
         events = json.dumps([an_event(id="1"), an_event(id=""), an_event(id="2")]).encode()
         answer = await post(running, events, **{"Content-Type": "application/cloudevents-batch+json"})
