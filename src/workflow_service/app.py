@@ -48,6 +48,7 @@ from workflow_service.live.on_redis import RedisBus
 from workflow_service.meaning import admission, bus_of, shelf_of, watch_of
 from workflow_service.planning.rule_file import read_rules
 from workflow_service.ports import Executor
+from workflow_service.right_of_way import RightOfWay
 from workflow_service.settings import Settings, current
 from workflow_service.sites import Sites, Surroundings
 from workflow_service.store import migrations
@@ -96,11 +97,11 @@ class Replica:
         Raises:
             InvalidRules, InvalidPolicy: the rule file or the policy file breaks its format.
         """
-        self._settings = settings
-        self._started = time.monotonic()
+        self._settings, self._started = settings, time.monotonic()
         self.failure: WorkflowServiceError | None = None  # why the start failed
         self.draining = asyncio.Event()
         self.metrics = Metrics()
+        self.way = RightOfWay()
         self.bus = bus_of(settings)
         self.database = Database(settings.storage.url)
         replica = f"{settings.cluster_name}-{uuid.uuid4().hex[:12]}"
@@ -224,6 +225,7 @@ class Replica:
             engine=self.engine,
             site=self.sites.own,
             site_of=self.sites.of,
+            way=self.way,
             bus=self.bus,
             bell=Bell(self.bus),
             listening=self.listening,
@@ -238,7 +240,7 @@ class Replica:
 
     def _reception(self) -> Reception:
         given = self._settings.intake
-        inbox = Inbox(most=given.max_pending, most_undecided=given.max_undecided)
+        inbox = Inbox(self.way, most=given.max_pending, most_undecided=given.max_undecided)
         return Reception(self.intake, inbox, self.metrics.intake)
 
     def _alerts(self) -> Alerts:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from workflow_service.intake.inbox import Full, Inbox
+from workflow_service.right_of_way import RightOfWay
 
 pytestmark = [pytest.mark.requirement("BR-WF-001")]
 
 
 def test_as_many_deliveries_as_may_be() -> None:
     """One more is refused until one is done, however it ends."""
-    inbox = Inbox(most=2)
+    inbox = Inbox(RightOfWay(), most=2)
     with inbox.place():
         with inbox.place(), pytest.raises(Full, match="2 deliveries"), inbox.place():
             pass
@@ -25,7 +26,7 @@ def test_as_many_deliveries_as_may_be() -> None:
 
 def test_as_many_bytes_as_may_be() -> None:
     """Bodies are weighed as they come; what was refused or is done weighs nothing."""
-    inbox = Inbox(most=9, most_bytes=10)
+    inbox = Inbox(RightOfWay(), most=9, most_bytes=10)
     with inbox.load() as first:
         first.add(6)
         with inbox.load() as second:

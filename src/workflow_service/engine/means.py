@@ -19,6 +19,7 @@ from workflow_service.engine.notifying import Notifying
 from workflow_service.engine.recovering import Recoveries
 from workflow_service.engine.ringing import Bell
 from workflow_service.ports import Engine, EventBus, Executor
+from workflow_service.right_of_way import RightOfWay
 from workflow_service.store.database import Database
 from workflow_service.store.journal import Journal
 from workflow_service.telemetry.metrics import Metrics
@@ -50,6 +51,7 @@ class Means:
     engine: Engine
     site: Site
     site_of: Callable[[Mapping[str, Any]], Site]  # an alert's, as it is stored
+    way: RightOfWay
     bus: EventBus
     bell: Bell
     metrics: Metrics

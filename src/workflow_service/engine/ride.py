@@ -218,6 +218,7 @@ class Ride:
 
     async def _planned(self, record: Record) -> _Made | Ended:
         """The plan as guardrails leave it; or the end, since another workflow turns out to be about the same thing."""
+        await self._means.way.give()
         began = self._means.clock()
         planning = self._means.site.plan_for(alert_from_json(record.alert), record.ordered)
         plan, _, _, instead = await self._unless_drained(planning)

@@ -83,6 +83,7 @@ class Run:
             while True:
                 if self._hearing.heard.is_set():
                     self._news += await self._hearing.news(fold_all(self._news, self._recorder.state))
+                await self._means.way.give()
                 wake_at = await self._advance()
                 if self._recorder.state.final or self._stands_still(self._recorder.state) or not self._in_slot:
                     return
@@ -235,8 +236,7 @@ class Run:
         return self._start(action, state, ledger, errands)
 
     async def _delay(self, action: do.StartStep, state: RunState, now: datetime) -> list[ev.Event]:
-        locked = self._holding.delay(action, state, now)
-        return locked or await self._guarding.delay(action, self._graph, state)
+        return self._holding.delay(action, state, now) or await self._guarding.delay(action, self._graph, state)
 
     def _start(
         self, action: do.StartStep | do.StartUndo, state: RunState, ledger: str | None, errands: list[Sent]

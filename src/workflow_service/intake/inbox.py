@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from workflow_service.domain.errors import StoreUnavailable
+from workflow_service.right_of_way import RightOfWay
 
 MAX_BYTES = 128 * 1024 * 1024  # of bodies in memory
 
@@ -39,9 +40,15 @@ class Load:
 class Inbox:
     """One replica's bounds."""
 
-    def __init__(self, *, most: int, most_bytes: int = MAX_BYTES, most_undecided: int | None = None) -> None:
-        """`most_undecided`: alerts in the database that wait for their decision; None: any number."""
-        self._most, self._most_bytes, self.most_undecided = most, most_bytes, most_undecided
+    def __init__(
+        self, way: RightOfWay, *, most: int, most_bytes: int = MAX_BYTES, most_undecided: int | None = None
+    ) -> None:
+        """`way`: what deliveries have until they are decided.
+
+        `most_undecided`: alerts in the database that wait for their decision; None: any number.
+        """
+        self._way, self.most_undecided = way, most_undecided
+        self._most, self._most_bytes = most, most_bytes
         self._pending, self._bytes = 0, 0
         self.undecided = 0  # as counted last
 
@@ -63,7 +70,8 @@ class Inbox:
             raise Full(f"{self._pending} deliveries are being stored or decided, which is as many as may be")
         self._pending += 1
         try:
-            yield
+            with self._way.taken():
+                yield
         finally:
             self._pending -= 1
 
