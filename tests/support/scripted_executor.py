@@ -75,6 +75,7 @@ class ScriptedExecutor:
     sent: list[ActionRequest] = field(default_factory=list)  # orders that arrived, resends too
     effects: list[str] = field(default_factory=list)  # keys, in the order in which they were begun
     asked: list[str] = field(default_factory=list)  # keys asked about
+    looked_at: list[str] = field(default_factory=list)  # names of objects, as often as they were
     cancelled: list[str] = field(default_factory=list)  # keys whose cancel was answered, once each
     refused_cancels: int = 0  # cancels that were not answered
     missed: int = 0  # calls of any sort while it was away
@@ -166,6 +167,7 @@ class ScriptedExecutor:
     async def observe(self, target: Target) -> Observation:
         """Every object that a test names exists; `cluster` says who owns it."""
         await self._arrive()
+        self.looked_at.append(target.name)
         owners, key = [], (target.kind, target.name)
         while key in self.cluster:
             key = self.cluster[key]

@@ -28,15 +28,15 @@ async def _turns(number: int) -> None:
 
 async def test_nobody_to_give_way_to() -> None:
     """Then it is no more than a question: not even the loop has a turn."""
-    way, went = RightOfWay(longest=FOR_EVER), []
-    asyncio.get_running_loop().call_soon(went.append, "the loop had a turn")
+    way, turns = RightOfWay(), list[int]()
+    asyncio.get_running_loop().call_soon(turns.append, 1)
     await way.give()
-    assert not went
+    assert not turns
 
 
 async def test_all_that_pass_go_first() -> None:
     """Only when the last of them is through, however it got through, others go on, in the order of coming."""
-    way, went = RightOfWay(longest=FOR_EVER), []
+    way, went = RightOfWay(longest=FOR_EVER), list[int]()
     with way.taken():
         tasks = _giving(way, 3, went)
         await _turns(5)
@@ -50,7 +50,7 @@ async def test_all_that_pass_go_first() -> None:
 
 async def test_who_comes_meanwhile_goes_before_the_rest() -> None:
     """Between two that go on, the loop hears of others; one of them that has the right of way holds the rest up."""
-    way, went = RightOfWay(longest=FOR_EVER), []
+    way, went = RightOfWay(longest=FOR_EVER), list[int]()
     with way.taken():
         tasks = _giving(way, 9, went)
         await _turns(2)
@@ -64,9 +64,21 @@ async def test_who_comes_meanwhile_goes_before_the_rest() -> None:
     assert went == [*range(9)]
 
 
+async def test_one_right_behind_another() -> None:
+    """When the next one passes before the loop has had a turn, nobody goes on between them."""
+    way, went = RightOfWay(longest=FOR_EVER), list[int]()
+    with way.taken():
+        tasks = _giving(way, 2, went)
+        await _turns(2)
+    with way.taken():
+        await _turns(5)
+        assert went == []
+    await asyncio.gather(*tasks)
+
+
 async def test_nobody_overtakes() -> None:
     """Who gives way when it is free already, but others have not gone on yet, goes after them."""
-    way, went = RightOfWay(longest=FOR_EVER), []
+    way, went = RightOfWay(longest=FOR_EVER), list[int]()
     with way.taken():
         tasks = _giving(way, 2, went)
         await _turns(2)
@@ -77,7 +89,7 @@ async def test_nobody_overtakes() -> None:
 
 async def test_not_for_ever() -> None:
     """After the longest time one goes on though the way is taken still, and leaves nothing behind."""
-    way, went = RightOfWay(longest=0.01), []
+    way, went = RightOfWay(longest=0.01), list[int]()
     with way.taken():
         await asyncio.gather(*_giving(way, 3, went))
         assert went == [0, 1, 2]
@@ -86,7 +98,7 @@ async def test_not_for_ever() -> None:
 
 async def test_who_is_cancelled_takes_no_turn_along() -> None:
     """The next one goes on, whether it was cancelled while waiting or in the moment of its turn."""
-    way, went = RightOfWay(longest=FOR_EVER), []
+    way, went = RightOfWay(longest=FOR_EVER), list[int]()
     with way.taken():
         first, second, third = _giving(way, 3, went)
         await _turns(2)
