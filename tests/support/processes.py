@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -31,10 +34,25 @@ def eventually(look: Callable[[], Found], what: str, *, within: float = DEADLINE
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that nobody takes while whoever has it is killed and not back yet.
+
+    The kernel gives ports from 32768 on to whoever asks for any; those below are dealt out here.
+    """
+    while True:
+        port = next(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def _dealt() -> Iterator[int]:
+    """The ports of this process, in turn."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12
+    first = random.randrange(1000)  # noqa: S311 - another run on this machine is to be elsewhere, mostly
+    for number in itertools.count(first):
+        yield 20_000 + 1000 * worker + number % 1000
+
+
+_PORTS = _dealt()
 
 
 class Program:
