@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST = 0.05  # seconds for which one piece of work gives way: a storm slows drives down and never stops them
+LONGEST = 0.025  # seconds for which one piece of work gives way: a storm slows drives down and never stops them
 
 
 class RightOfWay:
