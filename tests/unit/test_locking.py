@@ -58,7 +58,8 @@ def test_all_that_the_plan_changes_is_held_from_the_beginning_to_the_end() -> No
     engine = engine_of(
         an_approval("ask"), a_step("change", "ask"), a_step("other", action=Action("touch", {}, a_target(name="b")))
     )
-    assert locking.changed(engine.graph, engine.state, cluster="c") == {WEB, WEB.replace("web", "b")}
+    by_plan = locking.planned(engine.graph, cluster="c")
+    assert locking.changed(engine.graph, engine.state, by_plan, cluster="c") == {WEB, WEB.replace("web", "b")}
     assert locking.holds(engine.graph, engine.state)
     engine.succeed("other")
     engine.obey()
@@ -77,5 +78,6 @@ def test_a_rollback_of_what_is_over_holds_only_what_was_changed() -> None:
     """What was never tried cannot be undone."""
     engine = engine_of(a_step("change"), a_step("other", "change", action=Action("touch", {}, a_target(name="b"))))
     state = RunState(status=ExecutionStatus.QUEUED, steps=engine.state.steps, wanted=Verb.ROLLBACK, waiting_since=T0)
-    assert locking.changed(engine.graph, state, cluster="c") == {WEB}
+    by_plan = locking.planned(engine.graph, cluster="c")
+    assert locking.changed(engine.graph, state, by_plan, cluster="c") == {WEB}
     assert not locking.holds(engine.graph, state)

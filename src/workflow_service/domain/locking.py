@@ -31,8 +31,13 @@ def lock_of(step: Step, parameters: Mapping[str, Any] | None, graph: Graph, *, c
     return str(owners.get(target.identity, target.identity))
 
 
-def changed(graph: Graph, state: RunState, *, cluster: str) -> frozenset[str]:
-    """The identities of all that the execution may change, as far as they are known by now.
+def planned(graph: Graph, *, cluster: str) -> dict[str, str | None]:
+    """What each step changes, as far as the plan says it."""
+    return {name: lock_of(step, None, graph, cluster=cluster) for name, step in graph.steps.items()}
+
+
+def changed(graph: Graph, state: RunState, by_plan: Mapping[str, str | None], *, cluster: str) -> frozenset[str]:
+    """The identities of all that the execution may change, as far as they are known by now: `planned`, and more.
 
     What a retry keeps is among them, since a later failure may undo it. A rollback of what is over changes only what
     was changed.
@@ -43,7 +48,7 @@ def changed(graph: Graph, state: RunState, *, cluster: str) -> frozenset[str]:
         attempts = state.steps[name].attempts if name in state.steps else ()
         if only_undoes and not attempts:
             continue
-        found.add(lock_of(step, None, graph, cluster=cluster))
+        found.add(by_plan[name])
         for parameters in (attempt.parameters for attempt in attempts if attempt.parameters is not None):
             found.add(lock_of(step, parameters, graph, cluster=cluster))
     return frozenset(identity for identity in found if identity is not None)

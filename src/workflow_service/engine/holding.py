@@ -42,12 +42,13 @@ class Holding:
 
     def __init__(self, means: Means, graph: Graph, state: RunState) -> None:
         self._means, self._graph = means, graph
+        self._planned = locking.planned(graph, cluster=means.site.cluster)
         self._held = self._all(state) if locking.holds(graph, state) else frozenset[str]()
         self._refused = _NOBODY
 
     def grow(self, graph: Graph) -> None:
         """From now on the plan has these steps."""
-        self._graph = graph
+        self._graph, self._planned = graph, locking.planned(graph, cluster=self._means.site.cluster)
 
     def grip(self, before: RunState, after: RunState, events: Sequence[ev.Event]) -> Grip:
         """What an entry that leads from `before` to `after` takes and gives back."""
@@ -105,7 +106,9 @@ class Holding:
         return [ev.StepDelayed(now, action.step, min(now + pause, end or now + pause), message)]
 
     def _lock(self, step: str, parameters: Mapping[str, object] | None) -> str | None:
+        if parameters is None:
+            return self._planned[step]
         return locking.lock_of(self._graph.steps[step], parameters, self._graph, cluster=self._means.site.cluster)
 
     def _all(self, state: RunState) -> frozenset[str]:
-        return locking.changed(self._graph, state, cluster=self._means.site.cluster)
+        return locking.changed(self._graph, state, self._planned, cluster=self._means.site.cluster)

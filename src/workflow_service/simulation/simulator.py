@@ -19,7 +19,7 @@ from workflow_service.domain.errors import Crowded, NotFound, Rejected, Unfit, V
 from workflow_service.domain.failure_class import Patterns
 from workflow_service.domain.guardrails import refusal
 from workflow_service.domain.guardrails_about import About, Judgement
-from workflow_service.domain.locking import OWNERS, lock_of
+from workflow_service.domain.locking import OWNERS, planned
 from workflow_service.domain.plan import Plan
 from workflow_service.domain.policy import Word
 from workflow_service.domain.silence import Matchers
@@ -196,7 +196,7 @@ class Simulator:
 async def _taken(database: Database, plan: Plan, cluster: str) -> Mapping[str, str]:
     """By step of the plan, who holds what it would change, as far as the plan itself names it."""
     graph = graphs.validate(plan)
-    wanted = {name: lock_of(step, None, graph, cluster=cluster) or "" for name, step in graph.steps.items()}
+    wanted = {name: identity or "" for name, identity in planned(graph, cluster=cluster).items()}
     held = await locks.holders(database, set(wanted.values()) - {""})
     return {name: f"workflow {held[one]} changes {one} now" for name, one in wanted.items() if held.get(one)}
 
