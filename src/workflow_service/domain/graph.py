@@ -10,6 +10,7 @@ from typing import Any
 from workflow_service.domain import levels, scope, step_rules
 from workflow_service.domain.errors import InvalidPlan, Violation
 from workflow_service.domain.expressions import Scope
+from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.plan import OnFailure, Phase, Plan, Step, StepKind
 
 Items = Mapping[str, Sequence[Any]]  # what the forEach steps that were opened found to do
@@ -32,6 +33,7 @@ class Graph:
     descendants: Mapping[str, frozenset[str]]  # what came after it because of it, at any depth
     top: tuple[str, ...]  # the top level's steps of phases main and verify, in that order
     plain: frozenset[str]  # steps that can do nothing but send their action
+    literal: frozenset[str]  # steps whose parameters are values, without an expression in them
     last: frozenset[str]  # every step of phase finally, at any depth
     parent: Mapping[str, str]  # of what is inside a group
     children: Mapping[str, tuple[str, ...]]  # of a group, as far as it is known
@@ -239,6 +241,7 @@ def _graph(plan: Plan, items: Items) -> Graph:
         descendants=growing.descendants(order),
         top=tuple(name for name in order if name in top),
         plain=frozenset(name for name, step in growing.steps.items() if _plain(step)),
+        literal=frozenset(name for name, step in growing.steps.items() if not has_expressions(step.given_parameters)),
         last=frozenset(name for first in last for name in growing.inside[first]),
         parent=growing.parent,
         children=growing.children,

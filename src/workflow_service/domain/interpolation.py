@@ -28,12 +28,10 @@ def has_expressions(value: object) -> bool:
         if isinstance(found, str):
             if _OPEN in found:
                 return True
-        elif isinstance(found, Mapping):
-            if any(_OPEN in str(key) for key in found):
-                return True
-            left.extend(found.values())
+        elif isinstance(found, dict | Mapping):  # asking an abstract class takes long, so it is asked last
+            left += [*found, *found.values()]
         elif isinstance(found, list | tuple):
-            left.extend(found)
+            left += found
     return False
 
 

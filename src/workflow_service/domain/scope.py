@@ -95,7 +95,7 @@ def parameters(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any
         EvaluationFailed: one of them has no value.
     """
     given = graph.steps[name].given_parameters
-    if not has_expressions(given):
+    if name in graph.literal:
         return given
     resolved: Mapping[str, Any] = interpolate(given, visible(graph, name), values(graph, state, name, alert))
     return resolved
@@ -174,7 +174,7 @@ def _of_step(graph: Graph, name: str, at: str, types: Scope) -> Iterator[Violati
     step = graph.steps[name]
     given, undo = step.given_parameters, step.rollback.parameters if step.rollback else {}
     conditions = step.when or step.for_each or step.preconditions or step.postconditions
-    if not (conditions or has_expressions(given) or has_expressions(undo)):
+    if not conditions and name in graph.literal and not has_expressions(undo):
         return
     outside, inside = _outside(graph, name, types), visible(graph, name, types)
     yield from _of_source(step.when, outside, Type.BOOL, f"{at}.when")

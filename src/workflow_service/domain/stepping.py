@@ -20,7 +20,6 @@ from workflow_service.domain.decisions import (
 )
 from workflow_service.domain.expressions import EvaluationFailed
 from workflow_service.domain.graph import Graph
-from workflow_service.domain.interpolation import has_expressions
 from workflow_service.domain.plan import StepKind
 from workflow_service.domain.run_state import RunState, StepState
 from workflow_service.domain.states import StepStatus
@@ -82,7 +81,7 @@ def _begin(graph: Graph, state: RunState, name: str, now: datetime, alert: Mappi
 
 def _start(graph: Graph, state: RunState, name: str, alert: Mapping[str, Any]) -> Action:
     attempt = state.steps[name].next_attempt
-    if not has_expressions(graph.steps[name].given_parameters):
+    if name in graph.literal:
         return StartStep(name, attempt)
     if attempt and state.steps[name].attempts[-1].parameters is not None:  # every attempt is at the same thing
         return StartStep(name, attempt, state.steps[name].attempts[-1].parameters)
