@@ -208,6 +208,7 @@ _STEP_PLAIN = _NAMES[: _NAMES.index("kind")]
 _SINCE_WHOLE: Mapping[str, Any] = {
     one.name: {} if one.name in {"parameters", "by_class"} else one.default for one in fields(Step)[len(_STEP_PLAIN) :]
 }
+_step_plain = attrgetter(*_STEP_PLAIN)
 _since_whole, _DEFAULTS = attrgetter(*_SINCE_WHOLE), tuple(_SINCE_WHOLE.values())
 
 
@@ -225,7 +226,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
-    body = {name: getattr(step, name) for name in _STEP_PLAIN}
+    body = dict(zip(_STEP_PLAIN, _step_plain(step), strict=True))
     body["retry"] = _values(step.retry)
     if step.action is not None:
         body["action"] = _action_to_json(step.action)

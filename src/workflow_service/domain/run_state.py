@@ -211,8 +211,9 @@ def changed(part: Part, **values: Any) -> Part:
         TypeError: there is no such field.
     """
     copy: Part = object.__new__(type(part))
-    before, after = vars(part), vars(copy)
-    after.update(before, **values)
+    before, after = part.__dict__, copy.__dict__
+    after.update(before)
+    after.update(values)
     if len(after) != len(before):
         raise TypeError(f"{type(part).__name__} has no {', '.join(values.keys() - before.keys())}")
     if "steps" in values:

@@ -131,7 +131,8 @@ class Guarding:
 
     async def _finding(self, action: StartStep, graph: Graph, state: RunState, now: datetime) -> Finding:
         """The one that decides."""
-        about, policy = await self._known(graph), self._guards.policy()
+        policy = self._guards.policy()
+        about = await self._known(graph, policy)
         if self._is_fit(action, graph, about, policy):
             return _FIT
         if (denied := await self._forbidden(graph)) is not None:
@@ -186,9 +187,8 @@ class Guarding:
         )
         return change, Budgets() if opened else policy.budgets
 
-    async def _known(self, graph: Graph) -> About:
+    async def _known(self, graph: Graph, policy: Policy) -> About:
         """What is known around the plan; what is declared anew each time."""
-        policy = self._guards.policy()
         if self._about is None or self._known_for is not policy:
             self._about, self._known_for = await self._guards.about(self._case(graph)), policy
         if (standing := await self._guards.standing()) is not self._about.standing:

@@ -202,15 +202,16 @@ class _Tally:
 
 
 def _tally(state: RunState, graph: Graph | None) -> _Tally:
-    by = state.by_status
-    groups = graph.children.keys() if graph is not None else frozenset[str]()
-    single = {status: len(names - groups) if groups else len(names) for status, names in by.items()}
-    skipped = single.get(StepStatus.SKIPPED, 0)
-    under_way = [name for status in _UNDER_WAY & by.keys() for name in by[status]]
+    needed, ended, over = 0, 0, 0
+    under_way: list[str] = []
+    for status, names in state.by_status.items():
+        single = len(names.difference(graph.children)) if graph is not None and graph.children else len(names)
+        if status is not StepStatus.SKIPPED:
+            needed += single
+            ended += single if status in FINAL_STEP else 0
+        if status in FINAL_STEP:
+            over += len(names)
+        elif status in _UNDER_WAY:
+            under_way += names
     place = graph.place.__getitem__ if graph is not None else None
-    return _Tally(
-        needed=sum(single.values()) - skipped,
-        ended=sum(single[status] for status in FINAL_STEP & by.keys()) - skipped,
-        over=sum(len(by[status]) for status in FINAL_STEP & by.keys()),
-        current=min(under_way, key=place, default=None),
-    )
+    return _Tally(needed, ended, over, min(under_way, key=place, default=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -74,13 +75,14 @@ class Entry:
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)
+_COLUMNS_OF = attrgetter(*COLUMNS)
 _MOMENTS = ("updated_at", "started_at", "must_end_by", "ended_at")
 
 
 def update_of(entry: Entry, moment: Moment) -> Values:
     """What the entry makes of its execution's row; the generation says which drive may."""
     row = entry.row
-    values = {name: getattr(row, name) for name in COLUMNS}
+    values = dict(zip(COLUMNS, _COLUMNS_OF(row), strict=True))
     values["cause"] = visible(row.cause)
     for name in _MOMENTS:
         values[name] = moment(values[name])

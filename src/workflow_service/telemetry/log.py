@@ -71,11 +71,16 @@ def progress_context(
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Mask what is called like a secret, and passwords and tokens within texts. The last step before rendering."""
+    texts = []
     for key, value in event.items():
         kind = type(value)
-        if kind in _HARMLESS or (kind is str and not _is_secret_name(key) and not _suspect(value)):
-            continue
-        event[key] = _redacted(key, value, _DEEPEST)
+        if kind is str and not _is_secret_name(key):
+            texts.append(value)
+        elif kind not in _HARMLESS:
+            event[key] = _redacted(key, value, _DEEPEST)
+    if _suspect(" ".join(texts)):  # once for all of them: nearly no line is
+        for key, value in event.items():
+            event[key] = _redacted(key, value, _DEEPEST)
     return event
 
 
