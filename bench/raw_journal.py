@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import sqlalchemy as sa
 import uvloop
@@ -79,7 +78,7 @@ async def _stored(database: Database, number: int) -> list[str]:
     ids = [str(uuid.uuid4()) for _ in range(number)]
     await store_workflows(database, ids, {})
     fresh = {
-        **asdict(ROW),
+        **ROW._asdict(),
         "kind": "run",
         "queue": "executions",
         "priority": 1,

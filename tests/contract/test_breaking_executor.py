@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 from tests.support.scripted_executor import Answer, ScriptedExecutor, failing
@@ -107,7 +106,7 @@ async def test_answers_do_not_count() -> None:
     watched.executor.script("cure", failing(ErrorClass.TRANSIENT), Answer("refused"))
     await watched.breaking.execute(order(0))
     await watched.breaking.execute(order(1))
-    other = replace(order(0), type="burn")
+    other = order(0)._replace(type="burn")
     for _ in range(3):
         watched.executor.away = True
         await watched.fails(ORDERS["execute"], times=4)

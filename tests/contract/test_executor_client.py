@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -230,9 +229,9 @@ async def test_execute_speaks_the_contract(peer: ScriptedExecutor, client: HttpE
 @pytest.mark.parametrize(
     "unspeakable",
     [
-        replace(REQUEST, key="a\r\nX-Evil: 1"),
-        replace(REQUEST, key=""),
-        replace(REQUEST, parameters={"replicas": 2**70}),
+        REQUEST._replace(key="a\r\nX-Evil: 1"),
+        REQUEST._replace(key=""),
+        REQUEST._replace(parameters={"replicas": 2**70}),
     ],
 )
 async def test_requests_that_cannot_be_said(
@@ -399,7 +398,7 @@ async def test_an_order_is_not_waited_for_past_its_time(peer: ScriptedExecutor, 
     client = HttpExecutor(peer.url, session, token=lambda: None, patience=Patience(effect=50.0, last_word=0.2))
     with pytest.raises(Unanswered):
         async with asyncio.timeout(20):
-            await client.execute(replace(REQUEST, remaining_seconds=0.1))
+            await client.execute(REQUEST._replace(remaining_seconds=0.1))
     assert peer.asked[0][3]["context"]["remaining_seconds"] == 0.1
 
 
@@ -426,7 +425,7 @@ async def test_an_order_for_another_ledger(peer: ScriptedExecutor, client: HttpE
     """The order names its ledger; that another refuses it is told, and the other is known from then on."""
     peer.says(problem(412, detail="not for me", ledger_id="L2"))
     with pytest.raises(OtherLedger, match="keeps ledger L2 now, and the order was for L1"):
-        await client.execute(replace(REQUEST, ledger_id="L1"))
+        await client.execute(REQUEST._replace(ledger_id="L1"))
     assert [headers["Ledger-Id"] for _, _, headers, _ in peer.asked] == ["L1"]
     assert await client.ledger_id() == "L2"
     assert len(peer.asked) == 1
@@ -439,7 +438,7 @@ async def test_other_412s_are_the_requests_fault(
     """Whoever names no other ledger has not said that nothing was begun; no header is made of what is none."""
     peer.says(problem(412, detail="no", ledger_id=named))
     with pytest.raises(Misunderstood):
-        await client.execute(replace(REQUEST, ledger_id=asked))
+        await client.execute(REQUEST._replace(ledger_id=asked))
     assert [headers.get("Ledger-Id") for _, _, headers, _ in peer.asked] == ["L1" if asked == "L1" else None]
 
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,7 +64,7 @@ def cordon(node: str = "node-1", **more: Any) -> ActionRequest:
 def undo_of(request: ActionRequest) -> ActionRequest:
     """The order that takes another one back."""
     parameters = {"key": request.key, "force": False}
-    return replace(request, key=f"{request.key}:undo", type="undo", parameters=parameters)
+    return request._replace(key=f"{request.key}:undo", type="undo", parameters=parameters)
 
 
 async def test_one_key_has_one_effect_and_one_answer(peer: tuple[Executor, Effects]) -> None:
@@ -94,7 +93,7 @@ async def test_a_key_belongs_to_one_order(peer: tuple[Executor, Effects]) -> Non
     await executor.execute(request)
     before = effects()
     with pytest.raises(Misunderstood):
-        await executor.execute(replace(request, parameters={"node_name": "node-3", "reason": "another"}))
+        await executor.execute(request._replace(parameters={"node_name": "node-3", "reason": "another"}))
     assert effects() == before
     await executor.execute(undo_of(request))
 
@@ -110,10 +109,10 @@ async def test_an_order_is_for_the_ledger_that_it_names(peer: tuple[Executor, Ef
     executor, effects = peer
     before, request = effects(), cordon("node-3")
     with pytest.raises(OtherLedger, match="the order was for gone"):
-        await executor.execute(replace(request, ledger_id="gone"))
+        await executor.execute(request._replace(ledger_id="gone"))
     assert effects() == before
     assert await executor.by_key(request.key) == NeverSeen(await executor.ledger_id())
-    assert (await executor.execute(replace(request, ledger_id=await executor.ledger_id()))).success
+    assert (await executor.execute(request._replace(ledger_id=await executor.ledger_id()))).success
     await executor.execute(undo_of(request))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +41,7 @@ def entry(
     key: str, *events: ev.Event, generation: int = 1, seq: int = 0, also: Also | None = None, **row: Any
 ) -> Entry:
     """An entry of that execution."""
-    return Entry(key, generation, seq, events or (held(),), replace(ROW, **row), also)
+    return Entry(key, generation, seq, events or (held(),), ROW._replace(**row), also)
 
 
 async def claimed(journal: Journal, database: Database, *, generation: int = 1) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -46,9 +45,9 @@ class Worker:
         async def also(connection: AsyncConnection) -> None:
             await release(connection, self.key)
 
-        row = replace(ROW, ended_at=BEGAN, status="completed") if final else ROW
+        row = ROW._replace(ended_at=BEGAN, status="completed") if final else ROW
         entry = Entry(self.key, 1, self.seq, (ev.Held(BEGAN, "x"),), row, also if still else None)
-        await self.journal.append(replace(entry, workflow_id=self.key if final else None, grip=grip))
+        await self.journal.append(entry._replace(workflow_id=self.key if final else None, grip=grip))
         self.seq += 1
 
     async def work(self) -> None:

@@ -117,7 +117,8 @@ class Courier:
         await self._lease_held()
         try:
             left = max(0.0, self._left(call))
-            return await self._executor.execute(replace(call.request, remaining_seconds=left, ledger_id=call.ledger_id))
+            request = call.request._replace(remaining_seconds=left, ledger_id=call.ledger_id)
+            return await self._executor.execute(request)
         except Unanswered as error:
             log.warning("the executor did not answer; asking by key", key=call.request.key, error=str(error))
             return None

@@ -81,7 +81,7 @@ class Errands:
         request = self._request(action.step, key, action.tries, self._undo(action, state))
         abandon = end + timedelta(seconds=SETTLE_GRACE)
         call = Call(request, ledger, end, abandon, fresh=not action.resumed)
-        settle = replace(call, request=replace(request, key=action.key)) if action.settle else None
+        settle = replace(call, request=request._replace(key=action.key)) if action.settle else None
         return Errand(action.step, action.key, call, undo_tries=action.tries, settle=settle)
 
     def _undo(self, action: do.StartUndo, state: RunState) -> Mapping[str, Mapping[str, Any]]:

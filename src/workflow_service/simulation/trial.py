@@ -86,7 +86,7 @@ class Trial:
         """The answer; None: it tells nothing about a real run."""
         found, step = self._findings, request.step_id
         try:
-            answer = await self._outside.ask(partial(self._dry_run, replace(request, dry_run=True)))
+            answer = await self._outside.ask(partial(self._dry_run, request._replace(dry_run=True)))
         except Misunderstood as error:
             return ActionOutcome("failed", str(error), error_class=ErrorClass.PERMANENT)
         except ExecutorError as error:
@@ -108,7 +108,7 @@ class Trial:
     async def _dry_run(self, request: ActionRequest) -> ActionOutcome:
         if (ledger := await self._executor.ledger_id()) is None:
             raise Unreachable("the executor keeps no ledger, so it may not know what a dry run is, and is not asked")
-        answer: ActionOutcome | NeverSeen = await self._executor.execute(replace(request, ledger_id=ledger))
+        answer: ActionOutcome | NeverSeen = await self._executor.execute(request._replace(ledger_id=ledger))
         while isinstance(answer, ActionOutcome) and not answer.final:
             await asyncio.sleep(POLL)
             answer = await self._executor.by_key(request.key)

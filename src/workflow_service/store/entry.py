@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,8 +22,7 @@ Moment = Callable[[datetime | None], datetime | str | None]  # a time in the for
 Also = Callable[[AsyncConnection], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The columns of an execution that its events decide. One shape always, so that many go in one statement."""
 
     status: str
@@ -59,8 +57,7 @@ def kept_plan(workflow_id: str, plan: Plan, at: datetime, *, queue: str | None) 
     return KeptPlan(workflow_id, document, hash_of(document), at, queue)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Events of one execution, the first of which follows entry `seq` of its journal."""
 
     execution_id: str
@@ -74,16 +71,14 @@ class Entry:
     grip: Grip = NO_GRIP
 
 
-COLUMNS = tuple(Row.__dataclass_fields__)
-_COLUMNS_OF = attrgetter(*COLUMNS)
+COLUMNS = Row._fields
 _MOMENTS = ("updated_at", "started_at", "must_end_by", "ended_at")
 
 
 def update_of(entry: Entry, moment: Moment) -> Values:
     """What the entry makes of its execution's row; the generation says which drive may."""
-    row = entry.row
-    values = dict(zip(COLUMNS, _COLUMNS_OF(row), strict=True))
-    values["cause"] = visible(row.cause)
+    values = entry.row._asdict()
+    values["cause"] = visible(values["cause"])
     for name in _MOMENTS:
         values[name] = moment(values[name])
     values["queue"] = entry.kept.queue if entry.kept is not None else None
