@@ -72,7 +72,8 @@ class Journal:
     def __init__(self, database: Database, *, wake: Wake | None = None) -> None:
         """`wake` brings the next drive to who has got the targets that it waited for; else the reconciler does both."""
         self._database, self._wake = database, wake
-        self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._waiting: list[_Waiting] = []
+        self._woken = asyncio.Event()
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
         self._writer = GroupWriter(sqlite=database.sqlite, columns=COLUMNS)
@@ -91,8 +92,9 @@ class Journal:
                 await self._flusher
         if self._at_once is not None:
             await self._at_once.close()
-        while not self._waiting.empty():
-            _refuse(self._waiting.get_nowait(), StoreUnavailable("the journal is closed"))
+        for entry in self._waiting:
+            _refuse(entry, StoreUnavailable("the journal is closed"))
+        self._waiting.clear()
 
     async def claim(self, execution_id: str, generation: int, owner: str) -> None:
         """Raise the execution's generation: from here on only this drive can write.
@@ -133,7 +135,8 @@ class Journal:
         if self._closed:
             raise StoreUnavailable("the journal is closed")
         waiting = _Waiting(entry, update_of(entry, self._writer.moment), rows_of(entry, self._writer.moment))
-        self._waiting.put_nowait(waiting)
+        self._waiting.append(waiting)
+        self._woken.set()
         await waiting.done
 
     async def _flush_forever(self) -> None:
@@ -149,14 +152,14 @@ class Journal:
 
     async def _next_group(self) -> list[_Waiting]:
         """Whatever is waiting, and what this very turn of the loop still brings: who wakes together writes together."""
-        group = [await self._waiting.get()]
-        while len(group) < GROUP:
-            known = len(group)
+        await self._woken.wait()
+        known = 0
+        while known < len(self._waiting) < GROUP:
+            known = len(self._waiting)
             await asyncio.sleep(0)
-            while len(group) < GROUP and not self._waiting.empty():
-                group.append(self._waiting.get_nowait())
-            if len(group) == known:
-                break
+        group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+        if not self._waiting:
+            self._woken.clear()
         return group
 
     async def _flush(self, group: list[_Waiting]) -> None:
