@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from workflow_service.domain.plan import OnFailure, Phase, Plan, Step, StepKind
 Items = Mapping[str, Sequence[Any]]  # what the forEach steps that were opened found to do
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Graph:
     """A sound plan with everything `decide` asks of it worked out once.
 
@@ -30,7 +31,6 @@ class Graph:
     primary: Mapping[str, str]  # alternative -> the step it stands in for
     place: Mapping[str, int]  # in `order`
     order: tuple[str, ...]  # topological; ties by priority, then plan order; a group stands before what is inside
-    descendants: Mapping[str, frozenset[str]]  # what came after it because of it, at any depth
     top: tuple[str, ...]  # the top level's steps of phases main and verify, in that order
     plain: frozenset[str]  # steps that can do nothing but send their action
     literal: frozenset[str]  # steps whose parameters are values, without an expression in them
@@ -44,6 +44,22 @@ class Graph:
     def ready(self, well: frozenset[str]) -> Set[str]:
         """The steps all of whose predecessors are in `well`."""
         return self._readiness.of(well)
+
+    @cached_property
+    def descendants(self) -> Mapping[str, frozenset[str]]:
+        """What comes after a step because of it, at any depth: what comes after a group comes after all in it, too."""
+        later = levels.descendants(self.order, self.waits_for)
+        found: dict[str, frozenset[str]] = {}
+        for name in self.order:
+            above = found[self.parent[name]] if name in self.parent else frozenset[str]()
+            found[name] = above.union(*(self.inside(one) for one in later[name]))
+        return found
+
+    def inside(self, name: str) -> Iterator[str]:
+        """The step and all that is in it."""
+        yield name
+        for child in self.children.get(name, ()):
+            yield from self.inside(child)
 
     def group(self, name: str) -> bool:
         """Whether the step consists of others."""
@@ -71,13 +87,14 @@ class Graph:
 
     def waves(self) -> tuple[tuple[str, ...], ...]:
         """Steps of the top level that could run together, wave by wave."""
-        level: dict[str, int] = {}
+        wave: dict[str, int] = {}
+        found: list[list[str]] = []
         for step in self.top:
-            level[step] = 1 + max((level[parent] for parent in self.waits_for[step]), default=-1)
-        return tuple(
-            tuple(step for step in self.top if level[step] == depth)
-            for depth in range(max(level.values(), default=-1) + 1)
-        )
+            wave[step] = 1 + max((wave[parent] for parent in self.waits_for[step]), default=-1)
+            if wave[step] == len(found):
+                found.append([])
+            found[wave[step]].append(step)
+        return tuple(map(tuple, found))
 
     def critical_path(self) -> tuple[tuple[str, ...], float]:
         """The chain that takes longest by estimate (the attempt's timeout where there is none), and its seconds."""
@@ -169,7 +186,6 @@ class _Growing:
         self._given = given
         self.steps: dict[str, Step] = {}
         self.waits_for: dict[str, frozenset[str]] = {}
-        self.after: dict[str, frozenset[str]] = {}  # within its level
         self.inside: dict[str, tuple[str, ...]] = {}  # a step and all that is in it, in order
         self.parent: dict[str, str] = {}
         self.children: dict[str, tuple[str, ...]] = {}
@@ -182,7 +198,6 @@ class _Growing:
         if len(order) < len(steps):
             raise _CannotRunError
         self.waits_for |= waiting
-        self.after |= levels.descendants(order, waiting)
         for step in steps:
             self.steps[step.id] = step
             if parent is not None:
@@ -192,16 +207,6 @@ class _Growing:
                 self.children[step.id] = tuple(child.id for child in inner)
             self.inside[step.id] = (step.id, *self.level(inner, step.id)) if inner else (step.id,)
         return [name for first in order for name in self.inside[first]]
-
-    def descendants(self, order: Sequence[str]) -> dict[str, frozenset[str]]:
-        """What comes after a step comes after all that is in it, too."""
-        if not self.parent:
-            return self.after
-        found: dict[str, frozenset[str]] = {}
-        for name in order:
-            above = found[self.parent[name]] if name in self.parent else frozenset[str]()
-            found[name] = above.union(*(self.inside[later] for later in self.after[name]))
-        return found
 
     def _inner(self, step: Step) -> Sequence[Step] | None:
         """The steps inside a group, with their paths; None: it is not one."""
@@ -238,7 +243,6 @@ def _graph(plan: Plan, items: Items) -> Graph:
         primary={step.alternative: name for name, step in growing.steps.items() if step.alternative},
         place={name: place for place, name in enumerate(order)},
         order=tuple(order),
-        descendants=growing.descendants(order),
         top=tuple(name for name in order if name in top),
         plain=frozenset(name for name, step in growing.steps.items() if _plain(step)),
         literal=frozenset(name for name, step in growing.steps.items() if not has_expressions(step.given_parameters)),

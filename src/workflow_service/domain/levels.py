@@ -67,7 +67,7 @@ def cycle(stuck: Mapping[str, frozenset[str]]) -> list[str]:
 
 
 def descendants(order: Sequence[str], waiting: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    """For each step of the level those that come after it because of it."""
+    """For each step those of its level that come after it because of it."""
     below: dict[str, set[str]] = {step: set() for step in order}
     for step in reversed(order):
         for parent in waiting[step]:
