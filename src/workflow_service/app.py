@@ -64,12 +64,8 @@ CONTROL_SLOTS = 20  # commands heard at once for executions that wait for a slot
 MANUAL_SLOTS = 10  # retries and rollbacks by hand at once, beside MAX_CONCURRENT_WORKFLOWS from alerts
 PLANNING_SLOTS = 50  # plans made at once per replica; waiting for one never takes an execution's slot
 
+now = partial(datetime.now, UTC)  # the wall clock
 log = structlog.get_logger(__name__)
-
-
-def now() -> datetime:
-    """The wall clock, in UTC."""
-    return datetime.now(UTC)
 
 
 def serve(settings: Settings) -> int:

@@ -210,14 +210,14 @@ def changed(part: Part, **values: Any) -> Part:
     Raises:
         TypeError: there is no such field.
     """
-    copy: Part = object.__new__(type(part))
-    before, after = part.__dict__, copy.__dict__
-    after.update(before)
-    after.update(values)
+    before: dict[str, Any] = part.__dict__
+    after = before | values
     if len(after) != len(before):
         raise TypeError(f"{type(part).__name__} has no {', '.join(values.keys() - before.keys())}")
     if "steps" in values:
         after.pop("by_status", None)
+    copy: Part = object.__new__(type(part))
+    object.__setattr__(copy, "__dict__", after)
     return copy
 
 
@@ -231,11 +231,12 @@ def with_steps(state: RunState, steps: Mapping[str, StepState]) -> RunState:
         found = dict(known)
         for name, step in steps.items():
             before = state.steps.get(name)
-            if before is not None and before.status is not step.status:
-                found[before.status] -= {name}
-            if before is None or before.status is not step.status:
-                found[step.status] = found.get(step.status, _NOBODY) | {name}
-        vars(copy)["by_status"] = {status: names for status, names in found.items() if names}
+            if before is not None and before.status is step.status:
+                continue
+            if before is not None and (left := found.pop(before.status) - {name}):
+                found[before.status] = left
+            found[step.status] = found.get(step.status, _NOBODY) | {name}
+        vars(copy)["by_status"] = found
     return copy
 
 

@@ -7,6 +7,7 @@ an id. Series whose labels are known beforehand exist from the start, so that ra
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -53,18 +54,22 @@ class Metrics:
             "wfs_executions_active", "Executions that have not ended, by status", ["status"], registry=registry
         )
         self.active({})
-        self._steps = Counter(
-            "workflowexecution_step_execution_total",
-            "Steps that ended, by final status",
-            ["status", "action"],
-            registry=registry,
+        self._steps = cache(  # asked at every step, so its series are known at once
+            Counter(
+                "workflowexecution_step_execution_total",
+                "Steps that ended, by final status",
+                ["status", "action"],
+                registry=registry,
+            ).labels
         )
-        self._step_duration = Histogram(
-            "workflowexecution_step_execution_duration_seconds",
-            "From a step's start to its end, all attempts included",
-            ["action"],
-            buckets=_STEP_BUCKETS,
-            registry=registry,
+        self._step_duration = cache(
+            Histogram(
+                "workflowexecution_step_execution_duration_seconds",
+                "From a step's start to its end, all attempts included",
+                ["action"],
+                buckets=_STEP_BUCKETS,
+                registry=registry,
+            ).labels
         )
         self._http = Counter("http_requests_total", "Requests answered", ["method", "route", "code"], registry=registry)
         self._http_duration = Histogram(
@@ -155,8 +160,8 @@ class Metrics:
 
     def step_ended(self, *, action: str, status: str, seconds: float) -> None:
         """One step reached a final state. `action` is a catalogue type, never free text."""
-        self._steps.labels(status, action).inc()
-        self._step_duration.labels(action).observe(seconds)
+        self._steps(status, action).inc()
+        self._step_duration(action).observe(seconds)
         if status == "succeeded":
             self._actions.inc()
 
